@@ -1,0 +1,245 @@
+//! The words that every stage shares: ids, the fields of an event, the reasons for which one is rejected.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+/// Declares a name of the catalog as a type of its own, cheap to clone.
+macro_rules! catalog_name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Takes a name as it stands in the catalog; whoever declares one there has checked its form.
+            pub fn new(name: &str) -> Self {
+                Self(name.into())
+            }
+
+            /// The name's text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, formatter)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+catalog_name! {
+    /// A customer of the platform: `[a-z0-9][a-z0-9._-]{0,99}`.
+    TenantId
+}
+catalog_name! {
+    /// One of a tenant's recipients: `[a-z0-9][a-z0-9._-]{0,99}`.
+    ClientId
+}
+
+/// Whether a text has the form of a tenant's or client's name, `[a-z0-9][a-z0-9._-]{0,99}`.
+pub fn is_name(text: &str) -> bool {
+    let is_first = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.len() <= 100
+        && text.as_bytes().first().is_some_and(is_first)
+        && text.bytes().all(|byte| is_first(&byte) || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// Whether a text has the form of an event type's name: 1-128 printable ASCII characters.
+pub fn is_event_type(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// What an event is identified by within its tenant's source. Compared byte for byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity<'a> {
+    /// Whose event it is.
+    pub tenant_id: &'a str,
+    /// The producing application; may be empty.
+    pub source: &'a str,
+    /// The producer's idempotency key, or the SQS message id where it gave none.
+    pub event_id: &'a str,
+}
+
+/// The fields around a payload, each well-formed, none yet compared with the catalog.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Envelope {
+    /// The tenant that the body names.
+    pub tenant_id: Option<String>,
+    /// The producing application; empty where the body names none.
+    pub source: String,
+    /// The idempotency key; the SQS message id where the body has none.
+    pub event_id: String,
+    /// What kind of event it is.
+    pub event_type: String,
+    /// The schema's version, where the body names one.
+    pub schema_version: Option<i64>,
+    /// The recipient, where the body names one.
+    pub client_id: Option<String>,
+    /// Whom or what the event concerns.
+    pub subject: Option<String>,
+    /// The producer's claim of when it happened, in UTC.
+    pub occurred_at: Option<OffsetDateTime>,
+    /// Where the payload stands in the body, in bytes.
+    pub payload: Range<usize>,
+}
+
+/// Why an event is a dead letter. The texts are a contract: they stand in `dead_letter.reason` and in a metric's label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// The body is larger than the limit, or what surrounds the payload is.
+    TooLarge,
+    /// Nested more than 64 levels.
+    TooDeep,
+    /// Not JSON in UTF-8.
+    MalformedJson,
+    /// A key twice in an object.
+    DuplicateKey,
+    /// A number of more than 64 digits, or beyond a double.
+    NumberOutOfRange,
+    /// Text that Postgres cannot hold, or a row that it refused.
+    Unstorable,
+    /// A pointer to a payload elsewhere.
+    PayloadByReference,
+    /// Not an object, or a field missing, empty, too long or of the wrong type.
+    InvalidEnvelope,
+    /// Fields that contradict each other.
+    EnvelopeMismatch,
+    /// No tenant given on a shared queue, or one that the catalog does not have.
+    UnknownTenant,
+    /// Not the tenant that the queue is bound to.
+    TenantMismatch,
+    /// The sender may not write for the tenant.
+    UnauthorizedSender,
+    /// Not an active event type of the tenant.
+    UnknownEventType,
+    /// Not an active version of the event type.
+    UnknownSchemaVersion,
+    /// Not an active client of the tenant.
+    UnknownClient,
+    /// The payload breaks its schema.
+    SchemaViolation,
+    /// The identity is stored with another type, client or payload.
+    IdConflict,
+}
+
+impl Reason {
+    /// All reasons, in the order in which the path meets them.
+    pub const ALL: [Self; 17] = [
+        Self::TooLarge,
+        Self::TooDeep,
+        Self::MalformedJson,
+        Self::DuplicateKey,
+        Self::NumberOutOfRange,
+        Self::Unstorable,
+        Self::PayloadByReference,
+        Self::InvalidEnvelope,
+        Self::EnvelopeMismatch,
+        Self::UnknownTenant,
+        Self::TenantMismatch,
+        Self::UnauthorizedSender,
+        Self::UnknownEventType,
+        Self::UnknownSchemaVersion,
+        Self::UnknownClient,
+        Self::SchemaViolation,
+        Self::IdConflict,
+    ];
+
+    /// The reason as it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::TooDeep => "too_deep",
+            Self::MalformedJson => "malformed_json",
+            Self::DuplicateKey => "duplicate_key",
+            Self::NumberOutOfRange => "number_out_of_range",
+            Self::Unstorable => "unstorable",
+            Self::PayloadByReference => "payload_by_reference",
+            Self::InvalidEnvelope => "invalid_envelope",
+            Self::EnvelopeMismatch => "envelope_mismatch",
+            Self::UnknownTenant => "unknown_tenant",
+            Self::TenantMismatch => "tenant_mismatch",
+            Self::UnauthorizedSender => "unauthorized_sender",
+            Self::UnknownEventType => "unknown_event_type",
+            Self::UnknownSchemaVersion => "unknown_schema_version",
+            Self::UnknownClient => "unknown_client",
+            Self::SchemaViolation => "schema_violation",
+            Self::IdConflict => "id_conflict",
+        }
+    }
+
+    /// Whether a newer catalog might judge otherwise: such a verdict is final only under the newest generation.
+    pub fn depends_on_catalog(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownTenant
+                | Self::UnauthorizedSender
+                | Self::UnknownEventType
+                | Self::UnknownSchemaVersion
+                | Self::UnknownClient
+                | Self::SchemaViolation
+        )
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// One thing that is wrong with an event, and where; never a value of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// The JSON Schema keyword that was broken, or the processor's own rule (`json`, `envelope`, `catalog`).
+    pub keyword: String,
+    /// JSON pointer to the offending value.
+    pub instance_location: String,
+    /// Where the rule stands: a schema's file and a JSON pointer in it (`order.created/2.json#/properties/total/minimum`).
+    pub schema_location: String,
+    /// What would have been right.
+    pub expected: String,
+    /// The type of what was found instead.
+    pub found: String,
+}
+
+/// How many violations of one event are kept.
+pub const VIOLATIONS_MAX: usize = 10;
+
+/// The verdict on an event that is not stored: why, and how far it came. A value like any other: it is stored, as a dead letter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rejection {
+    /// Why.
+    pub reason: Reason,
+    /// What exactly is wrong; at most [`VIOLATIONS_MAX`].
+    pub violations: Vec<Violation>,
+    /// The fields of the envelope, where it could be read.
+    pub envelope: Option<Box<Envelope>>,
+    /// The tenant, from the moment on when it is known and the sender may write for it.
+    pub admitted: Option<TenantId>,
+}
+
+impl Rejection {
+    /// A rejection of a body whose envelope is not known.
+    pub fn new(reason: Reason, violation: Violation) -> Self {
+        Self { reason, violations: vec![violation], envelope: None, admitted: None }
+    }
+}
