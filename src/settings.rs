@@ -1,0 +1,217 @@
+//! What a user sets, by variable or flag: one struct for each concern, whose doc comments are the help texts.
+
+mod queues;
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+pub use queues::{QueueSetting, parse_queues};
+
+/// SQS refuses longer messages and longer replies to a receive.
+pub const SQS_MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Where Postgres is.
+#[derive(Debug, Clone, Args)]
+pub struct DatabaseSettings {
+    /// Postgres, 15 or later: `postgres://user:password@host/database`. A session of its own, so no transaction pooling. The connection
+    /// is encrypted and the server's certificate checked (verify-full) unless it is on loopback or a socket.
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true, value_parser = parse_database_url)]
+    pub database_url: Option<PgConnectOptions>,
+}
+
+impl DatabaseSettings {
+    /// How to connect.
+    ///
+    /// # Errors
+    /// A sentence for the user when the setting is absent.
+    pub fn options(&self) -> Result<PgConnectOptions, MissingSetting> {
+        self.database_url.clone().ok_or(MissingSetting(
+            "DATABASE_URL is not set; set it to the Postgres to write to, as postgres://user:password@host/database",
+        ))
+    }
+}
+
+/// A setting that has no default and was not given.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct MissingSetting(pub &'static str);
+
+/// Which queues are polled.
+#[derive(Debug, Clone, Args)]
+pub struct QueueSettings {
+    /// The queues, comma-separated: a name or URL, then optionally `=tenant` (every event on it is that tenant's) or `?trust=any` (every
+    /// sender may write for every tenant): `events?trust=any,acme-events=acme`.
+    #[arg(long, env = "QUEUES", value_name = "LIST")]
+    pub queues: Option<QueueList>,
+    /// One queue that tenants share; the short form of `QUEUES`.
+    #[arg(long, env = "QUEUE_NAME", value_name = "NAME", value_parser = parse_queue_name)]
+    pub queue_name: Option<QueueList>,
+}
+
+/// A parsed list of queues; empty where the variable is.
+#[derive(Debug, Clone)]
+pub struct QueueList(pub Vec<QueueSetting>);
+
+impl FromStr for QueueList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_queues(text).map(Self)
+    }
+}
+
+impl QueueSettings {
+    /// The queues to poll.
+    ///
+    /// # Errors
+    /// A sentence for the user when there is none, or both variables are set.
+    pub fn list(&self) -> Result<Vec<QueueSetting>, MissingSetting> {
+        let given = |list: &Option<QueueList>| list.clone().map(|list| list.0).filter(|list| !list.is_empty());
+        match (given(&self.queues), given(&self.queue_name)) {
+            (Some(_), Some(_)) => Err(MissingSetting("QUEUES and QUEUE_NAME are both set; keep QUEUES and move the name into it")),
+            (Some(list), None) | (None, Some(list)) => Ok(list),
+            (None, None) => {
+                Err(MissingSetting("neither QUEUES nor QUEUE_NAME is set; set QUEUES to the queues to poll, for example events?trust=any"))
+            }
+        }
+    }
+}
+
+/// How the daemon paces and bounds its work.
+#[derive(Debug, Clone, Args)]
+pub struct IngestSettings {
+    /// For how long SQS hides a received message from others. Too low: events are received again while they wait to be stored, which
+    /// costs work but loses nothing. Too high: what a killed process held comes back late.
+    #[arg(long, env = "VISIBILITY_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = |text: &str| parse_duration(text, 1, 43_200))]
+    pub visibility_timeout: Duration,
+    /// For how long a SIGTERM waits for what is in flight to be stored and acknowledged. Too low: the rest is received again by another
+    /// process. Keep the supervisor's own patience above it.
+    #[arg(long, env = "DRAIN_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = |text: &str| parse_duration(text, 1, 3_600))]
+    pub drain_timeout: Duration,
+    /// How many received events may be without an outcome at once. Too low: batches stay small. Too high: memory, and leases that end
+    /// before their turn comes.
+    #[arg(long, env = "IN_FLIGHT_EVENTS_MAX", value_name = "COUNT", default_value = "5000", value_parser = |text: &str| parse_count(text, 1, 100_000))]
+    pub in_flight_events_max: usize,
+    /// How many bytes of bodies may be in memory at once. A poll reserves 1 MiB for each message that it asks for.
+    #[arg(long, env = "IN_FLIGHT_BYTES_MAX", value_name = "BYTES", default_value = "64MiB", value_parser = |text: &str| parse_bytes(text, SQS_MESSAGE_BYTES_MAX, 16 << 30))]
+    pub in_flight_bytes_max: usize,
+    /// How many events one transaction stores at most.
+    #[arg(long, env = "BATCH_ROWS_MAX", value_name = "COUNT", default_value = "1000", value_parser = |text: &str| parse_count(text, 1, 10_000))]
+    pub batch_rows_max: usize,
+    /// A larger body is a dead letter, `too_large`.
+    #[arg(long, env = "BODY_BYTES_MAX", value_name = "BYTES", default_value = "1MiB", value_parser = |text: &str| parse_bytes(text, 1024, SQS_MESSAGE_BYTES_MAX))]
+    pub body_bytes_max: usize,
+    /// How many tenants have a metric label of their own, the first by name; the others share `other`.
+    #[arg(long, env = "TENANT_LABELS_MAX", value_name = "COUNT", default_value = "100", value_parser = |text: &str| parse_count(text, 0, 10_000))]
+    pub tenant_labels_max: usize,
+}
+
+/// Where `/metrics`, `/livez` and `/readyz` are served.
+#[derive(Debug, Clone, Args)]
+pub struct ListenSettings {
+    /// Address of `/metrics`, `/livez` and `/readyz`. They need no password: keep them on loopback or a private network.
+    #[arg(long, env = "LISTEN_ADDRESS", value_name = "ADDRESS", default_value = "127.0.0.1:9464", value_parser = parse_address)]
+    pub listen_address: SocketAddr,
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an IP address and a port, as 127.0.0.1:9464 or [::]:9464".to_owned())
+}
+
+/// A duration with a unit, or a bare number of seconds; whole seconds, as SQS counts.
+///
+/// # Errors
+/// A sentence that says what would be right.
+pub fn parse_duration(text: &str, seconds_min: u64, seconds_max: u64) -> Result<Duration, String> {
+    let parsed = text.parse().map(Duration::from_secs).or_else(|_| humantime::parse_duration(text));
+    parsed
+        .ok()
+        .filter(|duration| duration.subsec_nanos() == 0 && (seconds_min..=seconds_max).contains(&duration.as_secs()))
+        .ok_or_else(|| format!("write whole seconds as 60s, 5m or 60, from {seconds_min} to {seconds_max} seconds"))
+}
+
+fn parse_count(text: &str, min: usize, max: usize) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|count| (min..=max).contains(count))
+        .ok_or_else(|| format!("write a whole number from {min} to {max}"))
+}
+
+fn parse_bytes(text: &str, min: usize, max: usize) -> Result<usize, String> {
+    let (number, unit) = text.split_at(text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len()));
+    let unit = match unit.trim() {
+        "" | "B" => Some(1),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        _ => None,
+    };
+    let bytes = number.parse::<usize>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+    bytes
+        .filter(|bytes| (min..=max).contains(bytes))
+        .ok_or_else(|| format!("write bytes as 1048576, 1024KiB or 1MiB, from {min} to {max} bytes"))
+}
+
+fn parse_database_url(text: &str) -> Result<PgConnectOptions, String> {
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql"));
+    let (Some(url), Ok(options)) = (url, PgConnectOptions::from_str(text)) else {
+        return Err("write a URL as postgres://user:password@host:5432/database; special characters in the password percent-encoded".into());
+    };
+    if is_local(&options) {
+        return Ok(options);
+    }
+    match url.query_pairs().find(|(name, _)| matches!(name.as_ref(), "sslmode" | "ssl-mode")) {
+        Some((_, mode)) if mode != "verify-full" => Err(format!(
+            "sslmode={mode} would let others on the way read or change events; leave it out (verify-full is used) and name a private \
+             authority by sslrootcert=FILE"
+        )),
+        _ => Ok(options.ssl_mode(PgSslMode::VerifyFull)),
+    }
+}
+
+/// Whether the database is on this machine: on loopback or a socket.
+pub fn is_local(options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    let is_loopback = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    options.get_socket().is_some() || host == "localhost" || host.starts_with('/') || is_loopback
+}
+
+fn parse_queue_name(text: &str) -> Result<QueueList, String> {
+    if text.contains(['=', ',', '?']) {
+        return Err("write one queue's name; a list, a tenant or options go into QUEUES".into());
+    }
+    text.parse()
+}
+
+/// A clap error as this program's sentence and exit status: 78 for a value that is wrong, 64 for an unknown command or flag, 0 for help.
+pub fn explain(error: &clap::Error) -> (String, u8) {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => (error.render().ansi().to_string(), 0),
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
+            let argument = context(ContextKind::InvalidArg);
+            let flag = argument.split(' ').next().unwrap_or_default().to_owned();
+            let variable = flag.trim_start_matches('-').replace('-', "_").to_uppercase();
+            // A database's URL holds its password.
+            let value = if flag == "--database-url" { "(not shown)".to_owned() } else { format!("{:?}", context(ContextKind::InvalidValue)) };
+            let right = match std::error::Error::source(error) {
+                Some(source) => source.to_string(),
+                None => match error.get(ContextKind::ValidValue) {
+                    Some(ContextValue::Strings(values)) => format!("write one of {}", values.join(", ")),
+                    _ => "the value is not understood".to_owned(),
+                },
+            };
+            let name = if flag.starts_with("--") { format!("{variable} ({flag})") } else { flag };
+            (format!("the value of {name} is {value}: {right}\n"), 78)
+        }
+        _ => (error.render().ansi().to_string(), 64),
+    }
+}

@@ -1,0 +1,86 @@
+//! The list of queues as `QUEUES` names them.
+
+use crate::event::{TenantId, is_name};
+
+/// One queue of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueSetting {
+    /// The queue's name: what letters, metrics and logs call it.
+    pub name: String,
+    /// Its URL, where the list gave one.
+    pub url: Option<String>,
+    /// The tenant that it is bound to; none: tenants share it.
+    pub tenant: Option<TenantId>,
+    /// On a shared queue: whether every sender may write for every tenant.
+    pub trusts_any_sender: bool,
+}
+
+/// Reads `name-or-URL[=tenant][?trust=any][&format=native]`, comma-separated. Empty text names no queue.
+///
+/// # Errors
+/// A sentence that says which entry is wrong and what would be right.
+pub fn parse_queues(text: &str) -> Result<Vec<QueueSetting>, String> {
+    let mut queues: Vec<QueueSetting> = Vec::new();
+    for entry in text.split(',').map(str::trim) {
+        if entry.is_empty() && text.trim().is_empty() {
+            continue;
+        }
+        let queue = parse_queue(entry).map_err(|problem| format!("in `{entry}`, {problem}"))?;
+        if queues.iter().any(|other| other.name == queue.name) {
+            return Err(format!("the queue `{}` is listed twice; name each once", queue.name));
+        }
+        queues.push(queue);
+    }
+    Ok(queues)
+}
+
+fn parse_queue(entry: &str) -> Result<QueueSetting, String> {
+    let (address, options) = entry.split_once('?').unwrap_or((entry, ""));
+    let (address, tenant) = match address.split_once('=') {
+        Some((address, tenant)) => (address, Some(tenant)),
+        None => (address, None),
+    };
+    let (name, url) = parse_address(address)?;
+    if name.ends_with(".fifo") {
+        return Err("FIFO queues are not supported by this build; use a standard queue".into());
+    }
+    if let Some(tenant) = tenant.filter(|tenant| !is_name(tenant)) {
+        return Err(format!("`{tenant}` is no tenant's name: those begin with a-z or 0-9, then a-z 0-9 . _ - up to 100 in all"));
+    }
+    let mut trusts_any_sender = false;
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        match option {
+            "trust=any" if tenant.is_none() => trusts_any_sender = true,
+            "trust=any" => return Err("`trust=any` does nothing on a queue that is bound to a tenant; remove one of the two".into()),
+            "format=native" => {}
+            "format=cloudevents" | "format=sns" | "format=eventbridge" => {
+                return Err(format!("`{option}` is not supported by this build; only the native format is"));
+            }
+            _ => return Err(format!("`{option}` is no option; those are trust=any and format=native")),
+        }
+    }
+    Ok(QueueSetting { name, url, tenant: tenant.map(TenantId::new), trusts_any_sender })
+}
+
+/// A queue's name, and its URL where one was given: the name is the last part of its path.
+fn parse_address(address: &str) -> Result<(String, Option<String>), String> {
+    let Some((_, path)) = address.split_once("://") else {
+        return check_name(address).map(|name| (name, None));
+    };
+    let is_queue_url = address.starts_with("http") && path.split('/').filter(|part| !part.is_empty()).count() >= 3;
+    if !is_queue_url || url::Url::parse(address).is_err() {
+        return Err("the URL is not a queue's; that looks like https://sqs.eu-central-1.amazonaws.com/123456789012/events".into());
+    }
+    let name = path.rsplit('/').next().unwrap_or_default();
+    check_name(name).map(|name| (name, Some(address.to_owned())))
+}
+
+/// SQS: letters, digits, `-` and `_`, at most 80, `.fifo` included.
+fn check_name(name: &str) -> Result<String, String> {
+    let stem = name.strip_suffix(".fifo").unwrap_or(name);
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if stem.is_empty() || name.len() > 80 || !stem.bytes().all(is_allowed) {
+        return Err(format!("`{name}` is no queue's name: 1-80 letters, digits, - and _"));
+    }
+    Ok(name.to_owned())
+}
