@@ -80,7 +80,7 @@ pub struct Identity<'a> {
 }
 
 /// The fields around a payload, each well-formed, none yet compared with the catalog.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Envelope {
     /// The tenant that the body names.
     pub tenant_id: Option<String>,
@@ -100,6 +100,10 @@ pub struct Envelope {
     pub occurred_at: Option<OffsetDateTime>,
     /// Where the payload stands in the body, in bytes.
     pub payload: Range<usize>,
+    /// What else came along, as a JSON object: other fields and the SQS message's attributes.
+    pub attributes: String,
+    /// The trace that the event belongs to, in W3C's form.
+    pub traceparent: Option<String>,
 }
 
 /// Why an event is a dead letter. The texts are a contract: they stand in `dead_letter.reason` and in a metric's label.

@@ -1,0 +1,217 @@
+//! 1. Receive from SQS; hand back to SQS.
+
+mod client;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
+};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use crate::event::TenantId;
+use crate::settings::QueueSetting;
+pub use client::{ClientError, Clients};
+
+/// SQS: at most ten messages in a receive, ten entries in a batch.
+pub const SQS_BATCH_MAX: usize = 10;
+
+/// What is known of a queue before a message comes from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueBinding {
+    /// The name that letters, metrics and logs use.
+    pub name: String,
+    /// The tenant that everything on it belongs to; none: tenants share it.
+    pub tenant: Option<TenantId>,
+    /// On a shared queue: whether every sender may write for every tenant.
+    pub trusts_any_sender: bool,
+}
+
+impl From<&QueueSetting> for QueueBinding {
+    fn from(setting: &QueueSetting) -> Self {
+        Self { name: setting.name.clone(), tenant: setting.tenant.clone(), trusts_any_sender: setting.trusts_any_sender }
+    }
+}
+
+/// What SQS hands over: bytes, what SQS knows of them, and a lease.
+#[derive(Debug, Clone)]
+pub struct ReceivedMessage {
+    /// Where it came from.
+    pub queue: Arc<QueueBinding>,
+    /// SQS's id of the message; the same in every redelivery, another after a redrive.
+    pub sqs_message_id: String,
+    /// What this delivery is deleted or handed back by.
+    pub receipt_handle: String,
+    /// The body as it was sent.
+    pub body: Vec<u8>,
+    /// The message attributes that the sender set.
+    pub attributes: BTreeMap<String, MessageAttribute>,
+    /// The unique id of the AWS principal that sent it; `AROA...:session` for a role.
+    pub sender_id: Option<String>,
+    /// When SQS took it, at its latest enqueue.
+    pub sent_at: Option<OffsetDateTime>,
+    /// How often it was received, this time included; 2 where SQS does not say, so that nothing relies on a first time.
+    pub receive_count: i32,
+    /// `MessageGroupId`
+    pub message_group: Option<String>,
+    /// When others may receive it again, counted from the moment at which the receive was asked for.
+    pub lease_ends: Instant,
+}
+
+/// A message attribute of SQS, binary ones in base64.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct MessageAttribute {
+    /// `String`, `Number` or `Binary`, with an optional suffix of the sender's.
+    #[serde(rename = "type")]
+    pub data_type: String,
+    /// The value.
+    pub value: String,
+}
+
+/// An SQS queue that is known to exist.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    /// What it is called and whom it belongs to.
+    pub binding: Arc<QueueBinding>,
+    url: String,
+    poll: aws_sdk_sqs::Client,
+    acknowledge: aws_sdk_sqs::Client,
+}
+
+/// What became of the entries of a batch request, by their position.
+#[derive(Debug, Default)]
+pub struct BatchReply {
+    /// Entries that SQS says it carried out.
+    pub successful: Vec<usize>,
+    /// Entries that can never succeed, with SQS's code: the receipt handle is stale or malformed.
+    pub refused: Vec<(usize, String)>,
+}
+
+impl Queue {
+    /// Finds a queue by its setting.
+    ///
+    /// # Errors
+    /// When SQS does not answer, refuses, or has no such queue.
+    pub async fn open(clients: &Clients, setting: &QueueSetting) -> Result<Self, ClientError> {
+        let (poll, acknowledge) = clients.of(setting);
+        let url = match &setting.url {
+            Some(url) => url.clone(),
+            None => {
+                let reply = acknowledge.get_queue_url().queue_name(&setting.name).send().await?;
+                reply.queue_url.unwrap_or_default()
+            }
+        };
+        // Asked for its own sake: it proves that the queue exists and that this process may use it.
+        acknowledge.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn).send().await?;
+        Ok(Self { binding: Arc::new(setting.into()), url, poll, acknowledge })
+    }
+
+    /// Where SQS has it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Waits up to `wait` for messages, at most `messages_max` (1-10) of them. The future must not be dropped before it ends: what SQS has
+    /// leased by then would be seen by nobody until the lease ends.
+    ///
+    /// # Errors
+    /// When SQS does not answer in time or refuses.
+    pub async fn receive(
+        &self,
+        messages_max: usize,
+        wait: Duration,
+        visibility_timeout: Duration,
+    ) -> Result<Vec<ReceivedMessage>, ClientError> {
+        let request = self
+            .poll
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(messages_max).unwrap_or(1).clamp(1, 10))
+            .wait_time_seconds(to_seconds(wait))
+            .visibility_timeout(to_seconds(visibility_timeout))
+            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .message_attribute_names("All");
+        // A long poll leases nothing before a message is there, yet when that was is known only to be after the request.
+        let lease_ends = Instant::now() + visibility_timeout;
+        let reply = request.send().await?;
+        let messages = reply.messages.unwrap_or_default();
+        Ok(messages.into_iter().map(|message| self.take(message, lease_ends)).collect())
+    }
+
+    fn take(&self, message: Message, lease_ends: Instant) -> ReceivedMessage {
+        let mut system = message.attributes.unwrap_or_default();
+        let number = |text: Option<&String>| text.and_then(|text| text.parse::<i64>().ok());
+        let sent_ms = number(system.get(&MessageSystemAttributeName::SentTimestamp));
+        let receive_count = number(system.get(&MessageSystemAttributeName::ApproximateReceiveCount));
+        ReceivedMessage {
+            queue: Arc::clone(&self.binding),
+            sqs_message_id: message.message_id.unwrap_or_default(),
+            receipt_handle: message.receipt_handle.unwrap_or_default(),
+            body: message.body.unwrap_or_default().into_bytes(),
+            attributes: message.message_attributes.unwrap_or_default().into_iter().map(attribute).collect(),
+            sender_id: system.remove(&MessageSystemAttributeName::SenderId),
+            sent_at: sent_ms.and_then(|ms| OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()),
+            receive_count: receive_count.and_then(|count| i32::try_from(count).ok()).unwrap_or(2),
+            message_group: system.remove(&MessageSystemAttributeName::MessageGroupId),
+            lease_ends,
+        }
+    }
+
+    /// Deletes up to ten messages by their receipt handles. What is in neither list of the reply may be tried again.
+    ///
+    /// # Errors
+    /// When SQS does not answer in time or refuses the whole batch.
+    pub async fn delete(&self, receipt_handles: &[&str]) -> Result<BatchReply, ClientError> {
+        let mut request = self.acknowledge.delete_message_batch().queue_url(&self.url);
+        for (position, handle) in receipt_handles.iter().enumerate() {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(position.to_string()).receipt_handle(*handle).build();
+            request = request.entries(entry.map_err(ClientError::from_build)?);
+        }
+        let reply = request.send().await?;
+        Ok(BatchReply {
+            successful: reply.successful.iter().filter_map(|entry| entry.id.parse().ok()).collect(),
+            refused: refused(&reply.failed),
+        })
+    }
+
+    /// Hands up to ten messages back: others may receive each after its delay.
+    ///
+    /// # Errors
+    /// When SQS does not answer in time or refuses the whole batch; the messages then come back when their leases end.
+    pub async fn release(&self, messages: &[(&str, Duration)]) -> Result<BatchReply, ClientError> {
+        let mut request = self.acknowledge.change_message_visibility_batch().queue_url(&self.url);
+        for (position, (handle, delay)) in messages.iter().enumerate() {
+            let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(position.to_string())
+                .receipt_handle(*handle)
+                .visibility_timeout(to_seconds(*delay));
+            request = request.entries(entry.build().map_err(ClientError::from_build)?);
+        }
+        let reply = request.send().await?;
+        Ok(BatchReply {
+            successful: reply.successful.iter().filter_map(|entry| entry.id.parse().ok()).collect(),
+            refused: refused(&reply.failed),
+        })
+    }
+}
+
+/// The entries that failed by the sender's fault. Others are SQS's own and worth another try.
+fn refused(failed: &[aws_sdk_sqs::types::BatchResultErrorEntry]) -> Vec<(usize, String)> {
+    let by_sender = failed.iter().filter(|entry| entry.sender_fault);
+    by_sender.filter_map(|entry| Some((entry.id.parse().ok()?, entry.code.clone()))).collect()
+}
+
+fn attribute((name, value): (String, aws_sdk_sqs::types::MessageAttributeValue)) -> (String, MessageAttribute) {
+    use base64::Engine as _;
+    let binary = |value: aws_sdk_sqs::primitives::Blob| base64::engine::general_purpose::STANDARD.encode(value);
+    let text = value.string_value.or_else(|| value.binary_value.map(binary)).unwrap_or_default();
+    (name, MessageAttribute { data_type: value.data_type, value: text })
+}
+
+/// SQS counts in whole seconds.
+fn to_seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,207 @@
+//! The catalog as it runs: read from Postgres as a whole, swapped as a whole, so that each event is judged by one recorded generation.
+
+mod follow;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, OnceLock};
+
+use sqlx::{Connection as _, PgConnection};
+
+use crate::event::{ClientId, TenantId};
+use crate::schema::{Bundle, Compiled};
+pub use follow::{Catalog, CatalogFollower};
+
+/// Everything that tenants have declared, as of one generation. What is inactive is not in it.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The number of the `catalog apply` that it shows; 0: none yet.
+    pub generation: i64,
+    tenants: HashMap<TenantId, Tenant>,
+    schemas_by_digest: HashMap<Vec<u8>, Arc<Schema>>,
+}
+
+/// A tenant and what it has declared.
+#[derive(Debug)]
+pub struct Tenant {
+    /// Its name.
+    pub tenant_id: TenantId,
+    /// What metrics call it: its name, or `other`.
+    pub label: TenantId,
+    allowed_senders: BTreeSet<String>,
+    event_types: HashMap<String, EventType>,
+    clients: BTreeSet<ClientId>,
+}
+
+/// An event type of a tenant.
+#[derive(Debug)]
+pub struct EventType {
+    default_version: Option<i32>,
+    versions: BTreeMap<i32, Arc<Schema>>,
+    /// The clients that get an event of this type which names none.
+    pub subscribers: Vec<ClientId>,
+}
+
+/// A published schema version with its files; compiled when the first event needs it.
+#[derive(Debug)]
+pub struct Schema {
+    bundle: String,
+    compiled: OnceLock<Result<Compiled, String>>,
+}
+
+impl Schema {
+    /// The compiled schema.
+    ///
+    /// # Errors
+    /// Why a published schema does not compile: it was put into the table by another way than `catalog apply`.
+    pub fn compiled(&self) -> Result<&Compiled, &str> {
+        let compile = || Bundle::from_json(&self.bundle).map_err(|error| error.to_string()).and_then(|bundle| Compiled::compile(&bundle));
+        self.compiled.get_or_init(compile).as_ref().map_err(String::as_str)
+    }
+}
+
+impl EventType {
+    /// The schema of a version, or of the default one, with its number.
+    pub fn version(&self, named: Option<i64>) -> Option<(i32, &Schema)> {
+        let newest = || self.versions.keys().next_back().copied();
+        let version = match named {
+            Some(version) => i32::try_from(version).ok()?,
+            None => self.default_version.or_else(newest)?,
+        };
+        self.versions.get(&version).map(|schema| (version, schema.as_ref()))
+    }
+}
+
+impl Tenant {
+    /// An active event type by its name.
+    pub fn event_type(&self, name: &str) -> Option<&EventType> {
+        self.event_types.get(name)
+    }
+
+    /// An active client by its name.
+    pub fn client(&self, name: &str) -> Option<&ClientId> {
+        self.clients.get(name)
+    }
+
+    /// Whether an AWS principal may write for the tenant on a shared queue. A role's sender id carries a session name behind a colon,
+    /// another one each time, so the role is recognised by what stands before it.
+    pub fn allows(&self, sender_id: &str) -> bool {
+        self.allowed_senders.contains(sender_id.split(':').next().unwrap_or_default())
+    }
+}
+
+impl Snapshot {
+    /// An active tenant by its name.
+    pub fn tenant(&self, name: &str) -> Option<&Tenant> {
+        self.tenants.get(name)
+    }
+
+    /// What metrics call a tenant: labels come from the catalog only.
+    pub fn label(&self, tenant_id: Option<&TenantId>) -> &str {
+        match tenant_id {
+            None => "unknown",
+            Some(tenant_id) => self.tenants.get(tenant_id).map_or("other", |tenant| tenant.label.as_str()),
+        }
+    }
+
+    /// Reads the catalog in one transaction. What `previous` has already compiled is kept.
+    ///
+    /// # Errors
+    /// When Postgres does not answer or its tables are not what this build expects.
+    pub async fn load(connection: &mut PgConnection, previous: Option<&Self>, tenant_labels_max: usize) -> Result<Self, sqlx::Error> {
+        let mut transaction = connection.begin_with("begin isolation level repeatable read read only").await?;
+        let generation = sqlx::query_file_scalar!("src/snapshot/load_generation.sql").fetch_one(&mut *transaction).await?;
+        let mut snapshot = Self { generation, ..Self::default() };
+        snapshot.load_tenants(&mut transaction, tenant_labels_max).await?;
+        snapshot.load_event_types(&mut transaction, previous).await?;
+        snapshot.load_clients(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(snapshot)
+    }
+
+    async fn load_tenants(&mut self, connection: &mut PgConnection, tenant_labels_max: usize) -> Result<(), sqlx::Error> {
+        let rows = sqlx::query_file!("src/snapshot/load_tenants.sql").fetch_all(connection).await?;
+        for (index, row) in rows.into_iter().enumerate() {
+            let tenant_id = TenantId::new(&row.tenant_id);
+            let label = if index < tenant_labels_max { tenant_id.clone() } else { TenantId::new("other") };
+            let tenant = Tenant {
+                tenant_id: tenant_id.clone(),
+                label,
+                allowed_senders: row.allowed_senders.into_iter().collect(),
+                event_types: HashMap::new(),
+                clients: BTreeSet::new(),
+            };
+            self.tenants.insert(tenant_id, tenant);
+        }
+        Ok(())
+    }
+
+    async fn load_event_types(&mut self, connection: &mut PgConnection, previous: Option<&Self>) -> Result<(), sqlx::Error> {
+        for row in sqlx::query_file!("src/snapshot/load_event_types.sql").fetch_all(&mut *connection).await? {
+            let Some(tenant) = self.tenants.get_mut(row.tenant_id.as_str()) else { continue };
+            let event_type = EventType { default_version: row.default_version, versions: BTreeMap::new(), subscribers: Vec::new() };
+            tenant.event_types.insert(row.event_type, event_type);
+        }
+        let known: Vec<Vec<u8>> = previous.iter().flat_map(|snapshot| snapshot.schemas_by_digest.keys().cloned()).collect();
+        for row in sqlx::query_file!("src/snapshot/load_schemas.sql", &known).fetch_all(connection).await? {
+            let schema = match (row.bundle, previous.and_then(|snapshot| snapshot.schemas_by_digest.get(&row.digest))) {
+                (None, Some(schema)) => Arc::clone(schema),
+                (bundle, _) => Arc::new(Schema { bundle: bundle.unwrap_or_default(), compiled: OnceLock::new() }),
+            };
+            let schema = self.schemas_by_digest.entry(row.digest).or_insert(schema);
+            let tenant = self.tenants.get_mut(row.tenant_id.as_str());
+            if let Some(event_type) = tenant.and_then(|tenant| tenant.event_types.get_mut(&row.event_type)).filter(|_| row.active) {
+                event_type.versions.insert(row.schema_version, Arc::clone(schema));
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_clients(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        for row in sqlx::query_file!("src/snapshot/load_clients.sql").fetch_all(&mut *connection).await? {
+            if let Some(tenant) = self.tenants.get_mut(row.tenant_id.as_str()) {
+                tenant.clients.insert(ClientId::new(&row.client_id));
+            }
+        }
+        for row in sqlx::query_file!("src/snapshot/load_subscriptions.sql").fetch_all(connection).await? {
+            let Some(tenant) = self.tenants.get_mut(row.tenant_id.as_str()) else { continue };
+            let client_id = ClientId::new(&row.client_id);
+            for (name, event_type) in &mut tenant.event_types {
+                // Several patterns of a client that match make one delivery; the rows come sorted by client.
+                if matches(&row.event_pattern, name) && event_type.subscribers.last() != Some(&client_id) {
+                    event_type.subscribers.push(client_id.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a subscription's pattern names an event type: exactly, by `prefix.*` (not `prefix` itself), or by `*`.
+pub fn matches(pattern: &str, event_type: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some("") => true,
+        Some(prefix) if prefix.ends_with('.') => event_type.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()),
+        _ => pattern == event_type,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_pattern_names_a_type_exactly_or_by_prefix_or_all() {
+        for (pattern, event_type, expected) in [
+            ("order.created", "order.created", true),
+            ("order.created", "order.created.eu", false),
+            ("order.*", "order.created", true),
+            ("order.*", "order", false),
+            ("order.*", "order.", false),
+            ("order.*", "orders.created", false),
+            ("*", "anything", true),
+            ("ord*", "order", false),
+        ] {
+            assert_eq!(matches(pattern, event_type), expected, "{pattern} {event_type}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Keeping the snapshot new: at once when `catalog apply` notifies, by a slow poll when the notification was lost, on demand when the
+//! store has seen a newer generation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::Snapshot;
+
+/// Notifications are a hint; this is how long a change may stay unseen without one.
+const POLL_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Between attempts to reach Postgres.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A catalog that takes longer to read is not answered at all.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The channel on which `catalog apply` notifies.
+const CHANNEL: &str = "catalog_changed";
+
+/// The newest good snapshot, for whoever judges.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    reloads: mpsc::Sender<oneshot::Sender<bool>>,
+}
+
+impl Catalog {
+    /// The snapshot to judge by; generation 0 as long as none was read.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshots.borrow())
+    }
+
+    /// Waits until a snapshot satisfies the condition. Cancel-safe.
+    pub async fn wait_for(&mut self, condition: impl FnMut(&Arc<Snapshot>) -> bool) {
+        // The sender lives as long as the process follows the catalog; without it there is nothing left to wait for.
+        if self.snapshots.wait_for(condition).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Reads the catalog anew, now.
+    ///
+    /// Gives the newest snapshot, or none when Postgres did not answer.
+    pub async fn reload(&self) -> Option<Arc<Snapshot>> {
+        let (reply, answer) = oneshot::channel();
+        self.reloads.send(reply).await.ok()?;
+        answer.await.ok().filter(|is_new| *is_new).map(|_| self.snapshot())
+    }
+}
+
+/// Reads the catalog and keeps it new.
+#[derive(Debug)]
+pub struct CatalogFollower {
+    options: PgConnectOptions,
+    tenant_labels_max: usize,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    reloads: mpsc::Receiver<oneshot::Sender<bool>>,
+}
+
+impl CatalogFollower {
+    /// A follower that has read nothing yet, and the handle to what it will read.
+    pub fn new(options: PgConnectOptions, tenant_labels_max: usize) -> (Self, Catalog) {
+        let (snapshot_sender, snapshot_receiver) = watch::channel(Arc::new(Snapshot::default()));
+        let (reload_sender, reload_receiver) = mpsc::channel(16);
+        let follower = Self { options, tenant_labels_max, snapshots: snapshot_sender, reloads: reload_receiver };
+        (follower, Catalog { snapshots: snapshot_receiver, reloads: reload_sender })
+    }
+
+    /// Follows until `stop`; `report` is told of each attempt to read.
+    pub async fn run(mut self, stop: CancellationToken, report: impl Fn(Result<i64, &sqlx::Error>)) {
+        let mut waiting: Vec<oneshot::Sender<bool>> = Vec::new();
+        let mut listener = None;
+        while !stop.is_cancelled() {
+            if listener.is_none() {
+                listener = self.listen().await.ok();
+            }
+            let outcome = self.load().await;
+            report(outcome.as_ref().map(|snapshot| snapshot.generation));
+            let is_loaded = outcome.is_ok();
+            match outcome {
+                Ok(snapshot) => _ = self.snapshots.send_replace(Arc::new(snapshot)),
+                Err(_) => listener = None,
+            }
+            let is_good = is_loaded && listener.is_some();
+            for reply in waiting.drain(..) {
+                // Whoever asked may have given up; that is no fault.
+                let _ = reply.send(is_loaded);
+            }
+            let pause = if is_good { POLL_INTERVAL } else { RETRY_INTERVAL };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+                Some(reply) = self.reloads.recv() => waiting.push(reply),
+                is_alive = notified(&mut listener) => if !is_alive { listener = None },
+            }
+        }
+    }
+
+    /// A connection that listens; a pool of one, because the listener of the driver wants one.
+    async fn listen(&self) -> Result<PgListener, sqlx::Error> {
+        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(5)).connect_lazy_with(self.options.clone());
+        let mut listener = PgListener::connect_with(&pool).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(listener)
+    }
+
+    /// At the deadline the connection is dropped with the future that owns it, so nothing half-done is ever used again.
+    async fn load(&self) -> Result<Snapshot, sqlx::Error> {
+        let deadline = tokio::time::timeout(LOAD_TIMEOUT, self.load_by_own_connection());
+        deadline.await.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+    }
+
+    async fn load_by_own_connection(&self) -> Result<Snapshot, sqlx::Error> {
+        let mut connection = self.options.connect().await?;
+        let previous = Arc::clone(&self.snapshots.borrow());
+        let snapshot = Snapshot::load(&mut connection, Some(&previous), self.tenant_labels_max).await?;
+        connection.close().await?;
+        Ok(snapshot)
+    }
+}
+
+/// Waits for a notification; false when the connection was lost, and with it whatever was notified meanwhile. Only reading is
+/// abandoned when this future is dropped: the listener keeps what it has received.
+async fn notified(listener: &mut Option<PgListener>) -> bool {
+    match listener {
+        Some(listener) => matches!(listener.try_recv().await, Ok(Some(_))),
+        None => std::future::pending().await,
+    }
+}

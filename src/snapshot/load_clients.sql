@@ -1,0 +1,3 @@
+select tenant_id, client_id
+from client
+where active

@@ -1,0 +1,3 @@
+select tenant_id, event_type, default_version
+from event_type
+where active

@@ -1,0 +1,129 @@
+//! 4. Check the event against what its tenant has declared: type, version, client, and the payload against its schema.
+
+use crate::admit::admit;
+use crate::decode::decode;
+use crate::event::{ClientId, Envelope, Reason, Rejection, TenantId, Violation};
+use crate::json::Node;
+use crate::queue::ReceivedMessage;
+use crate::snapshot::{EventType, Schema, Snapshot, Tenant};
+
+/// An event that its tenant's catalog accepts; only this module makes one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidEvent {
+    envelope: Envelope,
+    tenant_id: TenantId,
+    schema_version: i32,
+    recipients: Vec<ClientId>,
+}
+
+impl ValidEvent {
+    /// The fields around the payload.
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// Whose event it is.
+    pub fn tenant_id(&self) -> &TenantId {
+        &self.tenant_id
+    }
+
+    /// The version whose schema the payload satisfies.
+    pub fn schema_version(&self) -> i32 {
+        self.schema_version
+    }
+
+    /// Who gets it: the client that it names, else the type's subscribers.
+    pub fn recipients(&self) -> &[ClientId] {
+        &self.recipients
+    }
+}
+
+/// What is to be stored: an event, or a dead letter. Both settle the message.
+pub type Verdict = Result<ValidEvent, Rejection>;
+
+/// A published schema that cannot be used. Ours to mend: the event is not judged, and comes again.
+#[derive(Debug, thiserror::Error)]
+#[error("the schema of {event_type} version {schema_version} of tenant {tenant_id} cannot be used: {problem}; publish a new version by `processor catalog apply`")]
+pub struct SchemaUnusable {
+    tenant_id: TenantId,
+    event_type: String,
+    schema_version: i32,
+    problem: String,
+}
+
+/// Body to verdict: decode, admit, validate.
+///
+/// # Errors
+/// When the event's schema cannot be used.
+pub fn judge(message: &ReceivedMessage, snapshot: &Snapshot, body_bytes_max: usize) -> Result<Verdict, SchemaUnusable> {
+    let decoded = match decode(message, body_bytes_max) {
+        Ok(decoded) => decoded,
+        Err(rejection) => return Ok(Err(rejection)),
+    };
+    match admit(&decoded.envelope, message, snapshot) {
+        Ok(tenant) => validate(decoded.envelope, &decoded.payload, tenant),
+        Err(rejection) => Ok(Err(rejection)),
+    }
+}
+
+fn validate(envelope: Envelope, payload: &Node<'_>, tenant: &Tenant) -> Result<Verdict, SchemaUnusable> {
+    let declared = match find_declared(&envelope, tenant) {
+        Ok(declared) => declared,
+        Err((reason, violation)) => return Ok(Err(reject(reason, vec![violation], envelope, tenant))),
+    };
+    let compiled = declared.schema.compiled().map_err(|problem| SchemaUnusable {
+        tenant_id: tenant.tenant_id.clone(),
+        event_type: envelope.event_type.clone(),
+        schema_version: declared.schema_version,
+        problem: problem.to_owned(),
+    })?;
+    if !compiled.is_valid(payload) {
+        let violations = compiled.violations(payload);
+        return Ok(Err(reject(Reason::SchemaViolation, violations, envelope, tenant)));
+    }
+    let recipients = match declared.client {
+        Some(client_id) => vec![client_id.clone()],
+        None => declared.event_type.subscribers.clone(),
+    };
+    let schema_version = declared.schema_version;
+    Ok(Ok(ValidEvent { envelope, tenant_id: tenant.tenant_id.clone(), schema_version, recipients }))
+}
+
+/// What the catalog has under the names in the envelope.
+struct Declared<'a> {
+    event_type: &'a EventType,
+    schema_version: i32,
+    schema: &'a Schema,
+    client: Option<&'a ClientId>,
+}
+
+fn find_declared<'a>(envelope: &Envelope, tenant: &'a Tenant) -> Result<Declared<'a>, (Reason, Violation)> {
+    let event_type = tenant
+        .event_type(&envelope.event_type)
+        .ok_or_else(|| (Reason::UnknownEventType, unknown("/event_type", "tenant.toml", "an event type of the tenant", "string")))?;
+    let (schema_version, schema) = event_type.version(envelope.schema_version).ok_or_else(|| {
+        let file = format!("{}/", envelope.event_type);
+        (Reason::UnknownSchemaVersion, unknown("/schema_version", &file, "a published version of the event type", "integer"))
+    })?;
+    let client = match &envelope.client_id {
+        None => None,
+        Some(client_id) => Some(tenant.client(client_id).ok_or_else(|| {
+            (Reason::UnknownClient, unknown("/client_id", "tenant.toml#/clients", "a client of the tenant", "string"))
+        })?),
+    };
+    Ok(Declared { event_type, schema_version, schema, client })
+}
+
+fn unknown(instance_location: &str, schema_location: &str, expected: &str, found: &str) -> Violation {
+    Violation {
+        keyword: "catalog".to_owned(),
+        instance_location: instance_location.to_owned(),
+        schema_location: schema_location.to_owned(),
+        expected: expected.to_owned(),
+        found: found.to_owned(),
+    }
+}
+
+fn reject(reason: Reason, violations: Vec<Violation>, envelope: Envelope, tenant: &Tenant) -> Rejection {
+    Rejection { reason, violations, envelope: Some(Box::new(envelope)), admitted: Some(tenant.tenant_id.clone()) }
+}
