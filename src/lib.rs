@@ -10,3 +10,6 @@ pub mod window;
 pub mod decode;
 pub mod admit;
 pub mod validate;
+pub mod store;
+pub mod health;
+pub mod ingest;

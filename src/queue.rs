@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::event::TenantId;
 use crate::settings::QueueSetting;
-pub use client::{ClientError, Clients};
+pub use client::{ClientError, Clients, POLL_WAIT_MAX};
 
 /// SQS: at most ten messages in a receive, ten entries in a batch.
 pub const SQS_BATCH_MAX: usize = 10;
@@ -139,6 +139,22 @@ impl Queue {
         let reply = request.send().await?;
         let messages = reply.messages.unwrap_or_default();
         Ok(messages.into_iter().map(|message| self.take(message, lease_ends)).collect())
+    }
+
+    /// How many messages SQS says there are, by state.
+    ///
+    /// # Errors
+    /// When SQS does not answer in time or refuses.
+    pub async fn depth(&self) -> Result<Vec<(&'static str, i64)>, ClientError> {
+        let states = [
+            (QueueAttributeName::ApproximateNumberOfMessages, "visible"),
+            (QueueAttributeName::ApproximateNumberOfMessagesNotVisible, "in_flight"),
+            (QueueAttributeName::ApproximateNumberOfMessagesDelayed, "delayed"),
+        ];
+        let names = states.iter().map(|(name, _)| name.clone()).collect();
+        let reply = self.acknowledge.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(names)).send().await?;
+        let attributes = reply.attributes.unwrap_or_default();
+        Ok(states.into_iter().filter_map(|(name, state)| Some((state, attributes.get(&name)?.parse().ok()?))).collect())
     }
 
     fn take(&self, message: Message, lease_ends: Instant) -> ReceivedMessage {

@@ -35,6 +35,19 @@ impl ClientError {
         Self { code: "request".to_owned(), message: error.to_string() }
     }
 
+    /// The kind of trouble, from a fixed list: fit for a metric's label.
+    pub fn class(&self) -> &'static str {
+        match self.code.as_str() {
+            "timeout" => "timeout",
+            "connection" => "connection",
+            "response" | "request" => "protocol",
+            code if code.contains("Throttl") || code.contains("OverLimit") || code.contains("TooManyRequests") => "throttled",
+            code if code.contains("AccessDenied") || code.contains("InvalidClientToken") || code.contains("Signature") || code.contains("Expired") => "denied",
+            _ if self.is_missing_queue() => "missing_queue",
+            _ => "error",
+        }
+    }
+
     /// Whether SQS answered that the queue does not exist. Emulators name the code in different ways.
     pub fn is_missing_queue(&self) -> bool {
         self.code.ends_with("QueueDoesNotExist") || self.code.ends_with("NonExistentQueue")

@@ -1,0 +1,193 @@
+//! The daemon: polls, judges, stores and acknowledges until it is told to stop.
+//!
+//! Data flows one way, through channels that end when the stage before them has ended, so that stopping the pollers drains the rest.
+
+mod acknowledger;
+mod context;
+mod poller;
+mod writer;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::health::{self, Shown};
+use crate::metrics::Metrics;
+use crate::queue::Clients;
+use crate::settings::{IngestSettings, QueueSetting};
+use crate::snapshot::CatalogFollower;
+use crate::store::{DatabaseState, look};
+use context::Context;
+
+/// Two keep Postgres busy while one waits for its commit; more add locks, not rows.
+const WRITERS: usize = 2;
+
+/// How often a fit database is looked at again: its silence is noticed also when no event comes.
+const LOOK_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Between looks at a database that is not fit, doubled each time.
+const RETRY_INTERVAL_MIN: Duration = Duration::from_millis(200);
+const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(2);
+
+/// Everything that the daemon is told.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Where Postgres is.
+    pub database: PgConnectOptions,
+    /// Which queues are polled.
+    pub queues: Vec<QueueSetting>,
+    /// How to reach SQS.
+    pub clients: Clients,
+    /// Pace and bounds.
+    pub settings: IngestSettings,
+    /// Where `/metrics`, `/livez` and `/readyz` are served; already bound, so that its port is known.
+    pub listener: TcpListener,
+}
+
+/// How a daemon ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// What was in flight could not be stored and acknowledged in time; it comes again.
+    #[error("the drain ran out of time ({0:?}): what was in flight is received again by another process; raise DRAIN_TIMEOUT where this recurs")]
+    DrainTimeout(Duration),
+    /// A task ended that runs as long as the process does.
+    #[error("a task ended by itself: {0}; the process ends so that its supervisor starts it anew")]
+    Fault(String),
+    /// The metrics could not be registered.
+    #[error("failed to register the metrics")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl Daemon {
+    /// The address under which the daemon is asked for its health.
+    pub fn health_address(&self) -> Option<SocketAddr> {
+        self.listener.local_addr().ok()
+    }
+
+    /// Runs until `stop`, then drains.
+    ///
+    /// # Errors
+    /// When the drain runs out of time, or a task ends that should not.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), DaemonError> {
+        let metrics = Arc::new(Metrics::new()?);
+        let (follower, catalog) = CatalogFollower::new(self.database.clone(), self.settings.tenant_labels_max);
+        let drain_timeout = self.settings.drain_timeout;
+        let context = Arc::new(Context::new(self.settings, metrics, catalog, stop.clone()));
+        for queue in &self.queues {
+            context.readiness.set(&format!("queue {}", queue.name), Err("not looked up yet".to_owned()));
+        }
+
+        let services_stop = CancellationToken::new();
+        let mut services = JoinSet::new();
+        let shown = Shown { readiness: Arc::clone(&context.readiness), metrics: Arc::clone(&context.metrics) };
+        services.spawn(serve(self.listener, shown, services_stop.clone()));
+        services.spawn(follow_catalog(follower, Arc::clone(&context), services_stop.clone()));
+        services.spawn(watch_database(self.database.clone(), Arc::clone(&context), services_stop.clone()));
+
+        let mut path = JoinSet::new();
+        let (judged_sender, judged_receiver) = mpsc::channel(context.settings.in_flight_events_max);
+        let (settled_sender, settled_receiver) = mpsc::channel(context.settings.in_flight_events_max);
+        for setting in self.queues {
+            path.spawn(poller::poll_queue(setting, self.clients.clone(), Arc::clone(&context), judged_sender.clone()));
+        }
+        // From here on only pollers hold one: when the last of them ends, the writers do.
+        drop(judged_sender);
+        let judged_receiver = Arc::new(Mutex::new(judged_receiver));
+        for _ in 0..WRITERS {
+            let writer = writer::Writer::new(self.database.clone(), Arc::clone(&context), settled_sender.clone());
+            path.spawn(writer.run(Arc::clone(&judged_receiver)));
+        }
+        drop(settled_sender);
+        path.spawn(acknowledger::acknowledge(Arc::clone(&context), settled_receiver));
+
+        tokio::select! {
+            () = stop.cancelled() => {}
+            Some(ended) = path.join_next() => return Err(fault("of the path", ended)),
+            Some(ended) = services.join_next() => return Err(fault("beside the path", ended)),
+        }
+        drain(&context, path, drain_timeout).await?;
+        services_stop.cancel();
+        services.join_all().await;
+        Ok(())
+    }
+}
+
+fn fault(which: &str, ended: Result<(), JoinError>) -> DaemonError {
+    DaemonError::Fault(ended.map_or_else(|error| error.to_string(), |()| format!("one {which}")))
+}
+
+async fn drain(context: &Context, mut path: JoinSet<()>, drain_timeout: Duration) -> Result<(), DaemonError> {
+    context.readiness.set("shutdown", Err("draining".to_owned()));
+    let ended = async {
+        while let Some(ended) = path.join_next().await {
+            ended.map_err(|error| fault("of the path", Err(error)))?;
+        }
+        context.tracker.close();
+        context.tracker.wait().await;
+        Ok(())
+    };
+    // What is cut here is waiting, not a transaction: the process ends next, and the connections with it.
+    tokio::time::timeout(drain_timeout, ended).await.unwrap_or(Err(DaemonError::DrainTimeout(drain_timeout)))
+}
+
+async fn serve(listener: TcpListener, shown: Shown, stop: CancellationToken) {
+    if let Err(error) = health::serve(listener, shown, stop).await {
+        tracing::error!(%error, "the health endpoint failed");
+    }
+}
+
+async fn follow_catalog(follower: CatalogFollower, context: Arc<Context>, stop: CancellationToken) {
+    context.readiness.set("catalog", Err("not read yet".to_owned()));
+    let report = |outcome: Result<i64, &sqlx::Error>| match outcome {
+        Ok(generation) => {
+            if context.metrics.catalog_generation.get() != generation {
+                tracing::info!(generation, "catalog loaded");
+            }
+            context.metrics.catalog_generation.set(generation);
+            context.metrics.catalog_last_reload_successful.set(1);
+            let applied = if generation > 0 { Ok(()) } else { Err("none was applied; run `processor catalog apply DIR`".to_owned()) };
+            context.readiness.set("catalog", applied);
+        }
+        Err(error) => {
+            context.metrics.catalog_last_reload_successful.set(0);
+            if context.catalog.snapshot().generation == 0 {
+                context.readiness.set("catalog", Err(format!("cannot be read: {}", crate::store::describe(error))));
+            }
+        }
+    };
+    follower.run(stop, report).await;
+}
+
+/// Says whether the store takes events: looked at when a write has failed, and now and then.
+async fn watch_database(options: PgConnectOptions, context: Arc<Context>, stop: CancellationToken) {
+    let mut store_up = context.store_up.subscribe();
+    let mut retry_interval = RETRY_INTERVAL_MIN;
+    while !stop.is_cancelled() {
+        let state = match tokio::time::timeout(LOOK_INTERVAL, look(&options)).await {
+            Ok(Ok(DatabaseState::Fit)) => Ok(()),
+            Ok(Ok(DatabaseState::Unfit(sentence))) => Err(sentence),
+            Ok(Err(trouble)) => Err(format!("not reachable ({trouble}); check DATABASE_URL and the server")),
+            Err(_) => Err("does not answer; check DATABASE_URL and the server".to_owned()),
+        };
+        let is_fit = state.is_ok();
+        context.readiness.set("database", state);
+        context.set_store_up(is_fit);
+        retry_interval = if is_fit { RETRY_INTERVAL_MIN } else { (retry_interval * 2).min(RETRY_INTERVAL_MAX) };
+        // A write may have failed since.
+        if *store_up.borrow_and_update() != is_fit {
+            tokio::time::sleep(context.store_pause()).await;
+            continue;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(if is_fit { LOOK_INTERVAL } else { retry_interval }) => {}
+            _ = store_up.changed() => tokio::time::sleep(context.store_pause()).await,
+        }
+    }
+}

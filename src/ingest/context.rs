@@ -1,0 +1,161 @@
+//! What the stages share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use rand::Rng as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::health::Readiness;
+use crate::metrics::{Metrics, Outcome};
+use crate::queue::{Queue, SQS_BATCH_MAX};
+use crate::settings::IngestSettings;
+use crate::snapshot::{Catalog, Snapshot};
+use crate::store::Judged;
+use crate::validate::judge;
+use crate::window::{Held, Window};
+
+/// When an event that could not be stored may be received again: spread, so that a mended database is not met by all at once.
+const RELEASE_DELAY: std::ops::Range<Duration> = Duration::from_secs(30)..Duration::from_secs(120);
+
+/// Shared by all stages.
+#[derive(Debug)]
+pub struct Context {
+    pub settings: IngestSettings,
+    pub metrics: Arc<Metrics>,
+    pub readiness: Arc<Readiness>,
+    pub catalog: Catalog,
+    pub window: Window,
+    /// Stops the pollers; the rest drains.
+    pub stop: CancellationToken,
+    /// Whether events can be stored.
+    pub store_up: watch::Sender<bool>,
+    /// Deletes and releases under way.
+    pub tracker: TaskTracker,
+    queues: RwLock<HashMap<String, Queue>>,
+    store_failures: AtomicU32,
+}
+
+impl Context {
+    pub fn new(settings: IngestSettings, metrics: Arc<Metrics>, catalog: Catalog, stop: CancellationToken) -> Self {
+        let window = Window::new(settings.in_flight_events_max, settings.in_flight_bytes_max, Arc::clone(&metrics));
+        Self {
+            settings,
+            metrics,
+            readiness: Arc::default(),
+            catalog,
+            window,
+            stop,
+            store_up: watch::Sender::new(false),
+            tracker: TaskTracker::new(),
+            queues: RwLock::default(),
+            store_failures: AtomicU32::new(0),
+        }
+    }
+
+    /// Makes a queue known to those who delete and release.
+    pub fn add_queue(&self, queue: &Queue) {
+        // A panic elsewhere leaves the map whole.
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        queues.insert(queue.binding.name.clone(), queue.clone());
+    }
+
+    pub fn queue(&self, name: &str) -> Option<Queue> {
+        self.queues.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Opens or shuts the pollers' gate.
+    pub fn set_store_up(&self, is_up: bool) {
+        self.metrics.store_up.set(i64::from(is_up));
+        self.store_up.send_if_modified(|current| std::mem::replace(current, is_up) != is_up);
+    }
+
+    /// After a write that failed by no event's fault: polling pauses until the database was found fit.
+    pub fn store_failed(&self, trouble: &str) {
+        self.store_failures.fetch_add(1, Ordering::Relaxed);
+        self.readiness.set("database", Err(trouble.to_owned()));
+        self.set_store_up(false);
+    }
+
+    pub fn store_succeeded(&self) {
+        self.store_failures.store(0, Ordering::Relaxed);
+    }
+
+    /// How long polling pauses at least after a failed write: longer the more have failed since the last good one, for a database may look
+    /// fit and still refuse to store.
+    pub fn store_pause(&self) -> Duration {
+        let doublings = self.store_failures.load(Ordering::Relaxed).min(8);
+        Duration::from_millis(100 << doublings)
+    }
+
+    /// Judges messages by the newest snapshot, on a thread that may block: a schema can be slow, a payload deep. What cannot be judged,
+    /// by our own fault, is released.
+    pub async fn judge_all(self: &Arc<Self>, messages: Vec<Held>, snapshot: Arc<Snapshot>) -> Vec<Judged> {
+        let context = Arc::clone(self);
+        let judging = move || {
+            let mut judged = Vec::with_capacity(messages.len());
+            for held in messages {
+                match context.judge_one(&held, &snapshot) {
+                    Some(verdict) => judged.push(Judged { held, verdict, generation: snapshot.generation }),
+                    None => context.release(vec![held], RELEASE_DELAY),
+                }
+            }
+            judged
+        };
+        // A panic is caught with the message that caused it, so the thread itself ends well.
+        tokio::task::spawn_blocking(judging).await.unwrap_or_default()
+    }
+
+    fn judge_one(&self, held: &Held, snapshot: &Snapshot) -> Option<crate::validate::Verdict> {
+        let message = &held.message;
+        let timer = self.metrics.validation_duration.start_timer();
+        let judging = std::panic::AssertUnwindSafe(|| judge(message, snapshot, self.settings.body_bytes_max));
+        let outcome = std::panic::catch_unwind(judging);
+        timer.observe_duration();
+        match outcome {
+            Ok(Ok(verdict)) => Some(verdict),
+            Ok(Err(unusable)) => {
+                tracing::error!(queue = message.queue.name, sqs_message_id = message.sqs_message_id, %unusable, "event not judged");
+                None
+            }
+            Err(_) => {
+                tracing::error!(queue = message.queue.name, sqs_message_id = message.sqs_message_id, "judging an event panicked");
+                None
+            }
+        }
+    }
+
+    /// Hands messages back in the background, to be received again after a delay from the range.
+    pub fn release(self: &Arc<Self>, messages: Vec<Held>, delay: std::ops::Range<Duration>) {
+        let mut by_queue: HashMap<String, Vec<Held>> = HashMap::new();
+        for mut held in messages {
+            let snapshot = self.catalog.snapshot();
+            held.slot.record(snapshot.label(held.message.queue.tenant.as_ref()), Outcome::Released);
+            by_queue.entry(held.message.queue.name.clone()).or_default().push(held);
+        }
+        for (name, messages) in by_queue {
+            let Some(queue) = self.queue(&name) else { continue };
+            self.tracker.spawn(release_to(queue, messages, delay.clone(), Arc::clone(&self.metrics)));
+        }
+    }
+
+    /// Hands messages back whose events could not be stored.
+    pub fn release_later(self: &Arc<Self>, messages: Vec<Held>) {
+        self.release(messages, RELEASE_DELAY);
+    }
+}
+
+async fn release_to(queue: Queue, messages: Vec<Held>, delay: std::ops::Range<Duration>, metrics: Arc<Metrics>) {
+    for chunk in messages.chunks(SQS_BATCH_MAX) {
+        let spread = || if delay.is_empty() { delay.start } else { rand::rng().random_range(delay.clone()) };
+        let entries: Vec<_> = chunk.iter().map(|held| (held.message.receipt_handle.as_str(), spread())).collect();
+        let reply = queue.release(&entries).await;
+        // A release that fails costs time, never an event: the lease ends by itself.
+        let result = reply.map_or_else(|error| error.class(), |_| "ok");
+        metrics.sqs_requests.with_label_values(&[queue.binding.name.as_str(), "release", result]).inc();
+    }
+}

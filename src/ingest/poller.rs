@@ -1,0 +1,203 @@
+//! Long polls of one queue, several at once when it is busy, one when it is idle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng as _;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::context::Context;
+use crate::queue::{ClientError, Clients, POLL_WAIT_MAX, Queue, SQS_BATCH_MAX};
+use crate::settings::QueueSetting;
+use crate::store::Judged;
+
+/// Polls of one queue in flight at most.
+const POLLERS_MAX: usize = 4;
+
+/// Between looks for a queue that does not exist or may not be used.
+const OPEN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Between asking SQS how many messages a queue has.
+const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
+
+const BACKOFF_MIN: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// Finds the queue, then polls it until told to stop.
+pub async fn poll_queue(setting: QueueSetting, clients: Clients, context: Arc<Context>, judged: mpsc::Sender<Judged>) {
+    let stop = context.stop.clone();
+    let queue = tokio::select! {
+        () = stop.cancelled() => return,
+        queue = open(&setting, &clients, &context) => queue,
+    };
+    context.add_queue(&queue);
+    // How many pollers are awake: doubled by a full reply, one again after an empty one.
+    let awake = Arc::new(watch::Sender::new(1));
+    let mut pollers = JoinSet::new();
+    for number in 0..POLLERS_MAX {
+        let poller = Poller { number, queue: queue.clone(), context: Arc::clone(&context), judged: judged.clone(), awake: Arc::clone(&awake) };
+        pollers.spawn(poller.run());
+    }
+    pollers.spawn(watch_depth(queue, context));
+    while let Some(ended) = pollers.join_next().await {
+        if ended.is_err() {
+            // Ends the path, which ends the process: a queue that nobody polls must not look well.
+            return;
+        }
+    }
+}
+
+async fn open(setting: &QueueSetting, clients: &Clients, context: &Context) -> Queue {
+    let part = format!("queue {}", setting.name);
+    loop {
+        let problem = match Queue::open(clients, setting).await {
+            Ok(queue) => {
+                context.readiness.set(&part, Ok(()));
+                return queue;
+            }
+            Err(error) if error.is_missing_queue() => "does not exist; create it or correct QUEUES".to_owned(),
+            Err(error) => format!("cannot be used ({error}); check region, endpoint, credentials and permissions"),
+        };
+        context.readiness.set(&part, Err(problem));
+        tokio::time::sleep(OPEN_INTERVAL).await;
+    }
+}
+
+struct Poller {
+    number: usize,
+    queue: Queue,
+    context: Arc<Context>,
+    judged: mpsc::Sender<Judged>,
+    awake: Arc<watch::Sender<usize>>,
+}
+
+impl Poller {
+    async fn run(self) {
+        let stop = self.context.stop.clone();
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            let reservation = tokio::select! {
+                () = stop.cancelled() => return,
+                reservation = self.reserve() => reservation,
+            };
+            let asked = reservation.messages();
+            let wait = POLL_WAIT_MAX.min(self.context.settings.drain_timeout / 2);
+            // Never under a select: a receive that is dropped has leased messages that nobody sees.
+            let reply = self.queue.receive(asked, wait, self.context.settings.visibility_timeout).await;
+            let result = reply.as_ref().map_or_else(ClientError::class, |_| "ok");
+            self.context.metrics.sqs_requests.with_label_values(&[self.name(), "receive", result]).inc();
+            let messages = match reply {
+                Ok(messages) => reservation.hold(messages),
+                Err(error) => {
+                    drop(reservation);
+                    self.report(&error);
+                    let pause = rand::rng().random_range(Duration::ZERO..backoff);
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(pause) => continue,
+                    }
+                }
+            };
+            backoff = BACKOFF_MIN;
+            self.report_success();
+            self.adapt(messages.len(), asked);
+            if stop.is_cancelled() {
+                // Never started, so others may have them at once.
+                self.context.release(messages, Duration::ZERO..Duration::ZERO);
+                return;
+            }
+            let snapshot = self.context.catalog.snapshot();
+            for judged in self.context.judge_all(messages, snapshot).await {
+                // The writers end only after the pollers.
+                if self.judged.send(judged).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits until this poller is wanted, its events can be stored, and there is room.
+    async fn reserve(&self) -> crate::window::Reservation {
+        let mut awake = self.awake.subscribe();
+        let mut store_up = self.context.store_up.subscribe();
+        let mut catalog = self.context.catalog.clone();
+        loop {
+            // The senders live in this process for as long as a poller does.
+            let _ = awake.wait_for(|awake| *awake > self.number).await;
+            let _ = store_up.wait_for(|is_up| *is_up).await;
+            self.wait_for_catalog(&mut catalog).await;
+            let messages_max = if *self.awake.borrow() == 1 { SQS_BATCH_MAX / 2 } else { SQS_BATCH_MAX };
+            let reservation = self.context.window.reserve(messages_max).await;
+            if *store_up.borrow() {
+                return reservation;
+            }
+        }
+    }
+
+    /// A queue is polled only under a catalog that has its tenant.
+    async fn wait_for_catalog(&self, catalog: &mut crate::snapshot::Catalog) {
+        let tenant = self.queue.binding.tenant.as_ref();
+        let is_known = |snapshot: &crate::snapshot::Snapshot| {
+            snapshot.generation > 0 && tenant.is_none_or(|tenant| snapshot.tenant(tenant.as_str()).is_some())
+        };
+        let part = format!("queue {}", self.name());
+        let snapshot = catalog.snapshot();
+        if is_known(&snapshot) {
+            return;
+        }
+        if let Some(tenant) = tenant.filter(|_| snapshot.generation > 0) {
+            let problem = format!("bound to tenant {tenant}, which the catalog does not have: not polled; correct QUEUES or apply the tenant");
+            self.context.readiness.set(&part, Err(problem));
+        }
+        catalog.wait_for(|snapshot| is_known(snapshot)).await;
+        self.context.readiness.set(&part, Ok(()));
+    }
+
+    fn name(&self) -> &str {
+        &self.queue.binding.name
+    }
+
+    fn adapt(&self, received: usize, asked: usize) {
+        self.awake.send_if_modified(|awake| {
+            let wanted = match received {
+                0 => 1,
+                received if received == asked => (*awake * 2).min(POLLERS_MAX),
+                _ => *awake,
+            };
+            std::mem::replace(awake, wanted) != wanted
+        });
+    }
+
+    fn report(&self, error: &ClientError) {
+        let problem = format!("not answered ({}); retried with a growing pause", error.class());
+        self.context.readiness.set(&format!("queue {}", self.name()), Err(problem));
+    }
+
+    fn report_success(&self) {
+        self.context.readiness.set(&format!("queue {}", self.name()), Ok(()));
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        self.context.metrics.last_poll_timestamp.with_label_values(&[self.name()]).set(now.as_secs_f64());
+    }
+}
+
+/// Shows what SQS says is in the queue, now and then.
+async fn watch_depth(queue: Queue, context: Arc<Context>) {
+    let name = queue.binding.name.as_str();
+    loop {
+        let depth = tokio::select! {
+            () = context.stop.cancelled() => return,
+            depth = queue.depth() => depth,
+        };
+        let result = depth.as_ref().map_or_else(ClientError::class, |_| "ok");
+        context.metrics.sqs_requests.with_label_values(&[name, "depth", result]).inc();
+        for (state, messages) in depth.unwrap_or_default() {
+            context.metrics.queue_messages.with_label_values(&[name, state]).set(messages);
+        }
+        tokio::select! {
+            () = context.stop.cancelled() => return,
+            () = tokio::time::sleep(DEPTH_INTERVAL) => {}
+        }
+    }
+}

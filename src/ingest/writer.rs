@@ -1,0 +1,166 @@
+//! A writer: takes whatever is ready, up to the limits, and stores it. A quiet system has the latency of one event, a busy one the
+//! efficiency of full batches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use time::OffsetDateTime;
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
+
+use super::context::Context;
+use crate::store::{self, Failure, Judged, Session, Settled};
+
+/// Bodies in one transaction at most; a batch of few large events is as much work as one of many small ones.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// How often a batch is judged again before its events are handed back: each time the catalog was newer than the snapshot.
+const JUDGEMENTS_MAX: usize = 5;
+
+/// Pauses before a batch that the database did not take is tried again. After the last, its events are handed back.
+const RETRY_PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
+
+/// Stores what the pollers have judged.
+pub struct Writer {
+    session: Session,
+    context: Arc<Context>,
+    settled: mpsc::Sender<Settled>,
+}
+
+/// A batch, and what was already tried with it.
+struct Attempt {
+    batch: Vec<Judged>,
+    judgements: usize,
+    retries: usize,
+}
+
+impl Writer {
+    pub fn new(database: PgConnectOptions, context: Arc<Context>, settled: mpsc::Sender<Settled>) -> Self {
+        Self { session: Session::new(database), context, settled }
+    }
+
+    /// Ends when the pollers have ended and everything they judged is dealt with.
+    pub async fn run(mut self, judged: Arc<Mutex<mpsc::Receiver<Judged>>>) {
+        loop {
+            let mut ready = Vec::new();
+            judged.lock().await.recv_many(&mut ready, self.context.settings.batch_rows_max).await;
+            if ready.is_empty() {
+                return;
+            }
+            for batch in split_by_bytes(ready) {
+                self.store(batch).await;
+            }
+        }
+    }
+
+    /// Stores a batch; where Postgres refuses a row, in halves until the row stands alone.
+    async fn store(&mut self, batch: Vec<Judged>) {
+        let mut attempts = vec![Attempt { batch, judgements: 0, retries: 0 }];
+        while let Some(Attempt { batch, judgements, retries }) = attempts.pop() {
+            let began = Instant::now();
+            self.context.metrics.batch_rows.observe(to_f64(batch.len()));
+            let (failure, mut batch) = match store::write(&mut self.session, batch).await {
+                Ok(settled) => {
+                    self.context.metrics.store_duration.observe(began.elapsed().as_secs_f64());
+                    self.context.store_succeeded();
+                    self.pass_on(settled).await;
+                    continue;
+                }
+                Err(failed) => failed,
+            };
+            match failure {
+                Failure::Refused(_) | Failure::MissingReference if batch.len() > 1 => {
+                    let right = batch.split_off(batch.len() / 2);
+                    // The left half first: of two events with one identity the earlier is stored.
+                    attempts.push(Attempt { batch: right, judgements, retries });
+                    attempts.push(Attempt { batch, judgements, retries });
+                }
+                Failure::Refused(sqlstate) => attempts.extend(self.refuse(batch, &sqlstate)),
+                Failure::Stale | Failure::MissingReference if judgements < JUDGEMENTS_MAX => {
+                    let batch = self.judge_again(batch).await;
+                    attempts.push(Attempt { batch, judgements: judgements + 1, retries });
+                }
+                Failure::Unavailable(_) if retries < RETRY_PAUSES.len() => {
+                    tokio::time::sleep(RETRY_PAUSES[retries]).await;
+                    attempts.push(Attempt { batch, judgements, retries: retries + 1 });
+                }
+                failure => {
+                    if matches!(failure, Failure::Unknown(_)) {
+                        self.context.metrics.commits_unknown.inc();
+                    }
+                    let rest = attempts.drain(..).flat_map(|attempt| attempt.batch);
+                    let released: Vec<Judged> = batch.into_iter().chain(rest).collect();
+                    self.give_up(released, &failure);
+                }
+            }
+        }
+    }
+
+    /// A row that was refused alone is a dead letter; where even that is refused, the fault is ours.
+    fn refuse(&self, batch: Vec<Judged>, sqlstate: &str) -> Vec<Attempt> {
+        let mut attempts = Vec::new();
+        for judged in batch {
+            match store::refuse(judged, sqlstate) {
+                Ok(judged) => attempts.push(Attempt { batch: vec![judged], judgements: 0, retries: 0 }),
+                Err(judged) => self.give_up(vec![judged], &Failure::Refused(sqlstate.to_owned())),
+            }
+        }
+        attempts
+    }
+
+    /// Judges by a snapshot that is newer than the one before, or by the same one where Postgres does not answer.
+    async fn judge_again(&self, batch: Vec<Judged>) -> Vec<Judged> {
+        let snapshot = match self.context.catalog.reload().await {
+            Some(snapshot) => snapshot,
+            None => self.context.catalog.snapshot(),
+        };
+        let messages = batch.into_iter().map(|judged| judged.held).collect();
+        self.context.judge_all(messages, snapshot).await
+    }
+
+    fn give_up(&self, batch: Vec<Judged>, failure: &Failure) {
+        tracing::warn!(events = batch.len(), %failure, "not stored: the events are handed back and polling pauses");
+        self.context.store_failed(&failure.to_string());
+        self.context.release_later(batch.into_iter().map(|judged| judged.held).collect());
+    }
+
+    async fn pass_on(&self, settled: Vec<Settled>) {
+        let snapshot = self.context.catalog.snapshot();
+        let now = OffsetDateTime::now_utc();
+        for mut event in settled {
+            let label = snapshot.label(event.tenant_id());
+            let outcome = event.outcome();
+            event.slot_mut().record(label, outcome);
+            if let Some(reason) = event.reason() {
+                self.context.metrics.count_rejection(label, reason);
+            }
+            if let Some(sent_at) = event.sent_at() {
+                self.context.metrics.event_commit_delay.observe((now - sent_at).as_seconds_f64().max(0.0));
+            }
+            // The acknowledger ends only after the writers; without it the event comes again and is a duplicate.
+            let _ = self.settled.send(event).await;
+        }
+    }
+}
+
+fn split_by_bytes(ready: Vec<Judged>) -> Vec<Vec<Judged>> {
+    let mut batches: Vec<Vec<Judged>> = Vec::new();
+    let mut bytes = 0;
+    for judged in ready {
+        let size = judged.held.message.body.len();
+        match batches.last_mut() {
+            Some(batch) if bytes + size <= BATCH_BYTES_MAX => batch.push(judged),
+            _ => {
+                bytes = 0;
+                batches.push(vec![judged]);
+            }
+        }
+        bytes += size;
+    }
+    batches
+}
+
+fn to_f64(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
+}

@@ -1,0 +1,287 @@
+//! 5. Write a batch to Postgres, each event once, and say of each what became of it. Only a commit that the server has confirmed makes a
+//! [`Settled`], and only what is settled can be acknowledged.
+//!
+//! | Postgres says | whose fault | what follows |
+//! | --- | --- | --- |
+//! | SQLSTATE class 22, 54, 23514 | the event's, once it has failed alone | the batch is halved until it stands alone; dead letter `unstorable` |
+//! | 23503 | a snapshot that is behind | halved likewise, then judged again by a fresh snapshot |
+//! | anything else, no answer, no connection | ours | nothing is settled; the store counts as down until a probe succeeds |
+
+mod database;
+mod rows;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use crate::event::{Reason, Rejection, TenantId, Violation};
+use crate::metrics::Outcome;
+use crate::queue::QueueBinding;
+use crate::validate::Verdict;
+use crate::window::{Held, Slot};
+pub use database::{DatabaseState, look, migrate};
+pub use session::{CommitError, Committed, Session, Work, commit};
+
+/// A batch that takes longer is given up, with its connection.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// A received event with its verdict, ready to be stored.
+#[derive(Debug)]
+pub struct Judged {
+    /// The message and its room.
+    pub held: Held,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// The catalog's generation under which.
+    pub generation: i64,
+}
+
+/// What a transaction decided on one event.
+#[derive(Debug, Clone, PartialEq)]
+enum Settlement {
+    Stored,
+    Duplicate,
+    Rejected(Reason),
+}
+
+/// An event whose verdict is committed: it may be deleted from its queue. Only [`write`] makes one.
+#[derive(Debug)]
+pub struct Settled {
+    queue: Arc<QueueBinding>,
+    receipt_handle: String,
+    slot: Slot,
+    settlement: Settlement,
+    tenant_id: Option<TenantId>,
+    sent_at: Option<OffsetDateTime>,
+}
+
+impl Settled {
+    /// The queue from which it came.
+    pub fn queue(&self) -> &Arc<QueueBinding> {
+        &self.queue
+    }
+
+    /// What to delete it by.
+    pub fn receipt_handle(&self) -> &str {
+        &self.receipt_handle
+    }
+
+    /// Its room in the window.
+    pub fn slot_mut(&mut self) -> &mut Slot {
+        &mut self.slot
+    }
+
+    /// What became of it.
+    pub fn outcome(&self) -> Outcome {
+        match self.settlement {
+            Settlement::Stored => Outcome::Stored,
+            Settlement::Duplicate => Outcome::Duplicate,
+            Settlement::Rejected(_) => Outcome::Rejected,
+        }
+    }
+
+    /// Why it was rejected, where it was.
+    pub fn reason(&self) -> Option<Reason> {
+        match self.settlement {
+            Settlement::Rejected(reason) => Some(reason),
+            Settlement::Stored | Settlement::Duplicate => None,
+        }
+    }
+
+    /// Whose it is, where that is known.
+    pub fn tenant_id(&self) -> Option<&TenantId> {
+        self.tenant_id.as_ref()
+    }
+
+    /// When SQS took it.
+    pub fn sent_at(&self) -> Option<OffsetDateTime> {
+        self.sent_at
+    }
+
+    fn new(judged: Judged, settlement: Settlement, _proof: &Committed) -> Self {
+        let Judged { held: Held { message, mut slot }, verdict, .. } = judged;
+        slot.free_bytes();
+        let tenant_id = match verdict {
+            Ok(event) => Some(event.tenant_id().clone()),
+            Err(rejection) => rejection.admitted,
+        };
+        let tenant_id = tenant_id.or_else(|| message.queue.tenant.clone());
+        let (queue, receipt_handle, sent_at) = (message.queue, message.receipt_handle, message.sent_at);
+        Self { queue, receipt_handle, slot, settlement, tenant_id, sent_at }
+    }
+}
+
+/// Why a batch is not settled. Nothing of it was stored, except perhaps under [`Failure::Unknown`].
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A rejection depends on the catalog, and Postgres has a newer one: judge again.
+    #[error("the catalog has become newer than the snapshot that judged")]
+    Stale,
+    /// Postgres refused a row for what it holds: store the others, one of them is at fault.
+    #[error("Postgres refused a row (SQLSTATE {0})")]
+    Refused(String),
+    /// A row names what the catalog's tables do not have.
+    #[error("Postgres misses what a row refers to (SQLSTATE 23503)")]
+    MissingReference,
+    /// Ours: try later.
+    #[error("the database does not store: {0}")]
+    Unavailable(String),
+    /// The commit was sent and its outcome never told: redelivery settles it.
+    #[error("the outcome of a commit is unknown: {0}")]
+    Unknown(String),
+}
+
+impl Failure {
+    fn of(error: &sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|database| database.code()).unwrap_or_default();
+        match code.as_ref() {
+            "23503" => Self::MissingReference,
+            "23514" => Self::Refused(code.into_owned()),
+            code if code.starts_with("22") || code.starts_with("54") => Self::Refused(code.to_owned()),
+            _ => Self::Unavailable(describe(error)),
+        }
+    }
+}
+
+/// An error without the detail, which may hold an event's values: SQLSTATE or kind.
+pub fn describe(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(database) => format!("SQLSTATE {}", database.code().unwrap_or_default()),
+        sqlx::Error::Io(error) => format!("connection: {}", error.kind()),
+        sqlx::Error::Tls(_) => "TLS: the server's certificate or its settings were not accepted".to_owned(),
+        _ => "the driver gave up on the connection".to_owned(),
+    }
+}
+
+/// Stores a batch in one transaction.
+///
+/// # Errors
+/// Why it is not settled, with the batch.
+pub async fn write(session: &mut Session, batch: Vec<Judged>) -> Result<Vec<Settled>, (Failure, Vec<Judged>)> {
+    // The future that runs on the connection may outlive this borrow only by being dropped with it, so the batch is shared, not lent.
+    let shared = Arc::new(batch);
+    let working = Arc::clone(&shared);
+    let outcome = session.run(WRITE_TIMEOUT, move |connection| Box::pin(async move { transact(connection, &working).await })).await;
+    let batch = Arc::try_unwrap(shared).unwrap_or_else(|_| unreachable!("the transaction has ended and given its share back"));
+    match outcome {
+        Ok(Ok((settlements, committed))) => {
+            Ok(batch.into_iter().zip(settlements).map(|(judged, settlement)| Settled::new(judged, settlement, &committed)).collect())
+        }
+        Ok(Err(failure)) => {
+            if matches!(failure, Failure::Unknown(_)) {
+                session.close();
+            }
+            Err((failure, batch))
+        }
+        Err(error) => Err((Failure::Unavailable(describe(&error)), batch)),
+    }
+}
+
+type Transacted = Result<(Vec<Settlement>, Committed), Failure>;
+
+/// The outer error closes the connection; an inner failure leaves it fit for the next batch.
+async fn transact(connection: &mut PgConnection, batch: &[Judged]) -> Result<Transacted, sqlx::Error> {
+    sqlx::raw_sql("begin").execute(&mut *connection).await?;
+    let begun = sqlx::query_file!("src/store/begin.sql").fetch_one(&mut *connection).await?;
+    let is_stale = |judged: &Judged| {
+        let depends = judged.verdict.as_ref().is_err_and(|rejection| rejection.reason.depends_on_catalog());
+        depends && judged.generation < begun.generation
+    };
+    let failure = if batch.iter().any(is_stale) {
+        Failure::Stale
+    } else {
+        match settle(connection, batch).await {
+            Ok(settlements) => match commit(connection, &begun.xid).await {
+                Ok(committed) => return Ok(Ok((settlements, committed))),
+                Err(CommitError::RolledBack) => return Ok(Err(Failure::Unavailable("the commit was rolled back".to_owned()))),
+                Err(CommitError::Unknown(error)) => {
+                    let told = error.as_ref().map_or_else(|| "no status".to_owned(), describe);
+                    return Ok(Err(Failure::Unknown(told)));
+                }
+            },
+            Err(error @ sqlx::Error::Database(_)) => Failure::of(&error),
+            Err(error) => return Err(error),
+        }
+    };
+    sqlx::raw_sql("rollback").execute(connection).await?;
+    Ok(Err(failure))
+}
+
+/// All statements of a batch but begin and commit.
+async fn settle(connection: &mut PgConnection, batch: &[Judged]) -> Result<Vec<Settlement>, sqlx::Error> {
+    let inserted = rows::insert_messages(connection, batch).await?;
+    let others = (0..batch.len()).filter(|position| !inserted.contains(position));
+    let equal = rows::compare_with_stored(connection, batch, others).await?;
+    let mut rejections: Vec<Option<Rejection>> = Vec::with_capacity(batch.len());
+    let mut settlements = Vec::with_capacity(batch.len());
+    for (position, judged) in batch.iter().enumerate() {
+        let (settlement, rejection) = decide(judged, inserted.contains(&position), equal.get(&position).copied())?;
+        settlements.push(settlement);
+        rejections.push(rejection);
+    }
+    rows::insert_deliveries(connection, batch, &inserted).await?;
+    let rejected = batch.iter().zip(&rejections).filter_map(|(judged, rejection)| Some((judged, rejection.as_ref()?)));
+    rows::upsert_dead_letters(connection, rejected).await?;
+    rows::close_dead_letters(connection, batch, &settlements).await?;
+    Ok(settlements)
+}
+
+/// What becomes of one event. A rejected one that is stored with equal content is a duplicate, whatever the catalog says now.
+fn decide(judged: &Judged, is_inserted: bool, is_equal: Option<bool>) -> Result<(Settlement, Option<Rejection>), sqlx::Error> {
+    match (&judged.verdict, is_inserted, is_equal) {
+        (Ok(_), true, _) => Ok((Settlement::Stored, None)),
+        (_, false, Some(true)) => Ok((Settlement::Duplicate, None)),
+        (Ok(event), false, Some(false)) => {
+            let rejection = conflict(event.envelope().clone(), event.tenant_id().clone());
+            Ok((Settlement::Rejected(Reason::IdConflict), Some(rejection)))
+        }
+        // Neither inserted nor there: the row it met was deleted in between. The whole batch is tried again.
+        (Ok(_), false, None) => Err(sqlx::Error::RowNotFound),
+        (Err(rejection), ..) => Ok((Settlement::Rejected(rejection.reason), Some(rejection.clone()))),
+    }
+}
+
+fn conflict(envelope: crate::event::Envelope, tenant_id: TenantId) -> Rejection {
+    let violation = Violation {
+        keyword: "identity".to_owned(),
+        instance_location: "/event_id".to_owned(),
+        schema_location: "message".to_owned(),
+        expected: "the type, client and payload of the event that is stored under this id, or an id of its own".to_owned(),
+        found: "string".to_owned(),
+    };
+    Rejection { envelope: Some(Box::new(envelope)), admitted: Some(tenant_id), ..Rejection::new(Reason::IdConflict, violation) }
+}
+
+/// Turns an event that Postgres refused alone into the dead letter that it is.
+///
+/// # Errors
+/// The event as it was, where even the barest letter was refused: then the fault is ours.
+#[expect(clippy::result_large_err, reason = "both are the event; which one says whether to try again")]
+pub fn refuse(mut judged: Judged, sqlstate: &str) -> Result<Judged, Judged> {
+    let violation = Violation {
+        keyword: "postgres".to_owned(),
+        instance_location: String::new(),
+        schema_location: "message".to_owned(),
+        expected: format!("a row that Postgres accepts (SQLSTATE {sqlstate})"),
+        found: "event".to_owned(),
+    };
+    let rejection = match &judged.verdict {
+        Ok(event) => Rejection {
+            envelope: Some(Box::new(event.envelope().clone())),
+            admitted: Some(event.tenant_id().clone()),
+            ..Rejection::new(Reason::Unstorable, violation)
+        },
+        // The letter itself was refused for something that it quotes: quote nothing but the body.
+        Err(rejection) if rejection.envelope.is_some() || !judged.held.message.attributes.is_empty() => {
+            let (reason, admitted) = (rejection.reason, rejection.admitted.clone());
+            judged.held.message.attributes.clear();
+            Rejection { admitted, ..Rejection::new(reason, violation) }
+        }
+        Err(_) => return Err(judged),
+    };
+    judged.verdict = Err(rejection);
+    Ok(judged)
+}

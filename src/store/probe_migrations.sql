@@ -1,0 +1,3 @@
+select version
+from _sqlx_migrations
+where success

@@ -1,0 +1,247 @@
+//! A batch as the arrays that its statements take: a column each, the rows sorted by key.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
+
+use super::{Judged, Settlement};
+use crate::admit::tenant_of_queue;
+use crate::decode::message_attributes;
+use crate::event::{Envelope, Identity, Rejection, TenantId};
+use crate::json;
+use crate::validate::ValidEvent;
+
+/// The text of the payload, as it was sent.
+pub fn payload_of<'a>(judged: &'a Judged, envelope: &Envelope) -> &'a str {
+    // The body was read as UTF-8, and a value begins and ends between characters.
+    std::str::from_utf8(&judged.held.message.body[envelope.payload.clone()]).unwrap_or_default()
+}
+
+/// The identity of an event whose tenant is known.
+pub fn identity_of(judged: &Judged) -> Option<(Identity<'_>, &Envelope)> {
+    let (tenant_id, envelope) = match &judged.verdict {
+        Ok(event) => (event.tenant_id(), event.envelope()),
+        Err(rejection) => (rejection.admitted.as_ref()?, rejection.envelope.as_deref()?),
+    };
+    Some((Identity { tenant_id: tenant_id.as_str(), source: &envelope.source, event_id: &envelope.event_id }, envelope))
+}
+
+/// Inserts each event whose identity comes first in the batch, and gives the positions of those that were not there before.
+pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged]) -> Result<HashSet<usize>, sqlx::Error> {
+    let mut firsts: BTreeMap<Identity<'_>, (usize, &Judged, &ValidEvent)> = BTreeMap::new();
+    for (position, judged) in batch.iter().enumerate() {
+        if let (Ok(event), Some((identity, _))) = (&judged.verdict, identity_of(judged)) {
+            firsts.entry(identity).or_insert((position, judged, event));
+        }
+    }
+    if firsts.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let payloads: Vec<&str> = firsts.values().map(|(_, judged, event)| payload_of(judged, event.envelope())).collect();
+    let hashes: Vec<Vec<u8>> = payloads.iter().map(|payload| Sha256::digest(payload).to_vec()).collect();
+    let inserted = sqlx::query_file!(
+        "src/store/insert_messages.sql",
+        &column(&firsts, |_, event| event.tenant_id().as_str()) as _,
+        &column(&firsts, |_, event| event.envelope().source.as_str()) as _,
+        &column(&firsts, |_, event| event.envelope().event_id.as_str()) as _,
+        &column(&firsts, |_, event| event.envelope().event_type.as_str()) as _,
+        &column(&firsts, |_, event| event.schema_version()),
+        &column(&firsts, |_, event| event.envelope().client_id.as_deref()) as _,
+        &column(&firsts, |_, event| event.envelope().subject.as_deref()) as _,
+        &column(&firsts, |_, event| event.envelope().occurred_at) as _,
+        &column(&firsts, |judged, _| judged.held.message.sent_at) as _,
+        &payloads as _,
+        &hashes,
+        &column(&firsts, |_, event| event.envelope().attributes.as_str()) as _,
+        &column(&firsts, |judged, _| judged.held.message.queue.name.as_str()) as _,
+        &column(&firsts, |judged, _| judged.held.message.sqs_message_id.as_str()) as _,
+        &column(&firsts, |judged, _| judged.held.message.message_group.as_deref()) as _,
+        &column(&firsts, |_, event| event.envelope().traceparent.as_deref()) as _,
+        &column(&firsts, |judged, _| judged.generation),
+    )
+    .fetch_all(connection)
+    .await?;
+    let position = |tenant_id: &str, source: &str, event_id: &str| firsts.get(&Identity { tenant_id, source, event_id }).map(|first| first.0);
+    Ok(inserted.iter().filter_map(|row| position(&row.tenant_id, &row.source, &row.event_id)).collect())
+}
+
+type Firsts<'a> = BTreeMap<Identity<'a>, (usize, &'a Judged, &'a ValidEvent)>;
+
+fn column<'a, T>(firsts: &Firsts<'a>, value: impl Fn(&'a Judged, &'a ValidEvent) -> T) -> Vec<T> {
+    firsts.values().map(|(_, judged, event)| value(judged, event)).collect()
+}
+
+/// How the event at a position compares with what is stored under its identity: true when they are equal.
+pub async fn compare_with_stored(
+    connection: &mut PgConnection,
+    batch: &[Judged],
+    positions: impl Iterator<Item = usize>,
+) -> Result<BTreeMap<usize, bool>, sqlx::Error> {
+    use futures_util::TryStreamExt as _;
+    let wanted: Vec<_> = positions.filter_map(|position| Some((position, identity_of(&batch[position])?))).collect();
+    let mut equal = BTreeMap::new();
+    if wanted.is_empty() {
+        return Ok(equal);
+    }
+    let hash = |position: usize, envelope: &Envelope| Sha256::digest(payload_of(&batch[position], envelope)).to_vec();
+    // Row by row: stored payloads may be large where the batch's own are small.
+    let mut rows = sqlx::query_file!(
+        "src/store/select_messages.sql",
+        &wanted.iter().map(|(position, _)| i32::try_from(*position).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
+        &wanted.iter().map(|(_, (identity, _))| identity.tenant_id).collect::<Vec<_>>() as _,
+        &wanted.iter().map(|(_, (identity, _))| identity.source).collect::<Vec<_>>() as _,
+        &wanted.iter().map(|(_, (identity, _))| identity.event_id).collect::<Vec<_>>() as _,
+        &wanted.iter().map(|(position, (_, envelope))| hash(*position, envelope)).collect::<Vec<_>>(),
+    )
+    .fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let Some(position) = usize::try_from(row.position).ok().filter(|position| *position < batch.len()) else { continue };
+        let Some((_, envelope)) = identity_of(&batch[position]) else { continue };
+        let has_equal_payload = match &row.payload {
+            None => true,
+            Some(stored) => is_equal_json(stored, payload_of(&batch[position], envelope)),
+        };
+        let is_equal = row.event_type == envelope.event_type && row.client_id == envelope.client_id && has_equal_payload;
+        equal.insert(position, is_equal);
+    }
+    Ok(equal)
+}
+
+fn is_equal_json(left: &str, right: &str) -> bool {
+    match (json::read(left.as_bytes()), json::read(right.as_bytes())) {
+        (Ok(left), Ok(right)) => json::canonical(&left) == json::canonical(&right),
+        _ => false,
+    }
+}
+
+/// A delivery for each recipient of each event that was inserted.
+pub async fn insert_deliveries(connection: &mut PgConnection, batch: &[Judged], inserted: &HashSet<usize>) -> Result<(), sqlx::Error> {
+    let mut rows: Vec<(Identity<'_>, &str)> = Vec::new();
+    for position in inserted {
+        if let (Ok(event), Some((identity, _))) = (&batch[*position].verdict, identity_of(&batch[*position])) {
+            rows.extend(event.recipients().iter().map(|client_id| (identity, client_id.as_str())));
+        }
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    rows.sort_unstable();
+    sqlx::query_file!(
+        "src/store/insert_deliveries.sql",
+        &rows.iter().map(|(identity, _)| identity.tenant_id).collect::<Vec<_>>() as _,
+        &rows.iter().map(|(identity, _)| identity.source).collect::<Vec<_>>() as _,
+        &rows.iter().map(|(identity, _)| identity.event_id).collect::<Vec<_>>() as _,
+        &rows.iter().map(|(_, client_id)| *client_id).collect::<Vec<_>>() as _,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A rejected event as a row.
+struct Letter<'a> {
+    judged: &'a Judged,
+    rejection: &'a Rejection,
+    errors: String,
+    attributes: String,
+}
+
+impl<'a> Letter<'a> {
+    fn new(judged: &'a Judged, rejection: &'a Rejection) -> Self {
+        let attributes = match &rejection.envelope {
+            Some(envelope) => envelope.attributes.clone(),
+            None => message_attributes(&judged.held.message),
+        };
+        // jsonb holds no NUL; SQS sends none, but the letter must not be refused for what another server sends.
+        let attributes = attributes.replace("\\u0000", "\\ufffd");
+        let errors = serde_json::to_string(&rejection.violations).unwrap_or_else(|_| "[]".to_owned());
+        Self { judged, rejection, errors, attributes: if attributes.is_empty() { "{}".to_owned() } else { attributes } }
+    }
+
+    fn tenant_id(&self) -> Option<&'a str> {
+        let of_queue = || tenant_of_queue(&self.judged.held.message, self.rejection.reason);
+        self.rejection.admitted.as_ref().or_else(of_queue).map(TenantId::as_str)
+    }
+
+    fn envelope<T>(&self, field: impl Fn(&'a Envelope) -> T) -> Option<T> {
+        self.rejection.envelope.as_deref().map(field)
+    }
+
+    fn rule(&self) -> Option<String> {
+        self.rejection.violations.first().map(|violation| format!("{} {}", violation.keyword, violation.schema_location))
+    }
+}
+
+/// Writes a letter for each rejection, or updates the one that an earlier delivery of the message has left.
+pub async fn upsert_dead_letters<'a>(
+    connection: &mut PgConnection,
+    rejections: impl Iterator<Item = (&'a Judged, &'a Rejection)>,
+) -> Result<(), sqlx::Error> {
+    // By key: sorted, and once where a message came twice in the batch.
+    let letters: BTreeMap<_, _> = rejections
+        .map(|(judged, rejection)| {
+            let message = &judged.held.message;
+            ((message.queue.name.as_str(), message.sqs_message_id.as_str()), Letter::new(judged, rejection))
+        })
+        .collect();
+    if letters.is_empty() {
+        return Ok(());
+    }
+    sqlx::query_file!(
+        "src/store/upsert_dead_letters.sql",
+        &letter_column(&letters, Letter::tenant_id) as _,
+        &letters.keys().map(|(queue, _)| *queue).collect::<Vec<_>>() as _,
+        &letters.keys().map(|(_, sqs_message_id)| *sqs_message_id).collect::<Vec<_>>() as _,
+        &letter_column(&letters, |letter| letter.envelope(|envelope| envelope.source.as_str())) as _,
+        &letter_column(&letters, |letter| letter.envelope(|envelope| envelope.event_id.as_str())) as _,
+        &letter_column(&letters, |letter| letter.envelope(|envelope| envelope.event_type.as_str())) as _,
+        &letter_column(&letters, |letter| letter.envelope(|envelope| envelope.schema_version).flatten()) as _,
+        &letter_column(&letters, |letter| letter.rejection.reason.as_str()) as _,
+        &letter_column(&letters, Letter::rule) as _,
+        &letter_column(&letters, |letter| letter.errors.as_str()) as _,
+        &letter_column(&letters, |letter| letter.judged.held.message.body.as_slice()) as _,
+        &letter_column(&letters, |letter| letter.attributes.as_str()) as _,
+        &letter_column(&letters, |letter| letter.judged.held.message.sender_id.as_deref()) as _,
+        &letter_column(&letters, |letter| letter.judged.held.message.queue.tenant.as_ref().map(TenantId::as_str)) as _,
+        &letter_column(&letters, |_| "native") as _,
+        &letter_column(&letters, |letter| letter.judged.generation),
+        &letter_column(&letters, |letter| letter.judged.held.message.receive_count),
+        &letter_column(&letters, |letter| letter.judged.held.message.sent_at) as _,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn letter_column<'l, 'a, K, T>(letters: &'l BTreeMap<K, Letter<'a>>, value: impl Fn(&'l Letter<'a>) -> T) -> Vec<T> {
+    letters.values().map(value).collect()
+}
+
+/// Closes the letters that earlier deliveries of what is stored now have left. A message that was received for the first time has none.
+pub async fn close_dead_letters(connection: &mut PgConnection, batch: &[Judged], settlements: &[Settlement]) -> Result<(), sqlx::Error> {
+    let mut closing: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    for (judged, settlement) in batch.iter().zip(settlements) {
+        let message = &judged.held.message;
+        let outcome = match settlement {
+            Settlement::Stored => "stored",
+            Settlement::Duplicate => "duplicate",
+            Settlement::Rejected(_) => continue,
+        };
+        if message.receive_count != 1 {
+            closing.entry((&message.queue.name, &message.sqs_message_id)).or_insert(outcome);
+        }
+    }
+    if closing.is_empty() {
+        return Ok(());
+    }
+    sqlx::query_file!(
+        "src/store/close_dead_letters.sql",
+        &closing.keys().map(|(queue, _)| *queue).collect::<Vec<_>>() as _,
+        &closing.keys().map(|(_, sqs_message_id)| *sqs_message_id).collect::<Vec<_>>() as _,
+        &closing.values().copied().collect::<Vec<_>>() as _,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! A connection that nothing half-done can outlive, and commits whose outcome is known.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, PgConnection};
+
+/// Work on a connection. Its future owns nothing but borrows the connection, which ends with it.
+pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
+
+/// One connection to Postgres, opened when it is needed.
+///
+/// A driver's future that is dropped half-way leaves its connection in a state that the driver does not know: the next statements may run
+/// inside a transaction that nobody commits. So the connection belongs to the future that uses it: dropped at the deadline, it takes the
+/// connection along, and an error closes it too. There is no pool that could hand it to someone else.
+#[derive(Debug)]
+pub struct Session {
+    options: PgConnectOptions,
+    connection: Option<PgConnection>,
+}
+
+impl Session {
+    /// A session that has not connected yet. Its commits are durable whatever the server's default is.
+    pub fn new(options: PgConnectOptions) -> Self {
+        let settings = [("synchronous_commit", "on"), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")];
+        Self { options: options.application_name("event-processor").options(settings), connection: None }
+    }
+
+    /// Drops the connection: what it was last told is in doubt.
+    pub fn close(&mut self) {
+        self.connection = None;
+    }
+
+    /// Does some work, connecting first where there is no connection.
+    ///
+    /// # Errors
+    /// The driver's error, or a timeout at the deadline. Either way the connection is gone, and with it whatever was not committed.
+    pub async fn run<T, F>(&mut self, deadline: Duration, work: F) -> Result<T, sqlx::Error>
+    where
+        F: for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T>,
+    {
+        let kept = self.connection.take();
+        let options = &self.options;
+        let owning = async move {
+            let mut connection = match kept {
+                Some(connection) => connection,
+                None => options.connect().await?,
+            };
+            let value = work(&mut connection).await?;
+            Ok((connection, value))
+        };
+        match tokio::time::timeout(deadline, owning).await {
+            Ok(Ok((connection, value))) => {
+                self.connection = Some(connection);
+                Ok(value)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+        }
+    }
+}
+
+/// Proof that a transaction is committed; [`commit`] alone makes one.
+#[derive(Debug)]
+pub struct Committed(());
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The server says that the transaction was rolled back.
+    #[error("the server rolled the transaction back")]
+    RolledBack,
+    /// The server did not say: the transaction may be committed or not.
+    #[error("the outcome of the commit is unknown")]
+    Unknown(#[source] Option<sqlx::Error>),
+}
+
+/// Commits the transaction with this id and asks the server what became of it. The driver's own word is not enough: it takes the server's
+/// ROLLBACK, the answer where a statement has failed before, for success.
+///
+/// # Errors
+/// Whenever it is not certain that the transaction is committed.
+pub async fn commit(connection: &mut PgConnection, xid: &str) -> Result<Committed, CommitError> {
+    let unknown = |error| CommitError::Unknown(Some(error));
+    sqlx::raw_sql("commit").execute(&mut *connection).await.map_err(unknown)?;
+    let status = sqlx::query_file_scalar!("src/store/transaction_status.sql", xid).fetch_one(connection).await.map_err(unknown)?;
+    match status.as_deref() {
+        Some("committed") => Ok(Committed(())),
+        Some("aborted") => Err(CommitError::RolledBack),
+        _ => Err(CommitError::Unknown(None)),
+    }
+}
