@@ -13,3 +13,4 @@ pub mod validate;
 pub mod store;
 pub mod health;
 pub mod ingest;
+pub mod dead_letter;

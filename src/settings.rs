@@ -1,5 +1,6 @@
 //! What a user sets, by variable or flag: one struct for each concern, whose doc comments are the help texts.
 
+mod dev_environment;
 mod queues;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+pub use dev_environment::{DEV_ENVIRONMENT_FILE, adopt_dev_environment};
 pub use queues::{QueueSetting, parse_queues};
 
 /// SQS refuses longer messages and longer replies to a receive.

@@ -1,0 +1,90 @@
+//! `processor dead-letter`.
+
+use clap::{Args, Subcommand};
+use event_processor::dead_letter::{Filter, LIST_HEAD, list, show};
+use event_processor::event::Reason;
+use event_processor::settings::DatabaseSettings;
+
+use crate::{Failure, connect, print_json};
+
+#[derive(Subcommand)]
+pub enum DeadLetterCommand {
+    /// List dead letters, the newest first.
+    List(ListSettings),
+    /// Show one dead letter: why it was not stored, and its body.
+    Show(ShowSettings),
+}
+
+#[derive(Args)]
+pub struct ListSettings {
+    #[command(flatten)]
+    database: DatabaseSettings,
+    /// Only letters of this tenant.
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Only letters with this reason, for example schema_violation.
+    #[arg(long, value_parser = Reason::ALL.map(Reason::as_str))]
+    reason: Option<String>,
+    /// Only letters from this queue.
+    #[arg(long)]
+    queue: Option<String>,
+    /// Also letters that are closed: stored after all, or discarded.
+    #[arg(long)]
+    all: bool,
+    /// At most so many.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=100_000))]
+    limit: i64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub struct ShowSettings {
+    #[command(flatten)]
+    database: DatabaseSettings,
+    /// The letter's number, as `list` prints it.
+    dead_letter_id: i64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(command: DeadLetterCommand) -> Result<(), Failure> {
+    match command {
+        DeadLetterCommand::List(settings) => {
+            let mut connection = connect(&settings.database).await?;
+            let filter = Filter {
+                tenant: settings.tenant,
+                reason: settings.reason,
+                queue: settings.queue,
+                with_closed: settings.all,
+                letters_max: settings.limit,
+            };
+            let letters = list(&mut connection, &filter).await?;
+            if settings.json {
+                return print_json(&letters);
+            }
+            if letters.is_empty() {
+                println!("no dead letters");
+                return Ok(());
+            }
+            println!("{LIST_HEAD}");
+            for letter in letters {
+                println!("{letter}");
+            }
+        }
+        DeadLetterCommand::Show(settings) => {
+            let mut connection = connect(&settings.database).await?;
+            let Some(letter) = show(&mut connection, settings.dead_letter_id).await? else {
+                let sentence = format!("there is no dead letter {}; `processor dead-letter list --all` shows which there are", settings.dead_letter_id);
+                return Err(Failure { sentence, status: 65 });
+            };
+            if settings.json {
+                return print_json(&letter);
+            }
+            println!("{letter}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! `processor judge`: one body through decode, admit and validate, against the database's catalog.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::sync::Arc;
+
+use clap::Args;
+use event_processor::dead_letter::{explanation, write_violations};
+use event_processor::event::{Envelope, Rejection};
+use event_processor::queue::{QueueBinding, ReceivedMessage};
+use event_processor::settings::{DatabaseSettings, IngestSettings, QueueSettings, parse_queues};
+use event_processor::snapshot::Snapshot;
+use event_processor::validate::{ValidEvent, judge};
+use serde_json::{Value, json};
+
+use crate::{Failure, connect, print_json};
+
+#[derive(Args)]
+pub struct JudgeSettings {
+    /// The body's file; - or nothing: standard input.
+    #[arg(default_value = "-")]
+    file: String,
+    /// The queue that it would come from: a name from QUEUES, or an entry as in QUEUES (`events?trust=any`, `acme-events=acme`).
+    #[arg(long)]
+    queue: String,
+    /// The unique id of the IAM user or role that would send it, as AIDA... or AROA...
+    #[arg(long)]
+    sender: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: DatabaseSettings,
+    #[command(flatten)]
+    queues: QueueSettings,
+    #[command(flatten)]
+    ingest: IngestSettings,
+}
+
+pub async fn run(settings: JudgeSettings) -> Result<(), Failure> {
+    let binding = find_binding(&settings)?;
+    let message = message(binding, read_body(&settings.file)?, settings.sender);
+    let mut connection = connect(&settings.database).await?;
+    let snapshot = Snapshot::load(&mut connection, None, 0).await?;
+    let verdict = judge(&message, &snapshot, settings.ingest.body_bytes_max).map_err(Failure::internal)?;
+    let is_rejected = verdict.is_err();
+    if settings.json {
+        print_json(&match &verdict {
+            Ok(event) => json!({"verdict": "valid", "row": row(event, &message, snapshot.generation)}),
+            Err(rejection) => json!({
+                "verdict": "rejected",
+                "reason": rejection.reason.as_str(),
+                "explanation": explanation(rejection.reason),
+                "errors": rejection.violations,
+                "tenant_id": rejection.admitted.as_ref().map(ToString::to_string),
+            }),
+        })?;
+    } else {
+        match &verdict {
+            Ok(event) => print_valid(event, &message, snapshot.generation),
+            Err(rejection) => print_rejected(rejection)?,
+        }
+    }
+    if is_rejected { Err(Failure::found()) } else { Ok(()) }
+}
+
+fn print_valid(event: &ValidEvent, message: &ReceivedMessage, generation: i64) {
+    println!("valid: it would be stored, unless an event with its identity is there already");
+    if let Value::Object(columns) = row(event, message, generation) {
+        for (column, value) in columns {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            println!("  {column:<18} {text}");
+        }
+    }
+}
+
+fn print_rejected(rejection: &Rejection) -> Result<(), Failure> {
+    println!("rejected: {}", rejection.reason);
+    println!("  {}", explanation(rejection.reason));
+    let mut text = String::new();
+    let errors = serde_json::to_string(&rejection.violations).map_err(Failure::internal)?;
+    write_violations(&mut text, &errors).map_err(Failure::internal)?;
+    print!("{text}");
+    Ok(())
+}
+
+/// The row of `message` that the event would become.
+fn row(event: &ValidEvent, message: &ReceivedMessage, generation: i64) -> Value {
+    let envelope: &Envelope = event.envelope();
+    let payload = String::from_utf8_lossy(&message.body[envelope.payload.clone()]);
+    json!({
+        "tenant_id": event.tenant_id().as_str(),
+        "source": envelope.source,
+        "event_id": envelope.event_id,
+        "event_type": envelope.event_type,
+        "schema_version": event.schema_version(),
+        "client_id": envelope.client_id,
+        "subject": envelope.subject,
+        "occurred_at": envelope.occurred_at.map(|time| time.to_string()),
+        "payload": payload,
+        "attributes": envelope.attributes,
+        "queue": message.queue.name,
+        "catalog_generation": generation,
+        "deliveries": event.recipients().iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+/// The binding under this name in QUEUES, else what the flag itself says.
+fn find_binding(settings: &JudgeSettings) -> Result<QueueBinding, Failure> {
+    let configured = settings.queues.list().unwrap_or_default();
+    if let Some(queue) = configured.iter().find(|queue| queue.name == settings.queue) {
+        return Ok(queue.into());
+    }
+    let wrong = |problem: &str| Failure::setting(format!("the value of --queue is {:?}: {problem}", settings.queue));
+    let parsed = parse_queues(&settings.queue).map_err(|problem| wrong(&problem))?;
+    match parsed.as_slice() {
+        [queue] => Ok(queue.into()),
+        _ => Err(wrong("write one queue's name, or one entry as in QUEUES")),
+    }
+}
+
+fn read_body(file: &str) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    let read = match file {
+        "-" => std::io::stdin().lock().read_to_end(&mut body).map(|_| ()),
+        path => std::fs::read(path).map(|bytes| body = bytes),
+    };
+    read.map_err(|error| Failure::setting(format!("the body's file is {file:?}: it cannot be read ({error}); name a file, or - for standard input")))?;
+    // An editor's last newline is not the producer's; JSON would not mind it, but the size limit might.
+    if body.last() == Some(&b'\n') {
+        body.pop();
+    }
+    Ok(body)
+}
+
+fn message(binding: QueueBinding, body: Vec<u8>, sender_id: Option<String>) -> ReceivedMessage {
+    ReceivedMessage {
+        queue: Arc::new(binding),
+        sqs_message_id: "the SQS message id".to_owned(),
+        receipt_handle: String::new(),
+        body,
+        attributes: BTreeMap::new(),
+        sender_id,
+        sent_at: None,
+        receive_count: 1,
+        message_group: None,
+        lease_ends: tokio::time::Instant::now(),
+    }
+}

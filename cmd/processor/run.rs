@@ -1,0 +1,110 @@
+//! `processor run`, `dev`, `migrate` and `health`.
+
+use clap::Args;
+use event_processor::health::ask;
+use event_processor::ingest::{Daemon, DaemonError};
+use event_processor::queue::Clients;
+use event_processor::settings::{DatabaseSettings, IngestSettings, ListenSettings, QueueSettings};
+use event_processor::store;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::Failure;
+
+/// What the daemon is told.
+#[derive(Args)]
+pub struct RunSettings {
+    #[command(flatten)]
+    database: DatabaseSettings,
+    #[command(flatten)]
+    queues: QueueSettings,
+    #[command(flatten)]
+    ingest: IngestSettings,
+    #[command(flatten)]
+    listen: ListenSettings,
+}
+
+/// Runs the daemon until it is told to stop.
+pub async fn run(settings: RunSettings) -> Result<(), Failure> {
+    let database = settings.database.options()?;
+    let queues = settings.queues.list()?;
+    let clients = Clients::load().await;
+    if !clients.has_region() && queues.iter().any(|queue| queue.url.is_none()) {
+        return Err(Failure::setting("AWS_REGION is not set; set it to the queues' region, for example eu-central-1"));
+    }
+    let address = settings.listen.listen_address;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        Failure::setting(format!("the value of LISTEN_ADDRESS (--listen-address) is \"{address}\": cannot listen there ({error}); choose another port"))
+    })?;
+    let daemon = Daemon { database, queues, clients, settings: settings.ingest, listener };
+    if let Some(address) = daemon.health_address() {
+        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "started; /livez, /readyz and /metrics are served here");
+    }
+    let stop = stop_on_signal()?;
+    let outcome = daemon.run(stop).await;
+    match outcome {
+        Ok(()) => {
+            tracing::info!("stopped; all that was in flight is settled or handed back");
+            Ok(())
+        }
+        Err(error @ DaemonError::DrainTimeout(_)) => Err(Failure { sentence: error.to_string(), status: 75 }),
+        Err(error) => Err(Failure::internal(error)),
+    }
+}
+
+/// The first SIGTERM or interrupt stops taking work; a second one ends the process at once.
+pub fn stop_on_signal() -> Result<CancellationToken, Failure> {
+    let failed = |error: std::io::Error| Failure::internal(format!("failed to watch for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    let watching = async move {
+        for is_first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if is_first {
+                tracing::info!("stopping: what is in flight is finished; a second signal ends at once");
+                stopping.cancel();
+            }
+        }
+        tracing::warn!("stopped at once; what was in flight is received again");
+        std::process::exit(75);
+    };
+    #[expect(clippy::disallowed_methods, reason = "it must outlive the drain, which waits for everything else")]
+    tokio::spawn(watching);
+    Ok(stop)
+}
+
+/// Runs the embedded stack.
+#[cfg(feature = "dev")]
+pub async fn dev(settings: event_processor::dev::DevSettings) -> Result<(), Failure> {
+    let stop = stop_on_signal()?;
+    event_processor::dev::run(settings, stop).await.map_err(|error| Failure { sentence: error.to_string(), status: error.status() })
+}
+
+/// Applies the migrations.
+pub async fn migrate(settings: &DatabaseSettings) -> Result<(), Failure> {
+    match store::migrate(&settings.options()?).await {
+        Ok(0) => println!("the tables are up to date"),
+        Ok(applied) => println!("applied {applied} migration(s)"),
+        Err(error) => return Err(Failure::unavailable(format!("the migration did not succeed and nothing of its last step remains: {error}"))),
+    }
+    Ok(())
+}
+
+/// Asks the daemon whether it is ready.
+pub async fn health(settings: &ListenSettings) -> Result<(), Failure> {
+    let mut address = settings.listen_address;
+    // A daemon that listens on all addresses is asked on loopback.
+    if address.ip().is_unspecified() {
+        let is_v4 = address.is_ipv4();
+        address.set_ip(if is_v4 { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    let answer = ask(address).await.map_err(|problem| Failure::unavailable(format!("not ready\n{}", problem.trim_end())))?;
+    print!("{answer}");
+    Ok(())
+}
