@@ -28,6 +28,15 @@ impl Account {
         // The standard library also drops root's supplementary groups when it changes the user.
         command.uid(self.user_id).gid(self.group_id);
     }
+
+    /// Make this user the owner of the file or directory.
+    ///
+    /// # Errors
+    /// When we are not root.
+    pub fn give(self, path: &Path) -> Result<()> {
+        chown(path, Some(self.user_id), Some(self.group_id))
+            .with_context(|| format!("failed to hand {} to user {}", path.display(), self.user_id))
+    }
 }
 
 /// The directory for the cluster that belongs to the checkout of this `.dev` directory, and a file `cluster` in the latter that names it.
@@ -78,14 +87,18 @@ pub fn prepare_home(home: &Path) -> Result<Option<Account>> {
     let metadata = fs::metadata(home).with_context(|| format!("failed to look at {}", home.display()))?;
     if metadata.uid() != 0 {
         // Whoever made the data has to go on with it, also when a user `postgres` has appeared since.
-        return Ok(Some(Account { user_id: metadata.uid(), group_id: metadata.gid() }));
+        return Ok(Some(Account {
+            user_id: metadata.uid(),
+            group_id: metadata.gid(),
+        }));
     }
     let passwd = fs::read_to_string("/etc/passwd").context("failed to read /etc/passwd")?;
     let Some(account) = account_named(&passwd, "postgres").or_else(|| account_named(&passwd, "nobody")) else {
-        bail!("Postgres does not run as root, and /etc/passwd has no user `postgres` or `nobody` to run it as: add one, or start this as another user");
+        bail!(
+            "Postgres does not run as root, and /etc/passwd has no user `postgres` or `nobody` to run it as: add one, or start this as another user"
+        );
     };
-    chown(home, Some(account.user_id), Some(account.group_id))
-        .with_context(|| format!("failed to hand {} to user {}", home.display(), account.user_id))?;
+    account.give(home)?;
     Ok(Some(account))
 }
 
@@ -96,9 +109,15 @@ pub fn prepare_home(home: &Path) -> Result<Option<Account>> {
 pub fn temporary_parent() -> Result<PathBuf> {
     let ours = std::env::temp_dir();
     let enterable = |directory: &Path| {
-        directory.ancestors().all(|ancestor| fs::metadata(ancestor).is_ok_and(|metadata| metadata.mode() & 0o001 != 0))
+        directory
+            .ancestors()
+            .all(|ancestor| fs::metadata(ancestor).is_ok_and(|metadata| metadata.mode() & 0o001 != 0))
     };
-    Ok(if we_are_root()? && !enterable(&ours) { PathBuf::from("/tmp") } else { ours })
+    Ok(if we_are_root()? && !enterable(&ours) {
+        PathBuf::from("/tmp")
+    } else {
+        ours
+    })
 }
 
 /// Asked of `id`, since the standard library cannot tell the effective user without unsafe code.
@@ -106,13 +125,22 @@ pub fn temporary_parent() -> Result<PathBuf> {
 /// # Errors
 /// When there is no `id`.
 pub fn we_are_root() -> Result<bool> {
-    let output = Command::new("id").arg("-u").output().context("failed to run `id -u`, which tells whether we are root")?;
+    let output = Command::new("id")
+        .arg("-u")
+        .output()
+        .context("failed to run `id -u`, which tells whether we are root")?;
     Ok(output.stdout.trim_ascii() == b"0")
 }
 
 fn account_named(passwd: &str, name: &str) -> Option<Account> {
-    let fields: Vec<_> = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == name)?;
-    Some(Account { user_id: fields.get(2)?.parse().ok()?, group_id: fields.get(3)?.parse().ok()? })
+    let fields: Vec<_> = passwd
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields[0] == name)?;
+    Some(Account {
+        user_id: fields.get(2)?.parse().ok()?,
+        group_id: fields.get(3)?.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -122,7 +150,13 @@ mod tests {
     #[test]
     fn an_account_is_found_by_its_exact_name() {
         let passwd = "root:x:0:0:root:/root:/bin/sh\npostgresql:x:7:8::/:/bin/sh\n\npostgres:x:101:104:,,,:/var/lib/postgresql:/bin/bash\n";
-        assert_eq!(account_named(passwd, "postgres"), Some(Account { user_id: 101, group_id: 104 }));
+        assert_eq!(
+            account_named(passwd, "postgres"),
+            Some(Account {
+                user_id: 101,
+                group_id: 104
+            })
+        );
         assert_eq!(account_named(passwd, "nobody"), None);
     }
 }

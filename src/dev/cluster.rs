@@ -6,7 +6,7 @@
 use std::fs::{self, File, TryLockError};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ use uuid::Uuid;
 use super::account::{Account, prepare_home, temporary_parent};
 use super::binaries::Binaries;
 use super::guard::Guard;
+
+mod leftover;
 
 /// Long enough for the recovery after a crash; a start that works takes well under a second.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
@@ -94,8 +96,16 @@ impl<'a> Home<'a> {
     fn prepare(binaries: &'a Binaries, directory: &Path, temporary: bool) -> Result<Self> {
         let account = prepare_home(directory)?;
         // Absolute, because Postgres runs in another directory than we do.
-        let directory = directory.canonicalize().with_context(|| format!("failed to look at {}", directory.display()))?;
-        Ok(Self { binaries, data: directory.join("data"), directory, account, temporary })
+        let directory = directory
+            .canonicalize()
+            .with_context(|| format!("failed to look at {}", directory.display()))?;
+        Ok(Self {
+            binaries,
+            data: directory.join("data"),
+            directory,
+            account,
+            temporary,
+        })
     }
 
     fn start(&self, settings: &[&str]) -> Result<Cluster> {
@@ -106,15 +116,24 @@ impl<'a> Home<'a> {
             let port = free_port()?;
             let mut guard = self.start_postgres(port, settings)?;
             let Some(status) = self.ended_before_ready(&mut guard, port)? else {
-                return Ok(Cluster { guard, home: self.directory.clone(), port, _lock: lock });
+                return Ok(Cluster {
+                    guard,
+                    home: self.directory.clone(),
+                    port,
+                    _lock: lock,
+                });
             };
             guard.keep_directory();
             let log = self.log();
             // The latter is a server of a killed process that had not come as far as being seen by `stop_leftover`.
             let again = log.contains("could not bind") || log.contains("lock file \"postmaster.pid\" already exists");
             if attempt == ATTEMPTS_MAX || !again {
-                bail!("failed to start Postgres in {}: it ended with {status} and wrote:\n{log}", self.directory.display());
+                bail!(
+                    "failed to start Postgres in {}: it ended with {status} and wrote:\n{log}",
+                    self.directory.display()
+                );
             }
+            thread::sleep(Duration::from_millis(50));
         }
         unreachable!("the last attempt has returned")
     }
@@ -126,7 +145,9 @@ impl<'a> Home<'a> {
         match lock.try_lock() {
             Ok(()) => Ok(lock),
             Err(TryLockError::WouldBlock) => {
-                let postmaster = self.postmaster().map_or_else(|| "about to start".to_owned(), |pid| format!("process {pid}"));
+                let postmaster = self
+                    .postmaster()
+                    .map_or_else(|| "about to start".to_owned(), |pid| format!("process {pid}"));
                 bail!("another process runs the cluster in {home} (its Postgres is {postmaster}): stop that one first, or go on using it")
             }
             Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("failed to lock the directory {home}")),
@@ -145,7 +166,11 @@ impl<'a> Home<'a> {
             _ => self.initialize(&unfinished, "C")?,
         };
         if !status.success() {
-            bail!("failed to make a cluster in {}: initdb ended with {status} and wrote:\n{}", self.directory.display(), self.log());
+            bail!(
+                "failed to make a cluster in {}: initdb ended with {status} and wrote:\n{}",
+                self.directory.display(),
+                self.log()
+            );
         }
         fs::rename(&unfinished, &self.data).with_context(|| format!("failed to rename {}", unfinished.display()))
     }
@@ -155,7 +180,15 @@ impl<'a> Home<'a> {
             fs::remove_dir_all(directory).with_context(|| format!("failed to remove {}", directory.display()))?;
         }
         let directory = utf8(directory)?;
-        let mut arguments = vec!["--pgdata", directory, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale", locale];
+        let mut arguments = vec![
+            "--pgdata",
+            directory,
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale",
+            locale,
+        ];
         if self.temporary {
             arguments.push("--no-sync");
         }
@@ -180,7 +213,10 @@ impl<'a> Home<'a> {
         let port = format!("port={port}");
         let mut arguments = vec!["-D", utf8(&self.data)?];
         // The socket's place is relative to the data, and so within the 107 bytes for a socket's path wherever the home is.
-        for setting in [&port, "listen_addresses=127.0.0.1", "unix_socket_directories=.."].iter().chain(settings) {
+        for setting in [&port, "listen_addresses=127.0.0.1", "unix_socket_directories=.."]
+            .iter()
+            .chain(settings)
+        {
             arguments.extend(["-c", setting]);
         }
         self.guarded("postgres", &arguments)
@@ -188,7 +224,13 @@ impl<'a> Home<'a> {
 
     fn guarded(&self, program: &str, arguments: &[&str]) -> Result<Guard> {
         let remove = self.temporary.then_some(self.directory.as_path());
-        Guard::start(&self.binaries.program(program), arguments, self.account, &self.directory.join("log"), remove)
+        Guard::start(
+            &self.binaries.program(program),
+            arguments,
+            self.account,
+            &self.directory.join("log"),
+            remove,
+        )
     }
 
     /// None when it accepts connections, which Postgres notes in its process file as `pg_ctl --wait` reads it.
@@ -206,38 +248,11 @@ impl<'a> Home<'a> {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        bail!("Postgres in {} was not ready within {START_TIMEOUT:?} and wrote:\n{}", self.directory.display(), self.log())
-    }
-
-    /// We hold the lock, so a server that still runs here lost its process to a kill, and its guard too or is being stopped by it.
-    fn stop_leftover(&self) -> Result<()> {
-        let Some((pid, command)) = self.postmaster().and_then(|pid| Some((pid, command_line(pid)?))) else {
-            return Ok(());
-        };
-        let home = self.directory.display();
-        if !command.contains(utf8(&self.data)?) {
-            // The number went to another program since, and Postgres would refuse to start because of it.
-            let file = self.process_file();
-            return fs::remove_file(&file).with_context(|| format!("failed to remove {}", file.display()));
-        }
-        let mut pg_ctl = Command::new(self.binaries.program("pg_ctl"));
-        pg_ctl.args(["stop", "--wait", "--mode=fast", "--pgdata", utf8(&self.data)?]).env("LC_ALL", "C").current_dir("/");
-        if let Some(account) = self.account {
-            account.apply(&mut pg_ctl);
-        }
-        let output = pg_ctl.output().with_context(|| format!("failed to run pg_ctl to stop process {pid}, left over in {home}"))?;
-        if self.postmaster().and_then(command_line).is_some() {
-            bail!("failed to stop Postgres, process {pid}, left over in {home}: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(())
-    }
-
-    fn postmaster(&self) -> Option<u32> {
-        fs::read_to_string(self.process_file()).ok()?.lines().next()?.trim().parse().ok()
-    }
-
-    fn process_file(&self) -> PathBuf {
-        self.data.join("postmaster.pid")
+        bail!(
+            "Postgres in {} was not ready within {START_TIMEOUT:?} and wrote:\n{}",
+            self.directory.display(),
+            self.log()
+        )
     }
 
     /// The end of what was printed last, for an error's text.
@@ -249,21 +264,15 @@ impl<'a> Home<'a> {
     }
 }
 
-/// How the process was called; none when there is no such process. Not every small system has `ps`, and macOS has no `/proc`.
-fn command_line(pid: u32) -> Option<String> {
-    let text = if Path::new("/proc/self").exists() {
-        fs::read(format!("/proc/{pid}/cmdline")).ok()?
-    } else {
-        Command::new("ps").args(["-o", "args=", "-p", &pid.to_string()]).output().ok()?.stdout
-    };
-    (!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned())
-}
-
 fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to find a free port on 127.0.0.1")?;
     Ok(listener.local_addr().context("failed to find a free port on 127.0.0.1")?.port())
 }
 
 fn utf8(path: &Path) -> Result<&str> {
-    path.to_str().with_context(|| format!("the directory {} has a name that is not UTF-8: use another", path.display()))
+    path.to_str()
+        .with_context(|| format!("the directory {} has a name that is not UTF-8: use another", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,10 @@
 //! Have the platform's own package manager install a Postgres server.
 
+use std::env;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::Command;
-use std::env;
 
 use anyhow::{Context, Result, bail};
 
@@ -19,9 +19,30 @@ const INSTALLATIONS: [(&str, &[&[&str]]); 4] = [
         "apt-get",
         &[
             &["apt-get", "update"],
-            &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends", "postgresql-common"],
-            &["sed", "-i", "s/^#create_main_cluster = true/create_main_cluster = false/", "/etc/postgresql-common/createcluster.conf"],
-            &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends", "postgresql"],
+            &[
+                "env",
+                "DEBIAN_FRONTEND=noninteractive",
+                "apt-get",
+                "install",
+                "-y",
+                "--no-install-recommends",
+                "postgresql-common",
+            ],
+            &[
+                "sed",
+                "-i",
+                "s/^#create_main_cluster = true/create_main_cluster = false/",
+                "/etc/postgresql-common/createcluster.conf",
+            ],
+            &[
+                "env",
+                "DEBIAN_FRONTEND=noninteractive",
+                "apt-get",
+                "install",
+                "-y",
+                "--no-install-recommends",
+                "postgresql",
+            ],
         ],
     ),
     ("dnf", &[&["dnf", "install", "-y", "postgresql-server"]]),
@@ -39,7 +60,7 @@ pub struct Installation {
 impl fmt::Display for Installation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for command in &self.commands {
-            writeln!(formatter, "  {}", typed(command))?;
+            writeln!(formatter, "{}", typed(command))?;
         }
         Ok(())
     }
@@ -58,7 +79,9 @@ impl Installation {
     fn new(commands: &[&[&str]], sudo: bool) -> Self {
         let prefix: &[&str] = if sudo { &["sudo"] } else { &[] };
         let words = |command: &&[&str]| prefix.iter().chain(*command).map(|&word| word.to_owned()).collect();
-        Self { commands: commands.iter().map(words).collect() }
+        Self {
+            commands: commands.iter().map(words).collect(),
+        }
     }
 
     /// Run the commands, with their output shown.
@@ -90,7 +113,9 @@ pub fn install(missing: &NoBinaries, install: bool) -> Result<Binaries> {
         bail!("{missing}. Install one, or set DATABASE_URL to an empty database on this machine");
     };
     if !install && !agreed(missing, &installation)? {
-        bail!("{missing}. Install it with\n{installation}or run this again with --install, which does so; or set DATABASE_URL to an empty database on this machine");
+        bail!(
+            "{missing}. Install it with\n{installation}or run this again with --install, which does so; or set DATABASE_URL to an empty database on this machine"
+        );
     }
     installation.run()?;
     Binaries::find().context("the package was installed, and still: install a newer server by hand")
@@ -103,18 +128,28 @@ fn agreed(missing: &NoBinaries, installation: &Installation) -> Result<bool> {
     eprint!("{missing}.\nThis would install it:\n{installation}Run that now? [y/N] ");
     io::stderr().flush().context("failed to write to the terminal")?;
     let mut answer = String::new();
-    io::stdin().read_line(&mut answer).context("failed to read the answer from the terminal")?;
+    io::stdin()
+        .read_line(&mut answer)
+        .context("failed to read the answer from the terminal")?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).map(|directory| directory.join(program)).find(|candidate| candidate.is_file())
+    env::split_paths(&path)
+        .map(|directory| directory.join(program))
+        .find(|candidate| candidate.is_file())
 }
 
 /// As typed into a shell: quoted where a word needs it.
 fn typed(command: &[String]) -> String {
-    let quoted = |word: &String| if word.contains([' ', '#', '^']) { format!("'{word}'") } else { word.clone() };
+    let quoted = |word: &String| {
+        if word.contains([' ', '#', '^']) {
+            format!("'{word}'")
+        } else {
+            word.clone()
+        }
+    };
     command.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
@@ -125,6 +160,11 @@ mod tests {
     #[test]
     fn the_commands_are_shown_as_they_can_be_pasted() {
         let (_, debian) = INSTALLATIONS[0];
-        insta::assert_snapshot!(Installation::new(debian, true), @"");
+        insta::assert_snapshot!(Installation::new(debian, true), @"
+        sudo apt-get update
+        sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql-common
+        sudo sed -i 's/^#create_main_cluster = true/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+        sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql
+        ");
     }
 }

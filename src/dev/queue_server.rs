@@ -58,7 +58,11 @@ impl QueueServer {
         let listener = TcpListener::bind(address).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         // The URLs of its queues carry these, so they have to be those that it is reached by.
-        let config = SqsConfig { host: address.ip().to_string(), port: address.port(), ..SqsConfig::default() };
+        let config = SqsConfig {
+            host: address.ip().to_string(),
+            port: address.port(),
+            ..SqsConfig::default()
+        };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(serve(listener, Arc::new(RustackSqs::new(config)), stop.clone(), tasks.clone()));
         Ok(Self { address, stop, tasks })
@@ -107,4 +111,22 @@ async fn converse(connection: TcpStream, service: SqsHttpService<RustackSqsHandl
     let connection = TokioIo::new(connection);
     // A client that breaks off has its reasons, and sees the error itself.
     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(connection, service).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_is_named_with_the_way_out() {
+        let first = QueueServer::start(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let error = QueueServer::start(first.address).await.unwrap_err().to_string();
+        let port = first.address.port();
+        assert!(error.starts_with(&format!("127.0.0.1:{port} is taken")), "{error}");
+        assert!(
+            error.contains(&format!("`ss -ltnp 'sport = :{port}'`")) && error.contains("--queue-port"),
+            "{error}"
+        );
+        first.stop().await;
+    }
 }
