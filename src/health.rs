@@ -38,6 +38,12 @@ impl Readiness {
         }
     }
 
+    /// Names a part of which nothing is known yet.
+    pub fn expect(&self, part: &str) {
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        problems.insert(part.to_owned(), "not known yet".to_owned());
+    }
+
     /// What is not ready, a line for each part.
     pub fn problems(&self) -> Vec<String> {
         let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);

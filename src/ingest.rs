@@ -80,8 +80,10 @@ impl Daemon {
         let drain_timeout = self.settings.drain_timeout;
         let context = Arc::new(Context::new(self.settings, metrics, catalog, stop.clone()));
         for queue in &self.queues {
-            context.readiness.set(&format!("queue {}", queue.name), Err("not looked up yet".to_owned()));
+            context.readiness.expect(&format!("queue {}", queue.name));
         }
+        context.readiness.expect("catalog");
+        context.readiness.expect("database");
 
         let services_stop = CancellationToken::new();
         let mut services = JoinSet::new();
@@ -143,7 +145,6 @@ async fn serve(listener: TcpListener, shown: Shown, stop: CancellationToken) {
 }
 
 async fn follow_catalog(follower: CatalogFollower, context: Arc<Context>, stop: CancellationToken) {
-    context.readiness.set("catalog", Err("not read yet".to_owned()));
     let report = |outcome: Result<i64, &sqlx::Error>| match outcome {
         Ok(generation) => {
             if context.metrics.catalog_generation.get() != generation {

@@ -1,16 +1,49 @@
-//! The event processor.
+//! The event processor takes events from Amazon SQS, works out which tenant each belongs to, validates its payload against that tenant's
+//! JSON Schema, and writes it to Postgres once and only once.
+//!
+//! An event's path, which is also the order of the modules: **receive** a message for which there is room, **decode** its body, **admit**
+//! its tenant and sender, **validate** it, **store** the verdict, then **acknowledge**. A module uses only modules above it; a test reads
+//! the sources and holds them to it. What the event itself gets wrong is a [`event::Rejection`], a value that is stored like any other
+//! verdict; an error is a reason not to acknowledge. What may be acknowledged is a [`store::Settled`], and only a commit that the server
+//! has confirmed makes one.
+
+/// JSON, read within limits and compared by meaning.
 pub mod json;
+/// The words: ids, envelopes, reasons.
 pub mod event;
-pub mod schema;
-pub mod snapshot;
+/// What users set.
 pub mod settings;
+/// What is counted.
 pub mod metrics;
+
+/// Compile schemas, refuse those that would harm, say what a payload breaks.
+pub mod schema;
+/// Read what tenants declare in files, and publish it.
+pub mod catalog;
+/// The published catalog, as it runs.
+pub mod snapshot;
+
+/// 1. Receive from SQS; hand back to SQS.
 pub mod queue;
+/// A slot first, then a receive.
 pub mod window;
+/// 2. What does the body say?
 pub mod decode;
+/// 3. Whose is it, and may the sender write for that tenant?
 pub mod admit;
+/// 4. Does it satisfy what its tenant has declared?
 pub mod validate;
+/// 5. Write a batch, each event once; make sure of the commit.
 pub mod store;
+/// Is the daemon alive, and is it ready?
 pub mod health;
+/// The daemon: all of the above from poll to delete; 6. acknowledge.
 pub mod ingest;
+
+/// Dead letters, for those who must find out why.
 pub mod dead_letter;
+/// What became of one message.
+pub mod trace;
+/// `processor dev`: everything on one machine, with nothing to set up.
+#[cfg(feature = "dev")]
+pub mod dev;

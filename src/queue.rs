@@ -141,6 +141,15 @@ impl Queue {
         Ok(messages.into_iter().map(|message| self.take(message, lease_ends)).collect())
     }
 
+    /// Sends one message, as a producer does; gives SQS's id of it.
+    ///
+    /// # Errors
+    /// When SQS does not answer in time or refuses.
+    pub async fn send(&self, body: &str) -> Result<String, ClientError> {
+        let reply = self.acknowledge.send_message().queue_url(&self.url).message_body(body).send().await?;
+        Ok(reply.message_id.unwrap_or_default())
+    }
+
     /// How many messages SQS says there are, by state.
     ///
     /// # Errors

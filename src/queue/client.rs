@@ -82,11 +82,30 @@ pub struct Clients {
 impl Clients {
     /// Reads region, endpoint and credentials from where the AWS SDK finds them.
     pub async fn load() -> Self {
+        Self { shared: Self::loader().load().await }
+    }
+
+    /// For a server on this machine that takes any credentials.
+    pub async fn local(endpoint_url: &str, region: &str) -> Self {
+        let credentials = aws_sdk_sqs::config::Credentials::new("test", "test", None, None, "local");
+        let loader = Self::loader().endpoint_url(endpoint_url).region(Region::new(region.to_owned())).credentials_provider(credentials);
+        Self { shared: loader.load().await }
+    }
+
+    fn loader() -> aws_config::ConfigLoader {
         let http_client = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client);
         // Long polls are streams that stall by design.
-        let loader = loader.stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        Self { shared: loader.load().await }
+        loader.stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+    }
+
+    /// Creates a queue, or finds it where it is there already.
+    ///
+    /// # Errors
+    /// When SQS does not answer in time or refuses.
+    pub async fn create_queue(&self, name: &str) -> Result<(), ClientError> {
+        Client::new(&self.shared).create_queue().queue_name(name).send().await?;
+        Ok(())
     }
 
     /// Whether a region is configured, without which a queue's name cannot be looked up.
@@ -108,11 +127,6 @@ impl Clients {
             .retry_partition(RetryPartition::new("event-processor-acknowledge"))
             .timeout_config(attempt_timeout(ACKNOWLEDGE_TIMEOUT));
         (Client::from_conf(poll.build()), Client::from_conf(acknowledge.build()))
-    }
-
-    /// A client for a queue's set-up and for producers.
-    pub fn client(&self, setting: &QueueSetting) -> Client {
-        self.of(setting).1
     }
 
     fn builder(&self, setting: &QueueSetting) -> Builder {

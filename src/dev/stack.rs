@@ -1,0 +1,314 @@
+//! `processor dev`: a Postgres, a queue and the daemon, with the sample catalog and sample events; then whatever the user tries.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::account::home_for;
+use super::binaries::Binaries;
+use super::cluster::Cluster;
+use super::container::Container;
+use super::installation::install;
+use super::queue_server::QueueServer;
+use super::sample;
+use crate::catalog::declaration::Declaration;
+use crate::catalog::{directory, publication};
+use crate::ingest::Daemon;
+use crate::queue::{Clients, Queue};
+use crate::settings::{DEV_ENVIRONMENT_FILE, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, is_local, parse_queues};
+use crate::store;
+
+/// The queue that the samples go to.
+const QUEUES: &str = "events?trust=any";
+const REGION: &str = "us-east-1";
+
+/// What a database carries as its comment that `dev` may use again.
+const MARK: &str = "made by processor dev";
+
+/// How often the catalog's files are looked at.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What `dev` can be told.
+#[derive(Debug, Clone, Args)]
+pub struct DevSettings {
+    /// End as soon as every sample event is accounted for: with 0 when all became what they should, else with 65.
+    #[arg(long)]
+    exit_after_sample: bool,
+    /// Where no Postgres is found, run the platform's own package manager without asking.
+    #[arg(long)]
+    install: bool,
+    /// The port of the queue server on 127.0.0.1; 0: any that is free.
+    #[arg(long, value_name = "PORT", default_value_t = 4566)]
+    queue_port: u16,
+    /// The catalog's directory.
+    #[arg(long, value_name = "DIR", default_value = "schemas")]
+    schemas: PathBuf,
+    #[command(flatten)]
+    database: DatabaseSettings,
+    #[command(flatten)]
+    listen: ListenSettings,
+    #[command(flatten)]
+    ingest: IngestSettings,
+}
+
+/// Why `dev` ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// A setting is wrong.
+    #[error("{0}")]
+    Setting(String),
+    /// The samples did not become what they should.
+    #[error("not every sample event is accounted for")]
+    Sample,
+    /// Something that is needed could not be had.
+    #[error("{0:#}")]
+    Unavailable(#[from] anyhow::Error),
+}
+
+impl DevError {
+    /// The exit status of `sysexits.h`.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Setting(_) => 78,
+            Self::Sample => 65,
+            Self::Unavailable(_) => 69,
+        }
+    }
+}
+
+/// Postgres, wherever it was found.
+enum Postgres {
+    Given,
+    Cluster(Cluster),
+    Container(Container),
+}
+
+/// Runs the stack until `stop`, or until the samples are accounted for.
+///
+/// # Errors
+/// What could not be had, and what to do about it.
+pub async fn run(settings: DevSettings, stop: CancellationToken) -> Result<(), DevError> {
+    let listener = bind(settings.listen.listen_address).await?;
+    let queue_address = SocketAddr::from(([127, 0, 0, 1], settings.queue_port));
+    let server = QueueServer::start(queue_address).await.map_err(anyhow::Error::from)?;
+    let (postgres, url) = start_postgres(&settings).await?;
+    let outcome = run_on(&settings, listener, &server, &url, stop).await;
+    // Whatever happened, nothing that was started stays.
+    let _ = std::fs::remove_file(DEV_ENVIRONMENT_FILE);
+    server.stop().await;
+    match postgres {
+        Postgres::Given => {}
+        Postgres::Cluster(cluster) => tokio::task::spawn_blocking(|| cluster.stop()).await.map_err(anyhow::Error::from)??,
+        Postgres::Container(container) => container.stop().await?,
+    }
+    outcome
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, DevError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let port = address.port();
+        DevError::Setting(format!(
+            "the value of LISTEN_ADDRESS (--listen-address) is \"{address}\": cannot listen there ({error}); `ss -ltnp 'sport = :{port}'` shows \
+             who does, --listen-address 127.0.0.1:0 takes a free port"
+        ))
+    })
+}
+
+async fn start_postgres(settings: &DevSettings) -> Result<(Postgres, String), DevError> {
+    if let Some(options) = &settings.database.database_url {
+        check_given(options).await?;
+        // Read again because the text is wanted as it is, password and all.
+        return Ok((Postgres::Given, std::env::var("DATABASE_URL").unwrap_or_else(|_| options.to_url_lossy().to_string())));
+    }
+    let found = match Binaries::find() {
+        Ok(binaries) => Ok(binaries),
+        Err(missing) => {
+            if let Some(container) = Container::start().await? {
+                let url = container.url("postgres");
+                return Ok((Postgres::Container(container), url));
+            }
+            install(&missing, settings.install)
+        }
+    };
+    let binaries = found?;
+    let home = home_for(Path::new(".dev"))?;
+    let started = tokio::task::spawn_blocking(move || Cluster::start(&binaries, &home, &[])).await;
+    let cluster = started.map_err(anyhow::Error::from)??;
+    let url = cluster.url("postgres");
+    Ok((Postgres::Cluster(cluster), url))
+}
+
+/// Nobody's production gets sample tenants: a given database is used only on this machine, and only when it is empty or was made here.
+async fn check_given(options: &PgConnectOptions) -> Result<(), DevError> {
+    let refused = |problem: &str| DevError::Setting(format!("the value of DATABASE_URL (--database-url) is (not shown): {problem}"));
+    if !is_local(options) {
+        return Err(refused("`dev` uses only a database on loopback or a socket; unset it, and `dev` starts a Postgres of its own"));
+    }
+    let asked = async {
+        let mut connection = options.connect().await?;
+        let is_empty = sqlx::query_file_scalar!("src/dev/stack/is_empty.sql").fetch_one(&mut connection).await?;
+        let is_ours = sqlx::query_file_scalar!("src/dev/stack/is_ours.sql", MARK).fetch_one(&mut connection).await?.unwrap_or(false);
+        if is_empty {
+            mark(&mut connection).await?;
+        }
+        Ok::<_, sqlx::Error>(is_empty || is_ours)
+    };
+    match asked.await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(refused("that database holds tables which `dev` did not make; name an empty one, or unset it")),
+        Err(error) => Err(anyhow::anyhow!("the database at DATABASE_URL did not answer ({})", store::describe(&error)).into()),
+    }
+}
+
+async fn mark(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // A statement that takes no parameters; both its parts are constants.
+    let statement = format!("do $$ begin execute format('comment on database %I is %L', current_database(), '{MARK}'); end $$");
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await?;
+    Ok(())
+}
+
+async fn run_on(settings: &DevSettings, listener: TcpListener, server: &QueueServer, url: &str, stop: CancellationToken) -> Result<(), DevError> {
+    let options: PgConnectOptions = url.parse().map_err(anyhow::Error::from)?;
+    store::migrate(&options).await.map_err(anyhow::Error::from)?;
+    let mut catalog = CatalogFiles { directory: settings.schemas.clone(), seen: None };
+    let mut connection = options.connect().await.map_err(anyhow::Error::from)?;
+    let declaration = catalog.apply(&mut connection).await;
+
+    let clients = Clients::local(&server.endpoint_url(), REGION).await;
+    clients.create_queue("events").await.map_err(anyhow::Error::from)?;
+    let queues: Vec<QueueSetting> = parse_queues(QUEUES).map_err(anyhow::Error::msg)?;
+    let queue = Queue::open(&clients, &queues[0]).await.map_err(anyhow::Error::from)?;
+    let address = listener.local_addr().map_err(anyhow::Error::from)?;
+    write_environment(url, &server.endpoint_url(), address).map_err(|error| anyhow::anyhow!("failed to write {DEV_ENVIRONMENT_FILE}: {error}"))?;
+
+    // Its own stop: the daemon drains only when the stack is done with it.
+    let daemon_stop = CancellationToken::new();
+    let ingest = IngestSettings { drain_timeout: Duration::from_secs(2), ..settings.ingest.clone() };
+    let daemon = Daemon { database: options, queues, clients, settings: ingest, listener };
+    let running = daemon.run(daemon_stop.clone());
+    tokio::pin!(running);
+    let accompany = accompany(settings, &mut catalog, &mut connection, declaration.as_ref(), &queue, (url, server, address), &stop);
+    let outcome = tokio::select! {
+        outcome = accompany => outcome,
+        ended = &mut running => return ended.map_err(|error| DevError::Unavailable(error.into())),
+    };
+    daemon_stop.cancel();
+    running.await.map_err(|error| DevError::Unavailable(error.into()))?;
+    outcome
+}
+
+/// Sends the samples and shows what became of them, then follows the catalog's files.
+async fn accompany(
+    settings: &DevSettings,
+    catalog: &mut CatalogFiles,
+    connection: &mut PgConnection,
+    declaration: Option<&Declaration>,
+    queue: &Queue,
+    (url, server, address): (&str, &QueueServer, SocketAddr),
+    stop: &CancellationToken,
+) -> Result<(), DevError> {
+    let is_accounted = match declaration {
+        Some(declaration) => {
+            let (accounts, is_accounted) = sample::send(queue, connection, &settings.schemas, declaration).await.map_err(anyhow::Error::from)?;
+            println!("sample events, and what became of them:\n\n{accounts}");
+            is_accounted
+        }
+        None => false,
+    };
+    if settings.exit_after_sample {
+        return if is_accounted { Ok(()) } else { Err(DevError::Sample) };
+    }
+    print!("{}", invitation(url, &server.endpoint_url(), queue.url(), address));
+    while !stop.is_cancelled() {
+        catalog.apply_if_saved(connection).await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+        }
+    }
+    Ok(())
+}
+
+/// What to paste into another terminal.
+fn invitation(url: &str, endpoint_url: &str, queue_url: &str, address: SocketAddr) -> String {
+    let body = r#"{"tenant_id":"platform","event_type":"monitor-app","client_id":"client-1","message":"hello 7"}"#;
+    format!(
+        "\nIt goes on until you interrupt it, and applies what you save under the catalog's directory. In another terminal:\n\n  \
+         psql '{url}' -c 'select count(*) from message'\n  \
+         awslocal --endpoint-url {endpoint_url} sqs send-message --queue-url {queue_url} \\\n    --message-body '{body}'\n  \
+         cargo run -q -- dead-letter list\n  \
+         curl http://{address}/metrics\n"
+    )
+}
+
+fn write_environment(url: &str, endpoint_url: &str, address: SocketAddr) -> std::io::Result<()> {
+    let text = format!(
+        "# Written by `processor dev`, removed when it ends. To use it in a shell: set -a; . {DEV_ENVIRONMENT_FILE}; set +a\n\
+         DATABASE_URL='{url}'\nQUEUES='{QUEUES}'\nAWS_ENDPOINT_URL='{endpoint_url}'\nAWS_REGION='{REGION}'\nAWS_DEFAULT_REGION='{REGION}'\n\
+         AWS_ACCESS_KEY_ID='test'\nAWS_SECRET_ACCESS_KEY='test'\nLISTEN_ADDRESS='{address}'\n"
+    );
+    std::fs::create_dir_all(".dev")?;
+    std::fs::write(DEV_ENVIRONMENT_FILE, text)
+}
+
+/// The catalog's files, and what they looked like when they were last applied.
+struct CatalogFiles {
+    directory: PathBuf,
+    seen: Option<Vec<(PathBuf, SystemTime, u64)>>,
+}
+
+impl CatalogFiles {
+    async fn apply_if_saved(&mut self, connection: &mut PgConnection) {
+        if self.seen.as_ref() != Some(&self.look()) {
+            self.apply(connection).await;
+        }
+    }
+
+    /// Applies the files and says what changed, or what is wrong with them; the declaration, where it was applied.
+    async fn apply(&mut self, connection: &mut PgConnection) -> Option<Declaration> {
+        self.seen = Some(self.look());
+        let declaration = match directory::read(&self.directory) {
+            Ok(declaration) => declaration,
+            Err(problems) => {
+                for problem in problems {
+                    println!("{problem}");
+                }
+                println!("not applied; what ran before goes on");
+                return None;
+            }
+        };
+        match publication::apply(connection, &declaration).await {
+            Ok(report) => {
+                println!("{report}");
+                Some(declaration)
+            }
+            Err(error) => {
+                println!("{error}");
+                None
+            }
+        }
+    }
+
+    /// Every file below the directory, with time and size: what saving changes.
+    fn look(&self) -> Vec<(PathBuf, SystemTime, u64)> {
+        let mut files = Vec::new();
+        let mut directories = vec![self.directory.clone()];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+                match entry.metadata() {
+                    Ok(metadata) if metadata.is_dir() => directories.push(entry.path()),
+                    Ok(metadata) => files.push((entry.path(), metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len())),
+                    Err(_) => {}
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+}
