@@ -146,14 +146,20 @@ pub struct Letter {
 /// # Errors
 /// When Postgres does not answer.
 pub async fn show(connection: &mut PgConnection, dead_letter_id: i64) -> Result<Option<Letter>, sqlx::Error> {
-    let Some(row) = sqlx::query_file!("src/dead_letter/show.sql", dead_letter_id).fetch_optional(connection).await? else {
+    let Some(row) = sqlx::query_file!("src/dead_letter/show.sql", dead_letter_id)
+        .fetch_optional(connection)
+        .await?
+    else {
         return Ok(None);
     };
     let raw = |text: String| RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned());
     Ok(Some(Letter {
         dead_letter_id: row.dead_letter_id,
         state: state(row.replay_outcome.as_deref(), row.discarded_at.is_some()),
-        explanation: Reason::ALL.into_iter().find(|reason| reason.as_str() == row.reason).map_or("", explanation),
+        explanation: Reason::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == row.reason)
+            .map_or("", explanation),
         reason: row.reason,
         rule: row.rule,
         errors: raw(row.errors),
@@ -189,10 +195,25 @@ impl fmt::Display for Letter {
         writeln!(formatter, "  {}", self.explanation)?;
         write_violations(formatter, self.errors.get())?;
         writeln!(formatter, "tenant      {}", known(&self.tenant_id))?;
-        writeln!(formatter, "event       type {}, id {}, source {}", known(&self.event_type), known(&self.event_id), known(&self.source))?;
-        writeln!(formatter, "queue       {}, SQS message {}, received {} time(s)", self.queue, self.sqs_message_id, self.receive_count)?;
+        writeln!(
+            formatter,
+            "event       type {}, id {}, source {}",
+            known(&self.event_type),
+            known(&self.event_id),
+            known(&self.source)
+        )?;
+        writeln!(
+            formatter,
+            "queue       {}, SQS message {}, received {} time(s)",
+            self.queue, self.sqs_message_id, self.receive_count
+        )?;
         writeln!(formatter, "sender      {}", known(&self.sender_id))?;
-        writeln!(formatter, "first seen  {}, last seen {}", time_text(self.first_seen_at), time_text(self.last_seen_at))?;
+        writeln!(
+            formatter,
+            "first seen  {}, last seen {}",
+            time_text(self.first_seen_at),
+            time_text(self.last_seen_at)
+        )?;
         writeln!(formatter, "judged by   catalog generation {}", self.catalog_generation)?;
         writeln!(formatter, "attributes  {}", self.attributes)?;
         write!(formatter, "body\n{}", self.body)
@@ -212,7 +233,12 @@ pub fn write_violations(formatter: &mut impl fmt::Write, errors: &str) -> fmt::R
             place => format!("at {place}"),
         };
         let (expected, found) = (field("expected"), field("found"));
-        writeln!(formatter, "  {place}: expected {expected}, found {found}  ({} of {})", field("keyword"), field("schema_location"))?;
+        writeln!(
+            formatter,
+            "  {place}: expected {expected}, found {found}  ({} of {})",
+            field("keyword"),
+            field("schema_location")
+        )?;
     }
     Ok(())
 }
@@ -230,16 +256,28 @@ pub fn explanation(reason: Reason) -> &'static str {
         Reason::DuplicateKey => "An object has a key twice, so that readers would disagree. The producer must send each key once.",
         Reason::NumberOutOfRange => "A number has more than 64 digits or no double is near it. The producer can send it as a string.",
         Reason::Unstorable => "Text that Postgres cannot hold (\\u0000, a lone surrogate), or a row that it refused.",
-        Reason::PayloadByReference => "The payload was left in S3 and only a pointer to it sent. The producer must send the payload itself.",
+        Reason::PayloadByReference => {
+            "The payload was left in S3 and only a pointer to it sent. The producer must send the payload itself."
+        }
         Reason::InvalidEnvelope => "A field of the envelope is missing, empty, too long or of the wrong type. The producer must mend it.",
         Reason::EnvelopeMismatch => "Fields of the envelope contradict each other. The producer must send one of them.",
-        Reason::UnknownTenant => "No tenant was named on a shared queue, or the catalog has none of that name. Apply the tenant, or mend the producer.",
-        Reason::TenantMismatch => "The body names another tenant than the queue is bound to. The producer uses the wrong queue or the wrong tenant.",
-        Reason::UnauthorizedSender => "The sender is not among the tenant's `allowed_senders`. Add its unique id there if it may write for the tenant.",
-        Reason::UnknownEventType => "The tenant has not declared this event type. Add it to the tenant's directory and apply, or mend the producer.",
+        Reason::UnknownTenant => {
+            "No tenant was named on a shared queue, or the catalog has none of that name. Apply the tenant, or mend the producer."
+        }
+        Reason::TenantMismatch => {
+            "The body names another tenant than the queue is bound to. The producer uses the wrong queue or the wrong tenant."
+        }
+        Reason::UnauthorizedSender => {
+            "The sender is not among the tenant's `allowed_senders`. Add its unique id there if it may write for the tenant."
+        }
+        Reason::UnknownEventType => {
+            "The tenant has not declared this event type. Add it to the tenant's directory and apply, or mend the producer."
+        }
         Reason::UnknownSchemaVersion => "The event type has no such version. Publish it, or mend the producer.",
         Reason::UnknownClient => "The tenant has no such client. Declare it in tenant.toml and apply, or mend the producer.",
         Reason::SchemaViolation => "The payload breaks its schema. Mend the producer, or publish a version that allows it.",
-        Reason::IdConflict => "An event with this id is stored already, with another type, client or payload. The producer must not reuse ids.",
+        Reason::IdConflict => {
+            "An event with this id is stored already, with another type, client or payload. The producer must not reuse ids."
+        }
     }
 }

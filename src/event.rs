@@ -244,6 +244,11 @@ pub struct Rejection {
 impl Rejection {
     /// A rejection of a body whose envelope is not known.
     pub fn new(reason: Reason, violation: Violation) -> Self {
-        Self { reason, violations: vec![violation], envelope: None, admitted: None }
+        Self {
+            reason,
+            violations: vec![violation],
+            envelope: None,
+            admitted: None,
+        }
     }
 }

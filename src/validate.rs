@@ -43,7 +43,9 @@ pub type Verdict = Result<ValidEvent, Rejection>;
 
 /// A published schema that cannot be used. Ours to mend: the event is not judged, and comes again.
 #[derive(Debug, thiserror::Error)]
-#[error("the schema of {event_type} version {schema_version} of tenant {tenant_id} cannot be used: {problem}; publish a new version by `processor catalog apply`")]
+#[error(
+    "the schema of {event_type} version {schema_version} of tenant {tenant_id} cannot be used: {problem}; publish a new version by `processor catalog apply`"
+)]
 pub struct SchemaUnusable {
     tenant_id: TenantId,
     event_type: String,
@@ -86,7 +88,12 @@ fn validate(envelope: Envelope, payload: &Node<'_>, tenant: &Tenant) -> Result<V
         None => declared.event_type.subscribers.clone(),
     };
     let schema_version = declared.schema_version;
-    Ok(Ok(ValidEvent { envelope, tenant_id: tenant.tenant_id.clone(), schema_version, recipients }))
+    Ok(Ok(ValidEvent {
+        envelope,
+        tenant_id: tenant.tenant_id.clone(),
+        schema_version,
+        recipients,
+    }))
 }
 
 /// What the catalog has under the names in the envelope.
@@ -98,20 +105,34 @@ struct Declared<'a> {
 }
 
 fn find_declared<'a>(envelope: &Envelope, tenant: &'a Tenant) -> Result<Declared<'a>, (Reason, Violation)> {
-    let event_type = tenant
-        .event_type(&envelope.event_type)
-        .ok_or_else(|| (Reason::UnknownEventType, unknown("/event_type", "tenant.toml", "an event type of the tenant", "string")))?;
+    let event_type = tenant.event_type(&envelope.event_type).ok_or_else(|| {
+        (
+            Reason::UnknownEventType,
+            unknown("/event_type", "tenant.toml", "an event type of the tenant", "string"),
+        )
+    })?;
     let (schema_version, schema) = event_type.version(envelope.schema_version).ok_or_else(|| {
         let file = format!("{}/", envelope.event_type);
-        (Reason::UnknownSchemaVersion, unknown("/schema_version", &file, "a published version of the event type", "integer"))
+        (
+            Reason::UnknownSchemaVersion,
+            unknown("/schema_version", &file, "a published version of the event type", "integer"),
+        )
     })?;
     let client = match &envelope.client_id {
         None => None,
         Some(client_id) => Some(tenant.client(client_id).ok_or_else(|| {
-            (Reason::UnknownClient, unknown("/client_id", "tenant.toml#/clients", "a client of the tenant", "string"))
+            (
+                Reason::UnknownClient,
+                unknown("/client_id", "tenant.toml#/clients", "a client of the tenant", "string"),
+            )
         })?),
     };
-    Ok(Declared { event_type, schema_version, schema, client })
+    Ok(Declared {
+        event_type,
+        schema_version,
+        schema,
+        client,
+    })
 }
 
 fn unknown(instance_location: &str, schema_location: &str, expected: &str, found: &str) -> Violation {
@@ -125,5 +146,10 @@ fn unknown(instance_location: &str, schema_location: &str, expected: &str, found
 }
 
 fn reject(reason: Reason, violations: Vec<Violation>, envelope: Envelope, tenant: &Tenant) -> Rejection {
-    Rejection { reason, violations, envelope: Some(Box::new(envelope)), admitted: Some(tenant.tenant_id.clone()) }
+    Rejection {
+        reason,
+        violations,
+        envelope: Some(Box::new(envelope)),
+        admitted: Some(tenant.tenant_id.clone()),
+    }
 }

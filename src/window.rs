@@ -53,7 +53,11 @@ impl Window {
     /// A window of so many messages and bytes.
     pub fn new(events_max: usize, bytes_max: usize, metrics: Arc<Metrics>) -> Self {
         let bytes = Semaphore::new(bytes_max / BYTES_UNIT);
-        Self { events: Arc::new(Semaphore::new(events_max)), bytes: Arc::new(bytes), metrics }
+        Self {
+            events: Arc::new(Semaphore::new(events_max)),
+            bytes: Arc::new(bytes),
+            metrics,
+        }
     }
 
     /// Waits for room for one message, then takes what is free at once, up to `messages_max`. Cancel-safe.
@@ -72,7 +76,11 @@ impl Window {
             events.merge(event);
             bytes.merge(unit);
         }
-        Reservation { events, bytes, metrics: Arc::clone(&self.metrics) }
+        Reservation {
+            events,
+            bytes,
+            metrics: Arc::clone(&self.metrics),
+        }
     }
 }
 

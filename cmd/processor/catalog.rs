@@ -55,7 +55,10 @@ pub async fn run(command: CatalogCommand) -> Result<(), Failure> {
         }
         CatalogCommand::Apply(settings) if settings.prune => {
             let sentence = "--prune is not supported by this build: what left the files stays as it is";
-            Err(Failure { sentence: sentence.to_owned(), status: 64 })
+            Err(Failure {
+                sentence: sentence.to_owned(),
+                status: 64,
+            })
         }
         CatalogCommand::Apply(settings) => {
             let declaration = read_directory(&settings.directory, settings.json)?;
@@ -63,7 +66,12 @@ pub async fn run(command: CatalogCommand) -> Result<(), Failure> {
             let report = match apply(&mut connection, &declaration).await {
                 Ok(report) => report,
                 Err(PublicationError::Database(error)) => return Err(error.into()),
-                Err(error @ PublicationError::PublishedVersionsChanged(_)) => return Err(Failure { sentence: error.to_string(), status: 65 }),
+                Err(error @ PublicationError::PublishedVersionsChanged(_)) => {
+                    return Err(Failure {
+                        sentence: error.to_string(),
+                        status: 65,
+                    });
+                }
                 Err(error) => return Err(Failure::unavailable(error)),
             };
             if settings.json {
@@ -85,7 +93,10 @@ fn read_directory(directory: &std::path::Path, is_json: bool) -> Result<Declarat
         for problem in &problems {
             println!("{problem}");
         }
-        Failure { sentence: summary(&problems), status: 65 }
+        Failure {
+            sentence: summary(&problems),
+            status: 65,
+        }
     })
 }
 

@@ -77,7 +77,10 @@ pub async fn run(command: DeadLetterCommand) -> Result<(), Failure> {
         DeadLetterCommand::Show(settings) => {
             let mut connection = connect(&settings.database).await?;
             let Some(letter) = show(&mut connection, settings.dead_letter_id).await? else {
-                let sentence = format!("there is no dead letter {}; `processor dead-letter list --all` shows which there are", settings.dead_letter_id);
+                let sentence = format!(
+                    "there is no dead letter {}; `processor dead-letter list --all` shows which there are",
+                    settings.dead_letter_id
+                );
                 return Err(Failure { sentence, status: 65 });
             };
             if settings.json {

@@ -125,7 +125,11 @@ fn read_body(file: &str) -> Result<Vec<u8>, Failure> {
         "-" => std::io::stdin().lock().read_to_end(&mut body).map(|_| ()),
         path => std::fs::read(path).map(|bytes| body = bytes),
     };
-    read.map_err(|error| Failure::setting(format!("the body's file is {file:?}: it cannot be read ({error}); name a file, or - for standard input")))?;
+    read.map_err(|error| {
+        Failure::setting(format!(
+            "the body's file is {file:?}: it cannot be read ({error}); name a file, or - for standard input"
+        ))
+    })?;
     // An editor's last newline is not the producer's; JSON would not mind it, but the size limit might.
     if body.last() == Some(&b'\n') {
         body.pop();

@@ -90,12 +90,20 @@ impl Decimal {
         let without_leading = all.trim_start_matches('0');
         let digits = without_leading.trim_end_matches('0');
         if digits.is_empty() {
-            return Self { sign: "", digits: "0".to_owned(), exponent: 0 };
+            return Self {
+                sign: "",
+                digits: "0".to_owned(),
+                exponent: 0,
+            };
         }
         let trailing_zeros = without_leading.len() - digits.len();
         // The reader let pass only what a double is near, so the exponent of a number other than zero is small.
         let exponent = exponent.parse().unwrap_or(0_i64) + to_i64(trailing_zeros) - to_i64(fraction.len());
-        Self { sign, digits: digits.to_owned(), exponent }
+        Self {
+            sign,
+            digits: digits.to_owned(),
+            exponent,
+        }
     }
 }
 

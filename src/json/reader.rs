@@ -23,7 +23,12 @@ pub fn read(bytes: &[u8]) -> Result<Node<'_>, Defect> {
             (std::str::from_utf8(valid).unwrap_or_default(), true)
         }
     };
-    let mut reader = Reader { text, bytes: text.as_bytes(), position: 0, depth: 0 };
+    let mut reader = Reader {
+        text,
+        bytes: text.as_bytes(),
+        position: 0,
+        depth: 0,
+    };
     reader.skip_white_space();
     let node = reader.value()?;
     reader.skip_white_space();
@@ -45,7 +50,10 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn defect(&self, kind: DefectKind) -> Defect {
-        Defect { kind, position: self.position }
+        Defect {
+            kind,
+            position: self.position,
+        }
     }
 
     fn malformed<T>(&self, what: &'static str) -> Result<T, Defect> {
@@ -133,7 +141,11 @@ impl<'a> Reader<'a> {
             self.skip_white_space();
             let start = self.position;
             let value = self.value()?;
-            members.push(Member { name, value, span: start..self.position });
+            members.push(Member {
+                name,
+                value,
+                span: start..self.position,
+            });
             if self.ends(b'}', "a comma or } is expected")? {
                 return Ok(Node::Object(members));
             }
@@ -287,9 +299,8 @@ impl<'a> Reader<'a> {
 /// Whether a double is near the number: not beyond its range, and zero only where zero was written.
 fn is_within_double(text: &str) -> bool {
     let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
-    text.parse::<f64>().is_ok_and(|double| {
-        double.is_finite() && (double != 0.0 || !mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9')))
-    })
+    text.parse::<f64>()
+        .is_ok_and(|double| double.is_finite() && (double != 0.0 || !mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'))))
 }
 
 /// The names that an object has so far.

@@ -16,12 +16,18 @@ pub fn adopt_dev_environment() {
     if DECISIVE.iter().any(|name| std::env::var_os(name).is_some()) {
         return;
     }
-    let Ok(text) = std::fs::read_to_string(Path::new(DEV_ENVIRONMENT_FILE)) else { return };
-    let (Ok(program), variables) = (std::env::current_exe(), parse(&text)) else { return };
+    let Ok(text) = std::fs::read_to_string(Path::new(DEV_ENVIRONMENT_FILE)) else {
+        return;
+    };
+    let (Ok(program), variables) = (std::env::current_exe(), parse(&text)) else {
+        return;
+    };
     if !variables.iter().any(|(name, _)| DECISIVE.contains(&name.as_str())) {
         return;
     }
-    eprintln!("using {DEV_ENVIRONMENT_FILE}, written by `processor dev`; set DATABASE_URL, QUEUES or AWS_ENDPOINT_URL to use something else");
+    eprintln!(
+        "using {DEV_ENVIRONMENT_FILE}, written by `processor dev`; set DATABASE_URL, QUEUES or AWS_ENDPOINT_URL to use something else"
+    );
     let error = Command::new(program).args(std::env::args_os().skip(1)).envs(variables).exec();
     eprintln!("{DEV_ENVIRONMENT_FILE} is not used: failed to start anew with it: {error}");
 }
@@ -29,5 +35,8 @@ pub fn adopt_dev_environment() {
 /// `NAME='value'` lines, as a shell reads them too.
 fn parse(text: &str) -> Vec<(String, String)> {
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned())).collect()
+    lines
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned()))
+        .collect()
 }

@@ -1,0 +1,4 @@
+//! Tests of the real binary on a real Postgres and a real queue server.
+
+mod stack;
+mod path;

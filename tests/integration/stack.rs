@@ -1,0 +1,405 @@
+//! What the tests run on: one Postgres for all with a database for each test, a queue server and a daemon for each.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use event_processor::catalog::{directory, publication};
+use event_processor::dev::cluster::Cluster;
+use event_processor::dev::queue_server::QueueServer;
+use event_processor::queue::{Clients, Queue};
+use event_processor::settings::parse_queues;
+use event_processor::store;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+/// How long a condition may take to come true before the test fails. Generous: the machine is shared.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a condition is looked at.
+const TICK: Duration = Duration::from_millis(25);
+
+/// The server that all tests share: the one at `TEST_DATABASE_URL`, else one of their own, which ends with the test process.
+fn server_url() -> &'static str {
+    static CLUSTER: OnceLock<(Option<Cluster>, String)> = OnceLock::new();
+    let (_, url) = CLUSTER.get_or_init(|| match std::env::var("TEST_DATABASE_URL") {
+        Ok(url) => (None, url),
+        Err(_) => {
+            let cluster = Cluster::temporary(&["max_connections=300", "shared_buffers=64MB", "track_commit_timestamp=on"])
+                .expect("a Postgres for the tests");
+            let url = cluster.url("postgres");
+            (Some(cluster), url)
+        }
+    });
+    url
+}
+
+/// Waits until a condition holds.
+pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        ticks.tick().await;
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+    }
+}
+
+/// A database of the test's own, with the tables; dropped with it.
+pub struct Database {
+    pub url: String,
+    name: String,
+}
+
+impl Database {
+    /// With the tables.
+    pub async fn create() -> Self {
+        let database = Self::create_empty().await;
+        store::migrate(&database.options()).await.expect("migrations");
+        database
+    }
+
+    /// Without any table.
+    pub async fn create_empty() -> Self {
+        let name = format!("test_{}", uuid::Uuid::now_v7().simple());
+        let server: PgConnectOptions = server_url().parse().expect("TEST_DATABASE_URL is a URL");
+        let mut connection = server.connect().await.expect("the test server answers");
+        sqlx::raw_sql(AssertSqlSafe(format!("create database {name}")))
+            .execute(&mut connection)
+            .await
+            .expect("create database");
+        let mut url = url::Url::parse(server_url()).expect("a URL");
+        url.set_path(&name);
+        Self {
+            url: url.to_string(),
+            name,
+        }
+    }
+
+    pub fn options(&self) -> PgConnectOptions {
+        self.url.parse().expect("a URL")
+    }
+
+    pub async fn connect(&self) -> PgConnection {
+        self.options().connect().await.expect("the test database answers")
+    }
+
+    /// Runs statements.
+    pub async fn execute(&self, sql: &str) {
+        let mut connection = self.connect().await;
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&mut connection)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        connection.close().await.expect("close");
+    }
+
+    /// The rows of a query whose columns are cast to text here, joined by ` | `; null is `-`.
+    pub async fn rows(&self, sql: &str) -> Vec<String> {
+        let mut connection = self.connect().await;
+        let wrapped = format!("select to_jsonb(q) as row from ({sql}) q");
+        // json keeps the order of the columns, jsonb would not.
+        let wrapped = wrapped.replace("to_jsonb(q)", "row_to_json(q)::text");
+        let rows = sqlx::query(AssertSqlSafe(wrapped))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        connection.close().await.expect("close");
+        let text = |row: &sqlx::postgres::PgRow| {
+            let columns: Vec<(String, serde_json::Value)> = ordered(row.get::<&str, _>("row"));
+            let cells = columns.into_iter().map(|(_, value)| match value {
+                serde_json::Value::Null => "-".to_owned(),
+                serde_json::Value::String(text) => text,
+                other => other.to_string(),
+            });
+            cells.collect::<Vec<_>>().join(" | ")
+        };
+        rows.iter().map(text).collect()
+    }
+
+    /// A single number.
+    pub async fn count(&self, sql: &str) -> i64 {
+        self.rows(sql)
+            .await
+            .first()
+            .and_then(|row| row.parse().ok())
+            .unwrap_or_else(|| panic!("{sql}: no number"))
+    }
+
+    /// Makes a catalog directory what runs.
+    pub async fn apply(&self, catalog: &Path) {
+        let declaration = directory::read(catalog).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let mut connection = self.connect().await;
+        publication::apply(&mut connection, &declaration).await.expect("apply");
+        connection.close().await.expect("close");
+    }
+}
+
+/// The members of a JSON object in the order of its text.
+fn ordered(json: &str) -> Vec<(String, serde_json::Value)> {
+    let Ok(event_processor::json::Node::Object(members)) = event_processor::json::read(json.as_bytes()) else {
+        panic!("{json}")
+    };
+    let value = |span: std::ops::Range<usize>| serde_json::from_str(&json[span]).expect("JSON");
+    members
+        .into_iter()
+        .map(|member| (member.name.into_owned(), value(member.span)))
+        .collect()
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let statement = format!("drop database if exists {} with (force)", self.name);
+        let dropping = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                let server: PgConnectOptions = server_url().parse().expect("a URL");
+                if let Ok(mut connection) = server.connect().await {
+                    let _ = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await;
+                }
+            });
+        };
+        // A runtime cannot be entered from within another one's thread.
+        let _ = std::thread::spawn(dropping).join();
+    }
+}
+
+/// The sample catalog of this repository.
+pub fn sample_catalog() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas")
+}
+
+/// Where the corpus lies beside the repository, or nothing and a message.
+pub fn corpus(part: &str) -> Option<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus").join(part);
+    if directory.is_dir() {
+        return Some(directory);
+    }
+    eprintln!("skipped: there is no corpus at {}", directory.display());
+    None
+}
+
+/// A directory of the test's own, removed with it.
+pub struct Directory(pub PathBuf);
+
+impl Directory {
+    pub fn create() -> Self {
+        let path = std::env::temp_dir().join(format!("event-processor-test-{}", uuid::Uuid::now_v7().simple()));
+        std::fs::create_dir_all(&path).expect("a directory");
+        Self(path)
+    }
+
+    /// Writes a file, with the directories above it.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.0.join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        std::fs::write(path, text).expect("a file");
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A database, a queue server and a daemon on them.
+pub struct Stack {
+    pub database: Database,
+    pub server: QueueServer,
+    pub clients: Clients,
+}
+
+impl Stack {
+    /// With the sample catalog applied, and the queues there.
+    pub async fn start(queues: &[&str]) -> Self {
+        let stack = Self::start_without_catalog(queues).await;
+        stack.database.apply(&sample_catalog()).await;
+        stack
+    }
+
+    pub async fn start_without_catalog(queues: &[&str]) -> Self {
+        let database = Database::create().await;
+        let server = QueueServer::start(([127, 0, 0, 1], 0).into()).await.expect("a queue server");
+        let clients = Clients::local(&server.endpoint_url(), "us-east-1").await;
+        for queue in queues {
+            clients.create_queue(queue).await.expect("a queue");
+        }
+        Self { database, server, clients }
+    }
+
+    pub async fn queue(&self, name: &str) -> Queue {
+        let setting = parse_queues(name).expect("a queue's name").remove(0);
+        Queue::open(&self.clients, &setting).await.expect("the queue is there")
+    }
+
+    /// The environment in which commands find the stack.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("DATABASE_URL", self.database.url.clone()),
+            ("AWS_ENDPOINT_URL", self.server.endpoint_url()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("LISTEN_ADDRESS", "127.0.0.1:0".to_owned()),
+            ("LOG_FORMAT", "json".to_owned()),
+            ("DRAIN_TIMEOUT", "4".to_owned()),
+        ]
+    }
+
+    /// Starts the real binary on these queues; `settings` are further variables.
+    pub async fn daemon(&self, queues: &str, settings: &[(&'static str, &str)]) -> Daemon {
+        let mut environment = self.environment();
+        environment.push(("QUEUES", queues.to_owned()));
+        environment.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Daemon::start(environment).await
+    }
+
+    /// Waits until SQS has no message of the queue, neither waiting nor held.
+    pub async fn at_rest(&self, queue: &Queue) {
+        eventually("the queue comes to rest", async || {
+            let depth = queue.depth().await.expect("the queue answers");
+            depth.iter().all(|(_, messages)| *messages == 0).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Runs a command to its end: status, standard output, standard error.
+pub async fn command(program: &str, arguments: &[&str], environment: &[(&'static str, String)]) -> (i32, String, String) {
+    let directory = Directory::create();
+    let output = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        // Away from any `.dev/env` of the checkout.
+        .current_dir(&directory.0)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("the program starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+/// The path of the `processor` binary.
+pub const PROCESSOR: &str = env!("CARGO_BIN_EXE_processor");
+
+/// The path of the `producers` binary.
+pub const PRODUCERS: &str = env!("CARGO_BIN_EXE_producers");
+
+/// A running daemon; killed with the test.
+pub struct Daemon {
+    child: Child,
+    address: String,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Daemon {
+    async fn start(environment: Vec<(&'static str, String)>) -> Self {
+        let mut child = Command::new(PROCESSOR)
+            .arg("run")
+            .env_clear()
+            .envs(environment)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the daemon starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("standard error")).lines();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let address = loop {
+            let line = lines.next_line().await.expect("UTF-8").expect("the daemon says where it listens");
+            let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            log.lock().expect("the log").push(line);
+            if let Some(address) = entry["address"].as_str() {
+                break address.to_owned();
+            }
+        };
+        let writing = Arc::clone(&log);
+        let reading = async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                writing.lock().expect("the log").push(line);
+            }
+        };
+        #[expect(clippy::disallowed_methods, reason = "it ends with the daemon's standard error")]
+        tokio::spawn(reading);
+        Self { child, address, log }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("the daemon runs")
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("the log").join("\n")
+    }
+
+    /// Status and body of a path on the health endpoint.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = tokio::net::TcpStream::connect(&self.address).await.expect("the daemon listens");
+        stream
+            .write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())
+            .await
+            .expect("a request");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.expect("a reply");
+        let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
+        (
+            head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"),
+            body.to_owned(),
+        )
+    }
+
+    pub async fn ready(&self) {
+        eventually("the daemon is ready", async || (self.get("/readyz").await.0 == 200).then_some(())).await;
+    }
+
+    /// Waits until `/readyz` says this, among what stands in the way.
+    pub async fn says(&self, problem: &str) {
+        eventually(&format!("/readyz says {problem}"), async || {
+            self.get("/readyz").await.1.contains(problem).then_some(())
+        })
+        .await;
+    }
+
+    /// The sum of a metric's series whose labels contain this text.
+    pub async fn metric(&self, name: &str, labels: &str) -> f64 {
+        let (_, text) = self.get("/metrics").await;
+        let series = text
+            .lines()
+            .filter(|line| line.split(['{', ' ']).next() == Some(name) && line.contains(labels));
+        series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Sends a signal by its number.
+    pub fn signal(&self, name: &str) {
+        let status = std::process::Command::new("/bin/sh")
+            .args(["-c", &format!("kill -{name} {}", self.id())])
+            .status();
+        assert!(status.expect("sh").success(), "kill -{name}");
+    }
+
+    /// Waits for the daemon's end: its exit status, -1 where a signal ended it.
+    pub async fn ended(&mut self) -> i32 {
+        let waited = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        waited.expect("the daemon ends").expect("a status").code().unwrap_or(-1)
+    }
+
+    /// SIGTERM, and the exit status.
+    pub async fn stop(mut self) -> i32 {
+        self.signal("TERM");
+        self.ended().await
+    }
+}
