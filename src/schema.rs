@@ -12,6 +12,9 @@ mod keywords;
 mod patterns;
 mod violations;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use jsonschema::{Draft, Registry, Retrieve, ValidationOptions, Validator};
