@@ -2,3 +2,4 @@
 #![expect(missing_docs, reason = "until the map is written")]
 pub mod json;
 pub mod event;
+pub mod schema;
