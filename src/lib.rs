@@ -3,3 +3,4 @@
 pub mod json;
 pub mod event;
 pub mod schema;
+pub mod catalog;
