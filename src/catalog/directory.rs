@@ -1,0 +1,195 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::declaration::{Declaration, EventTypeDeclaration, SchemaDeclaration, TenantDeclaration};
+use super::examples;
+pub use super::files::Problem;
+use super::files::{Files, SCHEMA_BYTES_MAX};
+use super::tenant_file::{self, TenantFile};
+use crate::event::{TenantId, is_name};
+use crate::schema::{self, Bundle, Compiled};
+use listing::{EventTypeListing, Listing, schema_path};
+
+mod listing;
+#[cfg(test)]
+mod tests;
+
+/// How many schema files, shared ones included, a catalog may hold.
+const SCHEMA_FILES_MAX: usize = 10_000;
+
+/// Reads a catalog directory, admits every schema and proves every example.
+///
+/// # Errors
+/// All that is wrong anywhere in the directory, sorted by file.
+pub fn read(directory: &Path) -> Result<Declaration, Vec<Problem>> {
+    let mut files = Files::new(directory);
+    let mut schema_files = 0;
+    let mut tenants = Vec::new();
+    let entries = files.entries("");
+    let is_empty = entries.is_empty();
+    for entry in entries {
+        if entry.name == "queues.toml" {
+            files.refuse(
+                &entry.path,
+                "is not supported by this build yet; name the queues in the variable QUEUES and take the file out",
+            );
+        } else if !entry.is_directory {
+            files.refuse(&entry.path, "has no place here; a catalog holds one directory for each tenant");
+        } else if !is_name(&entry.name) {
+            files.refuse(
+                &entry.path,
+                "is not a tenant's name: 1-100 of a-z, 0-9, dot, underscore and hyphen, the first a letter or digit; rename it",
+            );
+        } else {
+            let listing = Listing::of(&mut files, &entry.name);
+            schema_files += listing.schema_files();
+            if schema_files > SCHEMA_FILES_MAX {
+                files.refuse(
+                    "",
+                    format!("holds more than {SCHEMA_FILES_MAX} schema files, which is the limit; is it the right directory?"),
+                );
+                break;
+            }
+            tenants.push(read_tenant(&mut files, &entry.name, &listing));
+        }
+    }
+    let declaration = files.finish(Declaration { tenants })?;
+    if is_empty {
+        let message = "holds no tenant; give the directory that holds the tenants' directories, such as `schemas`".to_owned();
+        return Err(vec![Problem {
+            file: directory.display().to_string(),
+            message,
+        }]);
+    }
+    Ok(declaration)
+}
+
+fn read_tenant(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> TenantDeclaration {
+    let tenant_file = listing.has_tenant_file.then(|| read_tenant_file(files, tenant, listing)).flatten();
+    let documents = read_documents(files, tenant, listing);
+    let event_types = listing
+        .event_types
+        .iter()
+        .map(|(name, event_type)| read_event_type(files, tenant, name, event_type, tenant_file.as_ref(), &documents))
+        .collect();
+    let TenantFile {
+        name,
+        allowed_senders,
+        clients,
+        subscriptions,
+        ..
+    } = tenant_file.unwrap_or_default();
+    TenantDeclaration {
+        tenant_id: TenantId::new(tenant),
+        name: name.unwrap_or_else(|| tenant.to_owned()),
+        allowed_senders,
+        event_types,
+        clients,
+        subscriptions,
+    }
+}
+
+fn read_event_type(
+    files: &mut Files<'_>,
+    tenant: &str,
+    name: &str,
+    listing: &EventTypeListing,
+    tenant_file: Option<&TenantFile>,
+    documents: &Documents,
+) -> EventTypeDeclaration {
+    let default_version = tenant_file.and_then(|file| file.default_versions.get(name)).copied();
+    let proving = default_version.or(listing.versions.last().copied());
+    let mut schemas = Vec::new();
+    for version in &listing.versions {
+        let path = schema_path(name, *version);
+        let Some((bundle, compiled)) = admit_schema(files, tenant, &path, documents) else {
+            continue;
+        };
+        schemas.push(SchemaDeclaration {
+            schema_version: *version,
+            bundle: bundle.to_json(),
+            digest: bundle.digest(),
+        });
+        // Without the tenant's file it is not known which version the examples are meant for.
+        if proving == Some(*version) && tenant_file.is_some() {
+            examples::prove(files, &listing.examples, &compiled, &path);
+        }
+    }
+    EventTypeDeclaration {
+        event_type: name.to_owned(),
+        default_version,
+        schemas,
+        examples: listing.examples.len(),
+    }
+}
+
+fn read_tenant_file(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> Option<TenantFile> {
+    let path = format!("{tenant}/tenant.toml");
+    let Ok(text) = String::from_utf8(files.bytes(&path, SCHEMA_BYTES_MAX)?) else {
+        files.refuse(&path, "is not UTF-8; save it as UTF-8");
+        return None;
+    };
+    let versions = listing
+        .event_types
+        .iter()
+        .map(|(name, event_type)| (name.clone(), event_type.versions.clone()))
+        .collect();
+    match tenant_file::parse(&text, &versions) {
+        Ok(tenant_file) => Some(tenant_file),
+        Err(sentences) => {
+            for sentence in sentences {
+                files.refuse(&path, sentence);
+            }
+            None
+        }
+    }
+}
+
+/// A tenant's JSON documents by their path; nothing where one cannot be read. References are resolved among these and nowhere else.
+type Documents = BTreeMap<String, Option<Value>>;
+
+fn read_documents(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> Documents {
+    listing
+        .documents()
+        .map(|path| (path.clone(), read_document(files, &format!("{tenant}/{path}"))))
+        .collect()
+}
+
+fn read_document(files: &mut Files<'_>, path: &str) -> Option<Value> {
+    let bytes = files.bytes(path, SCHEMA_BYTES_MAX)?;
+    files.json(path, &bytes)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| files.refuse(path, format!("is not JSON that can be used: {error}")))
+        .ok()
+}
+
+/// A schema with all that it refers to, and compiled, where it can be admitted.
+fn admit_schema(files: &mut Files<'_>, tenant: &str, path: &str, documents: &Documents) -> Option<(Bundle, Compiled)> {
+    let mut load = |path: &str| match documents.get(path) {
+        Some(Some(document)) => Ok(document.clone()),
+        Some(None) => Err("has a problem of its own".to_owned()),
+        None => Err("is referred to, but there is no such file in the tenant's directory; add it, or mend the reference".to_owned()),
+    };
+    let admitted = Bundle::collect(path, &mut load).and_then(|bundle| schema::admit(&bundle).map(|compiled| (bundle, compiled)));
+    admitted
+        .map_err(|sentences| {
+            for sentence in sentences {
+                refuse_schema(files, tenant, path, &sentence, documents);
+            }
+        })
+        .ok()
+}
+
+/// Notes what is wrong with a schema at the file that the sentence begins with, so that what many refer to is told once.
+fn refuse_schema(files: &mut Files<'_>, tenant: &str, root: &str, sentence: &str, documents: &Documents) {
+    let sentence = sentence.trim_end_matches('.');
+    let (path, rest) = sentence.split_at(sentence.find(['#', ':']).unwrap_or(0));
+    match documents.get(path) {
+        Some(Some(_)) => files.refuse(&format!("{tenant}/{path}"), rest.trim_start_matches(": ")),
+        // The file itself has been refused; what refers to it is not to blame.
+        Some(None) => {}
+        None => files.refuse(&format!("{tenant}/{root}"), sentence),
+    }
+}

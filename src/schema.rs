@@ -1,0 +1,101 @@
+//! The schemas of a tenant's events: collected with all they refer to, admitted when they can do no harm, compiled, and asked about each
+//! payload.
+//!
+//! Whoever writes schemas is not trusted with the daemon's time and memory: admission refuses what is known to blow up, every validation
+//! runs within a fixed number of steps, and nothing is ever fetched.
+
+mod admission;
+mod bundle;
+mod expansion;
+mod instance;
+mod keywords;
+mod patterns;
+mod violations;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use jsonschema::{Draft, Registry, Retrieve, ValidationOptions, Validator};
+use serde_json::Value;
+
+pub use admission::admit;
+pub use bundle::{BUNDLE_BYTES_MAX, Bundle, FILES_MAX};
+
+use crate::event::Violation;
+use crate::json::Node;
+use instance::{Budget, Payload, within};
+use keywords::draft_of;
+
+/// How many steps a validation may take; a step is a look at a value, and most values are looked at a few times.
+const STEPS_MAX: usize = 20_000_000;
+
+/// The keyword of the one violation that says that a payload could not be judged within the steps.
+pub const BUDGET: &str = "budget";
+
+/// Before the paths of a bundle's files, where the validator needs URIs.
+const BASE: &str = "schema:///";
+
+/// A schema, ready to judge payloads. Shared freely between threads.
+#[derive(Debug)]
+pub struct Compiled {
+    validator: Validator<Payload>,
+    root: String,
+    text_weight: usize,
+}
+
+impl Compiled {
+    /// Compiles a bundle as it is: what is published was admitted.
+    ///
+    /// # Errors
+    /// A sentence, where it cannot be compiled.
+    pub fn compile(bundle: &Bundle) -> Result<Self, String> {
+        let failed = |error: &dyn std::fmt::Display| format!("{}: cannot be compiled: {error}.", bundle.root());
+        let mut registry = Registry::new().retrieve_known_draft_meta_schemas(false);
+        for (path, file) in bundle.files().iter().filter(|(path, _)| *path != bundle.root()) {
+            let resource = draft(file).create_resource_ref(file);
+            registry = registry.add(format!("{BASE}{path}"), resource).map_err(|error| failed(&error))?;
+        }
+        let registry = registry.prepare().map_err(|error| failed(&error))?;
+        let validator = options(draft(bundle.schema()))
+            .with_base_uri(format!("{BASE}{}", bundle.root()))
+            .with_registry(&registry)
+            .build(bundle.schema())
+            .map_err(|error| failed(&error))?;
+        Ok(Self { validator, root: bundle.root().to_owned(), text_weight: patterns::text_weight(bundle) })
+    }
+
+    /// Whether a payload conforms. One that cannot be judged within the steps does not.
+    pub fn is_valid(&self, payload: &Node<'_>) -> bool {
+        self.judge(payload).unwrap_or(false)
+    }
+
+    /// What is wrong with a payload that is not valid, without any of its values; see [`crate::event::VIOLATIONS_MAX`].
+    pub fn violations(&self, payload: &Node<'_>) -> Vec<Violation> {
+        violations::of(self, payload)
+    }
+
+    /// Whether a payload conforms; nothing where that cannot be told within the steps.
+    fn judge(&self, payload: &Node<'_>) -> Option<bool> {
+        within(self.budget(STEPS_MAX), || self.validator.is_valid(payload))
+    }
+
+    fn budget(&self, steps: usize) -> Budget {
+        Budget { steps, text_weight: self.text_weight }
+    }
+}
+
+fn draft(file: &Value) -> Draft {
+    draft_of(file).unwrap_or_default()
+}
+
+/// How every schema is compiled.
+fn options<'i>(draft: Draft) -> ValidationOptions<'i, Arc<dyn Retrieve>, Payload> {
+    jsonschema::options_for::<Payload>()
+        .with_draft(draft)
+        .offline()
+        .with_pattern_options(patterns::engine())
+        .should_validate_formats(true)
+        .should_ignore_unknown_formats(false)
+}

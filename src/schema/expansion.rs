@@ -1,0 +1,143 @@
+//! How much work the schemas of a bundle can cause, counted before anything is compiled.
+
+use std::collections::HashMap;
+
+use super::Bundle;
+use super::bundle::resolve;
+use super::keywords::{Applies, Place, add_places, draft_of};
+
+/// How many schemas may come to be applied to one value.
+const SAME_VALUE_MAX: u64 = 2_000;
+
+/// How many schemas may stand in or refer to each other before one is reached that applies to a part of the value; each takes stack space
+/// at every level of a payload.
+const SAME_VALUE_DEPTH_MAX: usize = 16;
+
+/// How many schemas there may be when each `$ref` is replaced by what it refers to.
+const PATHS_MAX: u64 = 10_000;
+
+/// How deep schemas may lead to each other, through parts of the value as well.
+const PATHS_DEPTH_MAX: usize = 256;
+
+/// All schemas of a bundle, and which of them refers to which.
+pub(super) struct Graph<'a> {
+    pub places: Vec<Place<'a>>,
+    /// By file and JSON pointer, or by file and the name of an `$anchor`.
+    index: HashMap<(String, String), usize>,
+}
+
+impl<'a> Graph<'a> {
+    pub fn of(bundle: &'a Bundle) -> Self {
+        let mut places = Vec::new();
+        for (path, file) in bundle.files() {
+            add_places(&mut places, path, draft_of(file).unwrap_or_default(), file);
+        }
+        let mut index = HashMap::new();
+        for (number, place) in places.iter().enumerate() {
+            index.insert((place.file.to_owned(), place.pointer.clone()), number);
+            if let Some(name) = place.get("$anchor").and_then(|name| name.as_str()) {
+                index.insert((place.file.to_owned(), name.to_owned()), number);
+            }
+        }
+        Self { places, index }
+    }
+
+    /// The schema that a place's `$ref` refers to; nothing where it has none or it leads to no schema.
+    pub fn target(&self, place: &Place<'_>) -> Option<usize> {
+        let (file, fragment) = resolve(place.file, place.get("$ref")?.as_str()?).ok()?;
+        self.index.get(&(file, fragment.to_owned())).copied()
+    }
+
+    /// Refuses what would expand without end or too far; the sentence says where.
+    pub fn check(&self) -> Result<(), String> {
+        let mut same = Meter::new(self, Reach::SameValue);
+        for number in 0..self.places.len() {
+            let count = same.count(number, 0)?;
+            if count > SAME_VALUE_MAX {
+                return Err(format!(
+                    "{}: {count} schemas or more would be applied to one value (`unevaluatedProperties` and `unevaluatedItems` count \
+                     double), and {SAME_VALUE_MAX} is the limit; use fewer allOf, anyOf, oneOf and $ref inside each other.",
+                    self.name(number)
+                ));
+            }
+        }
+        let mut all = Meter::new(self, Reach::Parts);
+        for number in 0..self.places.len() {
+            let count = all.count(number, 0)?;
+            if count > PATHS_MAX {
+                return Err(format!(
+                    "{}: has {count} schemas or more once each $ref is replaced by what it refers to, and {PATHS_MAX} is the limit; \
+                     refer to fewer or smaller schemas.",
+                    self.name(number)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn name(&self, number: usize) -> String {
+        format!("{}#{}", self.places[number].file, self.places[number].pointer)
+    }
+}
+
+/// Which schemas a count takes in.
+#[derive(Clone, Copy, PartialEq)]
+enum Reach {
+    /// Those that apply to the same value.
+    SameValue,
+    /// Those for its parts too.
+    Parts,
+}
+
+struct Meter<'g, 'a> {
+    graph: &'g Graph<'a>,
+    reach: Reach,
+    counts: Vec<Option<u64>>,
+    is_open: Vec<bool>,
+}
+
+impl<'g, 'a> Meter<'g, 'a> {
+    fn new(graph: &'g Graph<'a>, reach: Reach) -> Self {
+        let size = graph.places.len();
+        Self { graph, reach, counts: vec![None; size], is_open: vec![false; size] }
+    }
+
+    fn count(&mut self, number: usize, depth: usize) -> Result<u64, String> {
+        if let Some(count) = self.counts[number] {
+            return Ok(count);
+        }
+        if self.is_open[number] {
+            // Through a part of the value a schema may refer to itself: payloads are at most 64 levels deep.
+            return if self.reach == Reach::Parts { Ok(1) } else { Err(self.refusal(number, "refers to itself for the same value")) };
+        }
+        let depth_max = if self.reach == Reach::Parts { PATHS_DEPTH_MAX } else { SAME_VALUE_DEPTH_MAX };
+        if depth == depth_max {
+            return Err(self.refusal(number, &format!("is reached through more than {depth_max} others")));
+        }
+        self.is_open[number] = true;
+        let place = &self.graph.places[number];
+        let mut total: u64 = 1;
+        let within = place.children.iter().filter(|(applies, _)| match applies {
+            Applies::Same => true,
+            Applies::Below => self.reach == Reach::Parts,
+            Applies::Apart => false,
+        });
+        let next: Vec<_> = within.map(|(_, child)| *child).chain(self.graph.target(place)).collect();
+        for child in next {
+            total = total.saturating_add(self.count(child, depth + 1)?);
+        }
+        if self.reach == Reach::SameValue {
+            // What is evaluated is found out by applying everything once more.
+            for _ in ["unevaluatedProperties", "unevaluatedItems"].iter().filter(|keyword| place.get(keyword).is_some()) {
+                total = total.saturating_mul(2);
+            }
+        }
+        self.is_open[number] = false;
+        self.counts[number] = Some(total);
+        Ok(total)
+    }
+
+    fn refusal(&self, number: usize, what: &str) -> String {
+        format!("{}: {what}; put its parts together with fewer $ref, allOf, anyOf and oneOf in between.", self.graph.name(number))
+    }
+}

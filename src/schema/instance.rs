@@ -1,0 +1,288 @@
+//! Payloads as the validator sees them: our own tree, nothing copied, numbers by their text, and every step of work counted.
+//!
+//! The count is what no check of a schema can replace: whether a validation ends in time depends on schema and payload together. When the
+//! steps are used up, arrays and objects seem empty and strings too, so that the validator comes to an end on its own; what it says then
+//! is discarded.
+
+use std::borrow::Cow;
+use std::cell::{Cell, OnceCell};
+use std::collections::{HashMap, HashSet};
+use std::slice;
+
+use jsonschema::JsonType;
+use jsonschema::json::{Array, Json, JsonNumber, Node as JsonNode, NodeIdentity, Object};
+use serde_json::{Number, Value};
+
+use crate::json::{Member, Node, canonical};
+
+/// So many lookups in an object compare its names one by one; further ones use an index, where there are more members than that.
+const LOOKUPS_SCANNED_MAX: usize = 16;
+
+/// So many bytes of text count as one step where no regular expression is applied to them.
+const BYTES_A_STEP: usize = 64;
+
+/// How many steps an error counts: the validator keeps all that it meets until it is done, so they cost memory.
+const ERROR_STEPS: usize = 100;
+
+/// How much work a validation may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    /// How many steps it may take.
+    pub steps: usize,
+    /// How many steps [`BYTES_A_STEP`] bytes of text count.
+    pub text_weight: usize,
+}
+
+thread_local! {
+    static STEPS_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+    static TEXT_WEIGHT: Cell<usize> = const { Cell::new(1) };
+}
+
+/// Runs a validation within a budget; nothing where that did not suffice.
+pub(super) fn within<T>(budget: Budget, run: impl FnOnce() -> T) -> Option<T> {
+    STEPS_LEFT.set(budget.steps);
+    TEXT_WEIGHT.set(budget.text_weight);
+    let result = run();
+    (STEPS_LEFT.get() > 0).then_some(result)
+}
+
+/// Counts steps of work; false when there are none left.
+fn spend(steps: usize) -> bool {
+    let left = STEPS_LEFT.get().saturating_sub(steps);
+    STEPS_LEFT.set(left);
+    left > 0
+}
+
+/// The representation of [`Node`] for the validator.
+pub(super) struct Payload;
+
+impl Json for Payload {
+    type Node<'a> = &'a Node<'a>;
+    type PreparedKey = String;
+    type StringBuffer = Node<'static>;
+
+    // A lookup is a scan here, so one pass over the members replaces several.
+    const KEYS_PER_LOOKUP: usize = 16;
+    const ACYCLIC: bool = true;
+
+    fn prepare_key(key: &str) -> String {
+        key.to_owned()
+    }
+
+    fn with_string_node<T>(buffer: &mut Node<'static>, string: &str, run: impl for<'n> FnOnce(&'n Node<'n>) -> T) -> T {
+        *buffer = Node::String(Cow::Owned(string.to_owned()));
+        run(buffer)
+    }
+}
+
+impl<'a> JsonNode<'a, Payload> for &'a Node<'a> {
+    type Object = Members<'a>;
+    type Array = &'a [Node<'a>];
+    type Number = Text<'a>;
+
+    fn as_object(&self) -> Option<Members<'a>> {
+        let Node::Object(members) = self else { return None };
+        let all = if spend(1) { members.as_slice() } else { Default::default() };
+        Some(Members { all, lookups: Cell::new(0), index: OnceCell::new() })
+    }
+
+    fn as_array(&self) -> Option<&'a [Node<'a>]> {
+        let Node::Array(items) = self else { return None };
+        Some(if spend(1) { items.as_slice() } else { Default::default() })
+    }
+
+    fn as_string(&self) -> Option<Cow<'a, str>> {
+        let Node::String(string) = self else { return None };
+        Some(Cow::Borrowed(if spend(1 + string.len() * TEXT_WEIGHT.get() / BYTES_A_STEP) { string } else { "" }))
+    }
+
+    fn as_number(&self) -> Option<Text<'a>> {
+        let Node::Number(number) = self else { return None };
+        spend(1);
+        Some(Text(number))
+    }
+
+    fn as_boolean(&self) -> Option<bool> {
+        let Node::Boolean(boolean) = self else { return None };
+        Some(*boolean)
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(self, Node::Null)
+    }
+
+    fn is_number(&self) -> bool {
+        matches!(self, Node::Number(_))
+    }
+
+    fn is_string(&self) -> bool {
+        matches!(self, Node::String(_))
+    }
+
+    fn json_type(&self) -> JsonType {
+        spend(1);
+        match self {
+            Node::Null => JsonType::Null,
+            Node::Boolean(_) => JsonType::Boolean,
+            Node::Number(_) => JsonType::Number,
+            Node::String(_) => JsonType::String,
+            Node::Array(_) => JsonType::Array,
+            Node::Object(_) => JsonType::Object,
+        }
+    }
+
+    fn equals_value(&self, expected: &Value) -> bool {
+        spend(1) && equal(self, expected)
+    }
+
+    /// Never the value: only errors and annotations ask for it, and nothing of an event shall leak into those.
+    fn to_value(&self) -> Cow<'a, Value> {
+        spend(ERROR_STEPS);
+        Cow::Owned(Value::Null)
+    }
+
+    fn identity(&self) -> Option<NodeIdentity> {
+        Some(NodeIdentity::new(std::ptr::from_ref::<Node<'_>>(self).addr()))
+    }
+}
+
+fn equal(node: &Node<'_>, expected: &Value) -> bool {
+    match (node, expected) {
+        (Node::Null, Value::Null) => true,
+        (Node::Boolean(boolean), Value::Bool(expected)) => boolean == expected,
+        (Node::Number(number), Value::Number(expected)) => {
+            *number == expected.to_string() || canonical(node) == canonical(&Node::Number(&expected.to_string()))
+        }
+        (Node::String(string), Value::String(expected)) => string == expected,
+        (Node::Array(items), Value::Array(expected)) => {
+            items.len() == expected.len() && items.iter().zip(expected).all(|(item, expected)| item.equals_value(expected))
+        }
+        (Node::Object(members), Value::Object(expected)) => {
+            members.len() == expected.len()
+                && members
+                    .iter()
+                    .all(|member| expected.get(member.name.as_ref()).is_some_and(|expected| (&member.value).equals_value(expected)))
+        }
+        _ => false,
+    }
+}
+
+/// An object's members, and an index of them once it pays.
+pub(super) struct Members<'a> {
+    all: &'a [Member<'a>],
+    lookups: Cell<usize>,
+    index: OnceCell<HashMap<&'a str, &'a Node<'a>>>,
+}
+
+impl<'a> Object<'a, Payload> for Members<'a> {
+    type Node = &'a Node<'a>;
+    type MemberName = &'a str;
+    type MembersIter = MembersIter<'a>;
+
+    fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    fn get(&self, key: &String) -> Option<&'a Node<'a>> {
+        if self.all.len() <= LOOKUPS_SCANNED_MAX || self.lookups.get() < LOOKUPS_SCANNED_MAX {
+            self.lookups.set(self.lookups.get() + 1);
+            spend(1 + self.all.len() / LOOKUPS_SCANNED_MAX);
+            return self.all.iter().find(|member| member.name == key.as_str()).map(|member| &member.value);
+        }
+        let index = self.index.get_or_init(|| {
+            spend(self.all.len());
+            self.all.iter().map(|member| (member.name.as_ref(), &member.value)).collect()
+        });
+        spend(1);
+        index.get(key.as_str()).copied()
+    }
+
+    fn members(&self) -> MembersIter<'a> {
+        MembersIter(self.all.iter())
+    }
+}
+
+/// The members in the order of the text, for as long as there are steps left.
+pub(super) struct MembersIter<'a>(slice::Iter<'a, Member<'a>>);
+
+impl<'a> Iterator for MembersIter<'a> {
+    type Item = (&'a str, &'a Node<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let member = self.0.next()?;
+        spend(1).then_some((member.name.as_ref(), &member.value))
+    }
+}
+
+impl<'a> Array<'a, Payload> for &'a [Node<'a>] {
+    type Node = &'a Node<'a>;
+    type ElementsIter = ElementsIter<'a>;
+
+    fn len(&self) -> usize {
+        <[Node<'a>]>::len(self)
+    }
+
+    fn elements(&self) -> ElementsIter<'a> {
+        ElementsIter(self.iter())
+    }
+
+    /// By canonical text: exact, and with a keyed hash, so that no payload can be made of colliding values.
+    fn is_unique(&self) -> bool {
+        let mut texts = HashSet::new();
+        self.iter().all(|item| {
+            let text = canonical(item);
+            spend(1 + text.len() / 8) && texts.insert(text)
+        })
+    }
+}
+
+/// The items, for as long as there are steps left.
+pub(super) struct ElementsIter<'a>(slice::Iter<'a, Node<'a>>);
+
+impl<'a> Iterator for ElementsIter<'a> {
+    type Item = &'a Node<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().filter(|_| spend(1))
+    }
+}
+
+/// A number as it was written.
+pub(super) struct Text<'a>(&'a str);
+
+impl JsonNumber for Text<'_> {
+    fn as_u64(&self) -> Option<u64> {
+        self.0.parse().ok()
+    }
+
+    fn as_i64(&self) -> Option<i64> {
+        self.0.parse().ok()
+    }
+
+    fn as_f64(&self) -> Option<f64> {
+        self.0.parse().ok()
+    }
+
+    fn as_str(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.0)
+    }
+
+    fn to_number(&self) -> Cow<'_, Number> {
+        let whole = self.as_u64().map(Number::from).or_else(|| self.as_i64().map(Number::from));
+        let number = whole.or_else(|| self.as_f64().and_then(Number::from_f64));
+        // The reader let pass only numbers that a finite double is near.
+        Cow::Owned(number.unwrap_or_else(|| Number::from(0)))
+    }
+
+    /// By exact decimal value: `1e30` and `2.0` are integers, `9007199254740993.5` is none.
+    fn is_integer(&self) -> bool {
+        let (mantissa, exponent) = self.0.split_once(['e', 'E']).unwrap_or((self.0, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let exponent: i64 = exponent.parse().unwrap_or(0);
+        let digits = fraction.trim_end_matches('0').len();
+        let zeros = whole.len() - whole.trim_end_matches('0').len();
+        let is_zero = mantissa.bytes().all(|byte| matches!(byte, b'0' | b'-' | b'.'));
+        let places = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
+        is_zero || if digits > 0 { exponent >= places(digits) } else { exponent >= -places(zeros) }
+    }
+}

@@ -1,0 +1,190 @@
+//! Payloads judged by schemas; what is refused before that is in `admission`.
+
+mod admission;
+mod github;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::event::{VIOLATIONS_MAX, Violation};
+use crate::json::read;
+
+const ROOT: &str = "order.created/2.json";
+
+/// Collects `schema` as version 2 of `order.created`, with other files beside it.
+fn collect(schema: &Value, others: &[(&str, Value)]) -> Result<Bundle, Vec<String>> {
+    let mut files: BTreeMap<_, _> = others.iter().map(|(path, file)| (*path, file.clone())).collect();
+    files.insert(ROOT, schema.clone());
+    Bundle::collect(ROOT, &mut |path| files.get(path).cloned().ok_or_else(|| "there is no such file.".to_owned()))
+}
+
+fn compile(schema: &Value, others: &[(&str, Value)]) -> Compiled {
+    let bundle = collect(schema, others).unwrap_or_else(|errors| panic!("{errors:?}"));
+    admit(&bundle).unwrap_or_else(|errors| panic!("{errors:?}"))
+}
+
+fn violations(schema: &Compiled, payload: &str) -> Vec<Violation> {
+    let node = read(payload.as_bytes()).expect(payload);
+    let violations = schema.violations(&node);
+    assert_eq!(schema.is_valid(&node), violations.is_empty(), "{payload}: {violations:?}");
+    violations
+}
+
+fn check(schema: &Value, payload: &str, is_valid: bool) {
+    let violations = violations(&compile(schema, &[]), payload);
+    assert_eq!(violations.is_empty(), is_valid, "{payload} by {schema}: {violations:?}");
+}
+
+/// One violation: keyword, instance location, schema location, expected, found.
+fn check_violation(schema: &Value, payload: &str, expect: [&str; 5]) {
+    let violations = violations(&compile(schema, &[]), payload);
+    let [keyword, instance_location, schema_location, expected, found] = expect.map(str::to_owned);
+    assert_eq!(violations, [Violation { keyword, instance_location, schema_location, expected, found }]);
+}
+
+#[test]
+fn references_are_followed_from_the_place_of_their_file() {
+    let money = json!({"$id": "https://example.com/money", "$defs": {"amount": {"$ref": "amount.json"}}});
+    let others = [("common/money.json", money), ("common/amount.json", json!({"type": "integer", "minimum": 0}))];
+    let schema = compile(&json!({"properties": {"total": {"$ref": "../common/money.json#/$defs/amount"}}}), &others);
+    let [violation] = violations(&schema, r#"{"total": -1}"#).try_into().expect("one violation");
+    assert_eq!(violation.schema_location, "common/amount.json#/minimum");
+    assert_eq!(violation.instance_location, "/total");
+    assert!(violations(&schema, r#"{"total": 3}"#).is_empty());
+}
+
+#[test]
+fn an_anchor_is_a_place_to_refer_to() {
+    check(&json!({"$ref": "#positive", "$defs": {"p": {"$anchor": "positive", "minimum": 1}}}), "0", false);
+}
+
+#[test]
+fn the_digest_is_that_of_the_meaning() {
+    let digest = |text: &str| collect(&serde_json::from_str(text).expect(text), &[]).expect(text).digest();
+    let first = digest(r#"{"type": "object", "maxProperties": 1}"#);
+    assert_eq!(first, digest(r#" { "$id": "https://example.com", "maxProperties": 1.0, "\u0074ype": "object" } "#));
+    assert_ne!(first, digest(r#"{"type": "object", "maxProperties": 2}"#));
+    let bundle = collect(&json!({"$ref": "a.json"}), &[("order.created/a.json", json!(true))]).expect("a bundle");
+    assert_eq!(Bundle::from_json(&bundle.to_json()), Ok(bundle));
+}
+
+#[test]
+fn recursion_through_parts_of_a_value_is_cheap_however_deep_and_whatever_is_wrong() {
+    let tree = json!({"properties": {"a": {"$ref": "#"}}, "additionalProperties": false});
+    check(&tree, &nested(64, ""), true);
+    check(&tree, &nested(64, r#""b":1"#), false);
+    // Each level doubles: the validator remembers results while it judges, but not while it collects errors.
+    let doubling = json!({"anyOf": [
+        {"properties": {"a": {"$ref": "#"}}, "required": ["x"]},
+        {"properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+    ]});
+    let [violation] = violations(&compile(&doubling, &[]), &nested(60, r#""z":1"#)).try_into().expect("one violation");
+    assert_eq!((violation.keyword.as_str(), violation.instance_location.as_str()), ("schema", ""));
+}
+
+#[test]
+fn the_longest_chains_fit_a_small_stack() {
+    for (applicator, other) in [("allOf", json!(true)), ("anyOf", json!({"minProperties": 9})), ("oneOf", json!(false))] {
+        // Each link takes two of the 16 places that may lead to each other.
+        let mut links: Map<_, _> =
+            (0..7).map(|index| (index.to_string(), json!({applicator: [{"$ref": format!("#/$defs/{}", index + 1)}, other]}))).collect();
+        links.insert("7".to_owned(), json!({"properties": {"a": {"$ref": "#"}}, "maxProperties": 1}));
+        let schema = json!({"$ref": "#/$defs/0", "$defs": links});
+        check(&schema, &nested(64, ""), true);
+        check(&schema, &nested(64, r#""b":1,"c":1"#), false);
+    }
+}
+
+/// Objects in objects, `depth` levels, the innermost with these members.
+fn nested(depth: usize, members: &str) -> String {
+    format!("{}{{{members}}}{}", "{\"a\":".repeat(depth - 1), "}".repeat(depth - 1))
+}
+
+#[test]
+fn a_payload_that_takes_too_many_steps_is_not_valid() {
+    // Heavy expressions make long text dear: this one is looked at four times and has a megabyte.
+    let schema = json!({"allOf": (0..4).map(|index| json!({"pattern": format!("^a|b{{300{index}}}")})).collect::<Vec<_>>()});
+    let [violation] = violations(&compile(&schema, &[]), &format!("\"{}\"", "a".repeat(1_000_000))).try_into().expect("one violation");
+    assert_eq!(violation.keyword, BUDGET);
+    check(&schema, r#""a""#, true);
+}
+
+#[test]
+fn numbers_are_judged_by_their_text() {
+    for (schema, number, is_valid) in [
+        (json!({"type": "integer"}), "1e30", true),
+        (json!({"type": "integer"}), "1.50e1", true),
+        (json!({"type": "integer"}), "10e-1", true),
+        (json!({"type": "integer"}), "0e-9", true),
+        (json!({"type": "integer"}), "9007199254740993.5", false),
+        (json!({"type": "integer"}), "1e-1", false),
+        (json!({"type": "integer", "$schema": "http://json-schema.org/draft-04/schema#"}), "1.0", false),
+        (json!({"maximum": 9_007_199_254_740_992_u64}), "9007199254740993", false),
+        (json!({"const": 18_446_744_073_709_551_615_u64}), "18446744073709551615", true),
+        (json!({"const": 9_007_199_254_740_993_u64}), "9007199254740992", false),
+        (json!({"enum": [[9_007_199_254_740_993_u64]]}), "[9007199254740993.0]", true),
+        (json!({"enum": [[9_007_199_254_740_993_u64]]}), "[9007199254740992]", false),
+        (json!({"enum": [{"a": 0.1}]}), r#"{"a": 1e-1}"#, true),
+        (json!({"multipleOf": 0.01}), "0.07", true),
+        (json!({"multipleOf": 0.01}), "0.075", false),
+        (json!({"uniqueItems": true, "maxItems": 9}), "[9007199254740993, 9007199254740992]", true),
+        (json!({"uniqueItems": true, "maxItems": 9}), "[1, 1.0]", false),
+        (json!({"uniqueItems": true, "maxItems": 9}), r#"[{"a": 1, "b": 2}, {"b": 2e0, "a": 1}]"#, false),
+    ] {
+        check(&schema, number, is_valid);
+    }
+}
+
+#[test]
+fn objects_with_many_members_are_looked_into_by_index() {
+    let names: Vec<_> = (0..100).map(|index| format!("k{index}")).collect();
+    let members: Vec<_> = (0..2_000).map(|index| format!("\"k{index}\":{index}")).collect();
+    let payload = format!("{{{}}}", members.join(","));
+    let properties = |schema: Value| names.iter().map(|name| (name.clone(), schema.clone())).collect::<Map<_, _>>();
+    check(&json!({"required": names, "properties": properties(json!({"type": "integer"}))}), &payload, true);
+    check(&json!({"properties": properties(json!({"maximum": 98}))}), &payload, false);
+    check(&json!({"required": names.iter().map(|name| format!("{name}x")).collect::<Vec<_>>()}), &payload, false);
+}
+
+#[test]
+fn a_violation_says_where_and_what_was_expected_but_no_value() {
+    let at = |pointer: &str| format!("{ROOT}#{pointer}");
+    let total = json!({"properties": {"total": {"minimum": 0}}});
+    check_violation(&total, r#"{"total": -7}"#, ["minimum", "/total", &at("/properties/total/minimum"), "at least 0", "number"]);
+    check_violation(&json!({"required": ["total"]}), "{}", ["required", "", &at("/required"), "property `total`", "object"]);
+    let closed = json!({"additionalProperties": false});
+    check_violation(
+        &closed,
+        r#"{"s3cret": 1}"#,
+        ["additionalProperties", "", &at("/additionalProperties"), "no other properties", "object"],
+    );
+    check_violation(&json!({"items": {"type": "string"}}), "[null]", ["type", "/0", &at("/items/type"), "a string", "null"]);
+    let types = json!({"type": ["string", "null"]});
+    check_violation(&types, "[]", ["type", "", &at("/type"), "one of the types null, string", "array"]);
+    check_violation(&json!({"enum": ["a", 1]}), "true", ["enum", "", &at("/enum"), r#"one of "a", 1"#, "boolean"]);
+    let time = json!({"properties": {"a b/c": {"format": "date-time"}}});
+    check_violation(&time, r#"{"a b/c": "s3cret"}"#, ["format", "/a b~1c", &at("/properties/a b~1c/format"), "format date-time", "string"]);
+    let any = json!({"anyOf": [{"type": "string"}, {"minimum": 5}]});
+    check_violation(&any, "3", ["anyOf", "", &at("/anyOf"), "a value that at least one of the alternatives allows", "number"]);
+    check_violation(
+        &json!({"properties": {"a": false}}),
+        r#"{"a": 1}"#,
+        ["falseSchema", "/a", &at("/properties/a"), "no value here", "number"],
+    );
+    let names = json!({"propertyNames": {"maxLength": 3}});
+    let expected = "property names that `propertyNames` allows";
+    check_violation(&names, r#"{"s3cret": 1}"#, ["propertyNames", "", &at("/propertyNames"), expected, "object"]);
+}
+
+#[test]
+fn violations_are_few_and_short() {
+    let schema = compile(&json!({"additionalProperties": {"type": "null"}}), &[]);
+    let members = |count: usize, length: usize| (0..count).map(|index| format!("\"{index}{}\":1", "ü".repeat(length))).collect::<Vec<_>>();
+    assert_eq!(violations(&schema, &format!("{{{}}}", members(20, 1).join(","))).len(), VIOLATIONS_MAX);
+    assert_eq!(violations(&schema, &format!("{{{}}}", members(6_000, 1).join(","))).len(), 1);
+    let long = violations(&schema, &format!("{{{}}}", members(20, 700).join(",")));
+    assert!(long.len() > 1 && serde_json::to_string(&long).is_ok_and(|text| text.len() <= 4 * 1024));
+    assert!(long.iter().all(|violation| violation.instance_location.len() <= 512));
+}

@@ -1,0 +1,219 @@
+//! What is wrong with a payload, in the form that is stored: where, by which rule, and what the schema expects, but never a value.
+
+use std::fmt::Write;
+
+use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
+use jsonschema::{JsonType, ValidationError};
+use serde_json::Value;
+
+use super::instance::within;
+use super::{BASE, BUDGET, Compiled};
+use crate::event::{VIOLATIONS_MAX, Violation};
+use crate::json::Node;
+
+/// How many steps the search for everything that is wrong may take; a payload that takes more is told its first violation only.
+const ALL_STEPS_MAX: usize = 1_000_000;
+
+/// How many the search for the first violation may take.
+const FIRST_STEPS_MAX: usize = 5_000_000;
+
+/// Above so many values only the first violation is looked for: the validator collects all of them before it hands out one.
+const NODES_MAX: usize = 5_000;
+
+/// Above so many bytes of text likewise.
+const TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a place or an expectation may be.
+const FIELD_BYTES_MAX: usize = 512;
+
+/// How long all violations of an event may be together.
+const VIOLATIONS_BYTES_MAX: usize = 4 * 1024;
+
+pub(super) fn of(schema: &Compiled, payload: &Node<'_>) -> Vec<Violation> {
+    let mut size = Size::default();
+    size.add(payload);
+    let is_small = size.nodes <= NODES_MAX && size.bytes <= TEXT_BYTES_MAX;
+    let mut errors = None;
+    if is_small {
+        let all = || schema.validator.iter_errors(payload).take(VIOLATIONS_MAX).collect::<Vec<_>>();
+        errors = within(schema.budget(ALL_STEPS_MAX), all);
+    }
+    let first = || schema.validator.validate(payload).err().into_iter().collect();
+    let errors = errors.or_else(|| within(schema.budget(FIRST_STEPS_MAX), first));
+    let errors = match errors {
+        Some(errors) if !errors.is_empty() => errors,
+        None => return vec![not_located(schema, payload)],
+        // Nothing is wrong, unless judging took so long that the payload counts as not valid.
+        Some(_) => return if schema.is_valid(payload) { Vec::new() } else { vec![not_located(schema, payload)] },
+    };
+    let mut bytes = 0;
+    let violations = errors.iter().map(|error| violation(schema, payload, error));
+    let fit = violations.take_while(|violation| {
+        bytes += length(violation);
+        bytes <= VIOLATIONS_BYTES_MAX
+    });
+    fit.collect()
+}
+
+#[derive(Default)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
+}
+
+impl Size {
+    fn add(&mut self, node: &Node<'_>) {
+        self.nodes += 1;
+        match node {
+            Node::Null | Node::Boolean(_) => {}
+            Node::Number(number) => self.bytes += number.len(),
+            Node::String(string) => self.bytes += string.len(),
+            Node::Array(items) => items.iter().for_each(|item| self.add(item)),
+            Node::Object(members) => members.iter().for_each(|member| {
+                self.bytes += member.name.len();
+                self.add(&member.value);
+            }),
+        }
+    }
+}
+
+fn length(violation: &Violation) -> usize {
+    let Violation { keyword, instance_location, schema_location, expected, found } = violation;
+    // The names of the fields and the quotes count too.
+    [keyword, instance_location, schema_location, expected, found].iter().map(|text| text.len()).sum::<usize>() + 96
+}
+
+fn violation(schema: &Compiled, payload: &Node<'_>, error: &ValidationError<'_>) -> Violation {
+    let pointer = error.instance_path().as_str();
+    let location = match error.absolute_keyword_location() {
+        Some(uri) => percent_decoded(uri.as_str().trim_start_matches(BASE)),
+        None => format!("{}#{}", schema.root, error.schema_path()),
+    };
+    let (keyword, expected) = match error.kind() {
+        Kind::FalseSchema => forbidden(&location),
+        kind => (kind.keyword(), expected(kind)),
+    };
+    Violation {
+        keyword: keyword.to_owned(),
+        instance_location: cut(pointer),
+        schema_location: cut(&location),
+        expected: cut(&expected),
+        found: at(payload, pointer).map_or("nothing", Node::type_name).to_owned(),
+    }
+}
+
+/// Where the search for a place took too long. Whether the payload is valid may be known all the same: judging takes fewer steps.
+fn not_located(schema: &Compiled, payload: &Node<'_>) -> Violation {
+    let (keyword, expected) = match schema.judge(payload) {
+        Some(_) => ("schema", "a payload that the schema allows; it would take too many steps to tell what exactly is wrong"),
+        None => (BUDGET, "a payload that can be judged within the limit of steps"),
+    };
+    Violation {
+        keyword: keyword.to_owned(),
+        instance_location: String::new(),
+        schema_location: format!("{}#", schema.root),
+        expected: expected.to_owned(),
+        found: payload.type_name().to_owned(),
+    }
+}
+
+/// The value that a JSON pointer leads to.
+fn at<'n, 'a>(node: &'n Node<'a>, pointer: &str) -> Option<&'n Node<'a>> {
+    pointer.split('/').skip(1).try_fold(node, |node, segment| match node {
+        Node::Array(items) => items.get(segment.parse::<usize>().ok()?),
+        Node::Object(members) => {
+            let name = segment.replace("~1", "/").replace("~0", "~");
+            members.iter().find(|member| member.name == name).map(|member| &member.value)
+        }
+        _ => None,
+    })
+}
+
+/// The keyword whose value is `false`, and what that means.
+fn forbidden(location: &str) -> (&str, String) {
+    match location.rsplit('/').next() {
+        Some(keyword @ ("additionalProperties" | "unevaluatedProperties")) => (keyword, "no other properties".to_owned()),
+        Some(keyword @ ("additionalItems" | "unevaluatedItems")) => (keyword, "no other items".to_owned()),
+        _ => ("falseSchema", "no value here".to_owned()),
+    }
+}
+
+/// What the schema asks for, in words; only the schema's side of the error is looked at.
+fn expected(kind: &Kind) -> String {
+    match kind {
+        Kind::AdditionalItems { limit } => format!("at most {limit} items"),
+        Kind::AdditionalProperties { .. } | Kind::UnevaluatedProperties { .. } => "no other properties".to_owned(),
+        Kind::UnevaluatedItems { .. } => "no other items".to_owned(),
+        Kind::AnyOf { .. } => "a value that at least one of the alternatives allows".to_owned(),
+        Kind::OneOfNotValid { .. } => "a value that one of the alternatives allows".to_owned(),
+        Kind::OneOfMultipleValid { .. } => "a value that only one of the alternatives allows".to_owned(),
+        Kind::Constant { expected_value } => expected_value.to_string(),
+        Kind::Enum { options } => one_of(options),
+        Kind::Contains => "as many matching items as `contains` asks for".to_owned(),
+        Kind::ContentEncoding { content_encoding } => format!("content encoded as {content_encoding}"),
+        Kind::ContentMediaType { content_media_type } => format!("content of type {content_media_type}"),
+        Kind::ExclusiveMaximum { limit } => format!("less than {limit}"),
+        Kind::ExclusiveMinimum { limit } => format!("more than {limit}"),
+        Kind::Maximum { limit } => format!("at most {limit}"),
+        Kind::Minimum { limit } => format!("at least {limit}"),
+        Kind::MultipleOf { multiple_of } => format!("a multiple of {multiple_of}"),
+        Kind::Format { format } => format!("format {format}"),
+        Kind::MaxItems { limit } => format!("at most {limit} items"),
+        Kind::MinItems { limit } => format!("at least {limit} items"),
+        Kind::MaxLength { limit } => format!("at most {limit} characters"),
+        Kind::MinLength { limit } => format!("at least {limit} characters"),
+        Kind::MaxProperties { limit } => format!("at most {limit} properties"),
+        Kind::MinProperties { limit } => format!("at least {limit} properties"),
+        Kind::Not { .. } => "a value that `not` does not describe".to_owned(),
+        Kind::Pattern { pattern } => format!("text that matches {pattern}"),
+        Kind::PropertyNames { .. } => "property names that `propertyNames` allows".to_owned(),
+        Kind::Required { property } => format!("property `{}`", property.as_str().unwrap_or_default()),
+        Kind::Type { kind } => types(kind),
+        Kind::UniqueItems => "items that differ from each other".to_owned(),
+        other => format!("a value that `{}` allows", other.keyword()),
+    }
+}
+
+fn one_of(options: &Value) -> String {
+    let mut text = String::from("one of ");
+    for (index, option) in options.as_array().into_iter().flatten().enumerate() {
+        let comma = if index > 0 { ", " } else { "" };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{comma}{option}");
+        if text.len() > FIELD_BYTES_MAX {
+            break;
+        }
+    }
+    text
+}
+
+fn types(kind: &TypeKind) -> String {
+    match kind {
+        TypeKind::Single(name) => match name.as_str() {
+            "null" => "null".to_owned(),
+            name @ ("array" | "integer" | "object") => format!("an {name}"),
+            name => format!("a {name}"),
+        },
+        TypeKind::Multiple(names) => {
+            let names: Vec<_> = names.iter().map(JsonType::as_str).collect();
+            format!("one of the types {}", names.join(", "))
+        }
+    }
+}
+
+/// The text without the percent-encoding that a URI's fragment needs.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let encoded = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let decoded = encoded.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(decoded.unwrap_or(*first));
+        rest = if decoded.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(FIELD_BYTES_MAX)].to_owned()
+}
