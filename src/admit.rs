@@ -17,15 +17,9 @@ pub fn admit<'a>(envelope: &Envelope, message: &ReceivedMessage, snapshot: &'a S
         return check_sender(tenant, envelope, message);
     };
     if named.is_some_and(|named| named != bound.as_str()) {
-        return Err(reject(
-            Reason::TenantMismatch,
-            envelope,
-            "no `tenant_id`, or that of the tenant which the queue is bound to",
-        ));
+        return Err(reject(Reason::TenantMismatch, envelope, "no `tenant_id`, or that of the tenant which the queue is bound to"));
     }
-    snapshot
-        .tenant(bound.as_str())
-        .ok_or_else(|| unknown("a queue whose tenant the catalog has"))
+    snapshot.tenant(bound.as_str()).ok_or_else(|| unknown("a queue whose tenant the catalog has"))
 }
 
 /// The tenant that a dead letter of the queue belongs to before its event is admitted.
@@ -38,11 +32,7 @@ fn check_sender<'a>(tenant: &'a Tenant, envelope: &Envelope, message: &ReceivedM
     if is_allowed {
         return Ok(tenant);
     }
-    Err(reject(
-        Reason::UnauthorizedSender,
-        envelope,
-        "a sender that the tenant's `allowed_senders` names",
-    ))
+    Err(reject(Reason::UnauthorizedSender, envelope, "a sender that the tenant's `allowed_senders` names"))
 }
 
 fn reject(reason: Reason, envelope: &Envelope, expected: &str) -> Rejection {
@@ -53,8 +43,5 @@ fn reject(reason: Reason, envelope: &Envelope, expected: &str) -> Rejection {
         expected: expected.to_owned(),
         found: if envelope.tenant_id.is_some() { "string" } else { "nothing" }.to_owned(),
     };
-    Rejection {
-        envelope: Some(Box::new(envelope.clone())),
-        ..Rejection::new(reason, violation)
-    }
+    Rejection { envelope: Some(Box::new(envelope.clone())), ..Rejection::new(reason, violation) }
 }

@@ -146,20 +146,14 @@ pub struct Letter {
 /// # Errors
 /// When Postgres does not answer.
 pub async fn show(connection: &mut PgConnection, dead_letter_id: i64) -> Result<Option<Letter>, sqlx::Error> {
-    let Some(row) = sqlx::query_file!("src/dead_letter/show.sql", dead_letter_id)
-        .fetch_optional(connection)
-        .await?
-    else {
+    let Some(row) = sqlx::query_file!("src/dead_letter/show.sql", dead_letter_id).fetch_optional(connection).await? else {
         return Ok(None);
     };
     let raw = |text: String| RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned());
     Ok(Some(Letter {
         dead_letter_id: row.dead_letter_id,
         state: state(row.replay_outcome.as_deref(), row.discarded_at.is_some()),
-        explanation: Reason::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == row.reason)
-            .map_or("", explanation),
+        explanation: Reason::ALL.into_iter().find(|reason| reason.as_str() == row.reason).map_or("", explanation),
         reason: row.reason,
         rule: row.rule,
         errors: raw(row.errors),
@@ -195,25 +189,10 @@ impl fmt::Display for Letter {
         writeln!(formatter, "  {}", self.explanation)?;
         write_violations(formatter, self.errors.get())?;
         writeln!(formatter, "tenant      {}", known(&self.tenant_id))?;
-        writeln!(
-            formatter,
-            "event       type {}, id {}, source {}",
-            known(&self.event_type),
-            known(&self.event_id),
-            known(&self.source)
-        )?;
-        writeln!(
-            formatter,
-            "queue       {}, SQS message {}, received {} time(s)",
-            self.queue, self.sqs_message_id, self.receive_count
-        )?;
+        writeln!(formatter, "event       type {}, id {}, source {}", known(&self.event_type), known(&self.event_id), known(&self.source))?;
+        writeln!(formatter, "queue       {}, SQS message {}, received {} time(s)", self.queue, self.sqs_message_id, self.receive_count)?;
         writeln!(formatter, "sender      {}", known(&self.sender_id))?;
-        writeln!(
-            formatter,
-            "first seen  {}, last seen {}",
-            time_text(self.first_seen_at),
-            time_text(self.last_seen_at)
-        )?;
+        writeln!(formatter, "first seen  {}, last seen {}", time_text(self.first_seen_at), time_text(self.last_seen_at))?;
         writeln!(formatter, "judged by   catalog generation {}", self.catalog_generation)?;
         writeln!(formatter, "attributes  {}", self.attributes)?;
         write!(formatter, "body\n{}", self.body)
@@ -233,12 +212,7 @@ pub fn write_violations(formatter: &mut impl fmt::Write, errors: &str) -> fmt::R
             place => format!("at {place}"),
         };
         let (expected, found) = (field("expected"), field("found"));
-        writeln!(
-            formatter,
-            "  {place}: expected {expected}, found {found}  ({} of {})",
-            field("keyword"),
-            field("schema_location")
-        )?;
+        writeln!(formatter, "  {place}: expected {expected}, found {found}  ({} of {})", field("keyword"), field("schema_location"))?;
     }
     Ok(())
 }
@@ -276,6 +250,9 @@ pub fn explanation(reason: Reason) -> &'static str {
         Reason::UnknownSchemaVersion => "The event type has no such version. Publish it, or mend the producer.",
         Reason::UnknownClient => "The tenant has no such client. Declare it in tenant.toml and apply, or mend the producer.",
         Reason::SchemaViolation => "The payload breaks its schema. Mend the producer, or publish a version that allows it.",
+        Reason::ValidationTimeout => {
+            "Checking the payload against its schema takes more steps than one event may. Simplify the schema in a new version, or send less."
+        }
         Reason::IdConflict => {
             "An event with this id is stored already, with another type, client or payload. The producer must not reuse ids."
         }

@@ -15,10 +15,7 @@ use crate::queue::{MessageAttribute, ReceivedMessage};
 pub const ATTRIBUTES_BYTES_MAX: usize = 16 << 10;
 
 /// The first element of a body that the Extended Client Library sends in place of a payload in S3.
-const S3_POINTERS: [&str; 2] = [
-    "software.amazon.payloadoffloading.PayloadS3Pointer",
-    "com.amazon.sqs.javamessaging.MessageS3Pointer",
-];
+const S3_POINTERS: [&str; 2] = ["software.amazon.payloadoffloading.PayloadS3Pointer", "com.amazon.sqs.javamessaging.MessageS3Pointer"];
 
 /// A body whose envelope is well-formed.
 #[derive(Debug)]
@@ -36,26 +33,14 @@ pub struct Decoded<'body> {
 pub fn decode(message: &ReceivedMessage, body_bytes_max: usize) -> Result<Decoded<'_>, Rejection> {
     let body = &message.body;
     if body.len() > body_bytes_max {
-        return Err(reject(
-            Reason::TooLarge,
-            "json",
-            "",
-            &format!("a body of at most {body_bytes_max} bytes"),
-            "larger body",
-        ));
+        return Err(reject(Reason::TooLarge, "json", "", &format!("a body of at most {body_bytes_max} bytes"), "larger body"));
     }
-    if message.attributes.iter().any(|(name, attribute)| {
-        [name, &attribute.data_type, &attribute.value]
-            .iter()
-            .any(|text| text.contains('\0'))
-    }) {
-        return Err(reject(
-            Reason::Unstorable,
-            "message_attributes",
-            "",
-            "attributes without NUL characters",
-            "string",
-        ));
+    if message
+        .attributes
+        .iter()
+        .any(|(name, attribute)| [name, &attribute.data_type, &attribute.value].iter().any(|text| text.contains('\0')))
+    {
+        return Err(reject(Reason::Unstorable, "message_attributes", "", "attributes without NUL characters", "string"));
     }
     let members = match json::read(body).map_err(|defect| from_defect(defect, body))? {
         Node::Object(members) => members,
@@ -69,10 +54,7 @@ pub fn decode(message: &ReceivedMessage, body_bytes_max: usize) -> Result<Decode
     envelope.attributes = attributes(message, &others);
     if envelope.attributes.len() > ATTRIBUTES_BYTES_MAX {
         let expected = format!("other fields and message attributes of at most {ATTRIBUTES_BYTES_MAX} bytes in all");
-        return Err(Rejection {
-            envelope: Some(Box::new(envelope)),
-            ..reject(Reason::TooLarge, "envelope", "", &expected, "object")
-        });
+        return Err(Rejection { envelope: Some(Box::new(envelope)), ..reject(Reason::TooLarge, "envelope", "", &expected, "object") });
     }
     envelope.traceparent = traceparent(message, &others);
     Ok(Decoded { envelope, payload })
@@ -86,10 +68,7 @@ type Fields<'body> = (Envelope, Node<'body>, Vec<Member<'body>>);
 
 /// The fields in the order of the text, so that the first one that is wrong is the one that is told.
 fn read_fields<'body>(members: Vec<Member<'body>>, sqs_message_id: &str) -> Result<Fields<'body>, Rejection> {
-    let mut envelope = Envelope {
-        event_id: sqs_message_id.to_owned(),
-        ..Envelope::default()
-    };
+    let mut envelope = Envelope { event_id: sqs_message_id.to_owned(), ..Envelope::default() };
     let mut payload = None;
     let mut others = Vec::new();
     for member in members {
@@ -104,13 +83,7 @@ fn read_fields<'body>(members: Vec<Member<'body>>, sqs_message_id: &str) -> Resu
             "occurred_at" => envelope.occurred_at = occurred_at(&member)?,
             "payload" | "message" if payload.is_some() => {
                 let expected = "either `payload` or its old name `message`, not both";
-                return Err(reject(
-                    Reason::EnvelopeMismatch,
-                    "envelope",
-                    &pointer(&member),
-                    expected,
-                    member.value.type_name(),
-                ));
+                return Err(reject(Reason::EnvelopeMismatch, "envelope", &pointer(&member), expected, member.value.type_name()));
             }
             "payload" | "message" => {
                 envelope.payload = member.span;
@@ -160,15 +133,10 @@ fn schema_version(member: &Member<'_>) -> Result<Option<i64>, Rejection> {
 
 fn occurred_at(member: &Member<'_>) -> Result<Option<OffsetDateTime>, Rejection> {
     let Some(text) = text(member, 0, 256)? else { return Ok(None) };
-    let parsed = OffsetDateTime::parse(&text, &Rfc3339)
-        .ok()
-        .and_then(|time| time.checked_to_offset(UtcOffset::UTC));
+    let parsed = OffsetDateTime::parse(&text, &Rfc3339).ok().and_then(|time| time.checked_to_offset(UtcOffset::UTC));
     match parsed.filter(|time| (1..=9999).contains(&time.year())) {
         Some(time) => Ok(Some(time)),
-        None => Err(wrong_field(
-            member,
-            "a time as RFC 3339 writes it, 2026-11-30T12:00:00Z, from year 1 to 9999",
-        )),
+        None => Err(wrong_field(member, "a time as RFC 3339 writes it, 2026-11-30T12:00:00Z, from year 1 to 9999")),
     }
 }
 
@@ -177,13 +145,7 @@ fn pointer(member: &Member<'_>) -> String {
 }
 
 fn wrong_field(member: &Member<'_>, expected: &str) -> Rejection {
-    reject(
-        Reason::InvalidEnvelope,
-        "envelope",
-        &pointer(member),
-        expected,
-        member.value.type_name(),
-    )
+    reject(Reason::InvalidEnvelope, "envelope", &pointer(member), expected, member.value.type_name())
 }
 
 fn from_defect(defect: Defect, body: &[u8]) -> Rejection {
@@ -191,13 +153,12 @@ fn from_defect(defect: Defect, body: &[u8]) -> Rejection {
         DefectKind::Malformed(what) => (Reason::MalformedJson, format!("JSON in UTF-8, yet: {what}")),
         DefectKind::TooDeep => (Reason::TooDeep, format!("at most {} levels of nesting", json::DEPTH_MAX)),
         DefectKind::DuplicateKey => (Reason::DuplicateKey, "each key once in its object".to_owned()),
-        DefectKind::NumberOutOfRange => (
-            Reason::NumberOutOfRange,
-            format!("numbers of at most {} digits, within a double's range", json::NUMBER_DIGITS_MAX),
-        ),
+        DefectKind::NumberOutOfRange => {
+            (Reason::NumberOutOfRange, format!("numbers of at most {} digits, within a double's range", json::NUMBER_DIGITS_MAX))
+        }
         DefectKind::Unstorable => (Reason::Unstorable, "strings without \\u0000 and lone surrogates".to_owned()),
     };
-    let line = 1 + body[..defect.position].iter().filter(|byte| **byte == b'\n').count();
+    let line = body[..defect.position].split(|byte| *byte == b'\n').count();
     let expected = format!("{expected} (met at byte {}, line {line})", defect.position);
     reject(reason, "json", "", &expected, "text")
 }
@@ -230,27 +191,18 @@ pub fn message_attributes(message: &ReceivedMessage) -> String {
 fn attributes(message: &ReceivedMessage, others: &[Member<'_>]) -> String {
     // Each span is a value that was read, so it is JSON.
     let raw = |member: &Member<'_>| serde_json::from_slice::<&RawValue>(&message.body[member.span.clone()]).ok();
-    let fields = others
-        .iter()
-        .filter_map(|member| Some((member.name.as_ref(), raw(member)?)))
-        .collect();
-    let attributes = Attributes {
-        fields,
-        message_attributes: &message.attributes,
-    };
+    let fields = others.iter().filter_map(|member| Some((member.name.as_ref(), raw(member)?))).collect();
+    let attributes = Attributes { fields, message_attributes: &message.attributes };
     serde_json::to_string(&attributes).unwrap_or_else(|_| "{}".to_owned())
 }
 
 /// The trace that the event belongs to, in W3C's form, from the message's attribute or the body's field of that name.
 fn traceparent(message: &ReceivedMessage, others: &[Member<'_>]) -> Option<String> {
     let attribute = message.attributes.get("traceparent").map(|attribute| attribute.value.as_str());
-    let field = others
-        .iter()
-        .find(|member| member.name == "traceparent")
-        .and_then(|member| match &member.value {
-            Node::String(text) => Some(text.as_ref()),
-            _ => None,
-        });
+    let field = others.iter().find(|member| member.name == "traceparent").and_then(|member| match &member.value {
+        Node::String(text) => Some(text.as_ref()),
+        _ => None,
+    });
     let is_traceparent = |text: &&str| {
         let lengths: Vec<usize> = text.split('-').map(str::len).collect();
         lengths == [2, 32, 16, 2] && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))

@@ -141,13 +141,15 @@ pub enum Reason {
     UnknownClient,
     /// The payload breaks its schema.
     SchemaViolation,
+    /// Judging the payload took more steps than one event may.
+    ValidationTimeout,
     /// The identity is stored with another type, client or payload.
     IdConflict,
 }
 
 impl Reason {
     /// All reasons, in the order in which the path meets them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::TooLarge,
         Self::TooDeep,
         Self::MalformedJson,
@@ -164,6 +166,7 @@ impl Reason {
         Self::UnknownSchemaVersion,
         Self::UnknownClient,
         Self::SchemaViolation,
+        Self::ValidationTimeout,
         Self::IdConflict,
     ];
 
@@ -186,6 +189,7 @@ impl Reason {
             Self::UnknownSchemaVersion => "unknown_schema_version",
             Self::UnknownClient => "unknown_client",
             Self::SchemaViolation => "schema_violation",
+            Self::ValidationTimeout => "validation_timeout",
             Self::IdConflict => "id_conflict",
         }
     }
@@ -200,6 +204,7 @@ impl Reason {
                 | Self::UnknownSchemaVersion
                 | Self::UnknownClient
                 | Self::SchemaViolation
+                | Self::ValidationTimeout
         )
     }
 }
@@ -244,11 +249,6 @@ pub struct Rejection {
 impl Rejection {
     /// A rejection of a body whose envelope is not known.
     pub fn new(reason: Reason, violation: Violation) -> Self {
-        Self {
-            reason,
-            violations: vec![violation],
-            envelope: None,
-            admitted: None,
-        }
+        Self { reason, violations: vec![violation], envelope: None, admitted: None }
     }
 }

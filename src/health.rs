@@ -102,13 +102,8 @@ pub async fn ask(address: SocketAddr) -> Result<String, String> {
         Ok::<_, std::io::Error>(reply)
     };
     let reply = tokio::time::timeout(std::time::Duration::from_secs(5), exchange).await;
-    let reply = reply
-        .map_err(|_| format!("no answer from {address} within 5 s"))?
-        .map_err(|error| format!("no answer from {address}: {error}"))?;
+    let reply =
+        reply.map_err(|_| format!("no answer from {address} within 5 s"))?.map_err(|error| format!("no answer from {address}: {error}"))?;
     let (head, body) = reply.split_once("\r\n\r\n").unwrap_or((&reply, ""));
-    if head.split(' ').nth(1) == Some("200") {
-        Ok(body.to_owned())
-    } else {
-        Err(body.to_owned())
-    }
+    if head.split(' ').nth(1) == Some("200") { Ok(body.to_owned()) } else { Err(body.to_owned()) }
 }

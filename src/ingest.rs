@@ -89,10 +89,7 @@ impl Daemon {
 
         let services_stop = CancellationToken::new();
         let mut services = JoinSet::new();
-        let shown = Shown {
-            readiness: Arc::clone(&context.readiness),
-            metrics: Arc::clone(&context.metrics),
-        };
+        let shown = Shown { readiness: Arc::clone(&context.readiness), metrics: Arc::clone(&context.metrics) };
         services.spawn(serve(self.listener, shown, services_stop.clone()));
         services.spawn(follow_catalog(follower, Arc::clone(&context), services_stop.clone()));
         services.spawn(watch_database(self.database.clone(), Arc::clone(&context), services_stop.clone()));
@@ -101,12 +98,7 @@ impl Daemon {
         let (judged_sender, judged_receiver) = mpsc::channel(context.settings.in_flight_events_max);
         let (settled_sender, settled_receiver) = mpsc::channel(context.settings.in_flight_events_max);
         for setting in self.queues {
-            path.spawn(poller::poll_queue(
-                setting,
-                self.clients.clone(),
-                Arc::clone(&context),
-                judged_sender.clone(),
-            ));
+            path.spawn(poller::poll_queue(setting, self.clients.clone(), Arc::clone(&context), judged_sender.clone()));
         }
         // From here on only pollers hold one: when the last of them ends, the writers do.
         drop(judged_sender);
@@ -145,9 +137,7 @@ async fn drain(context: &Context, mut path: JoinSet<()>, drain_timeout: Duration
         Ok(())
     };
     // What is cut here is waiting, not a transaction: the process ends next, and the connections with it.
-    tokio::time::timeout(drain_timeout, ended)
-        .await
-        .unwrap_or(Err(DaemonError::DrainTimeout(drain_timeout)))
+    tokio::time::timeout(drain_timeout, ended).await.unwrap_or(Err(DaemonError::DrainTimeout(drain_timeout)))
 }
 
 async fn serve(listener: TcpListener, shown: Shown, stop: CancellationToken) {
@@ -164,19 +154,13 @@ async fn follow_catalog(follower: CatalogFollower, context: Arc<Context>, stop: 
             }
             context.metrics.catalog_generation.set(generation);
             context.metrics.catalog_last_reload_successful.set(1);
-            let applied = if generation > 0 {
-                Ok(())
-            } else {
-                Err("none was applied; run `processor catalog apply DIR`".to_owned())
-            };
+            let applied = if generation > 0 { Ok(()) } else { Err("none was applied; run `processor catalog apply DIR`".to_owned()) };
             context.readiness.set("catalog", applied);
         }
         Err(error) => {
             context.metrics.catalog_last_reload_successful.set(0);
             if context.catalog.snapshot().generation == 0 {
-                context
-                    .readiness
-                    .set("catalog", Err(format!("cannot be read: {}", crate::store::describe(error))));
+                context.readiness.set("catalog", Err(format!("cannot be read: {}", crate::store::describe(error))));
             }
         }
     };
@@ -197,11 +181,7 @@ async fn watch_database(options: PgConnectOptions, context: Arc<Context>, stop: 
         let is_fit = state.is_ok();
         context.readiness.set("database", state);
         context.set_store_up(is_fit);
-        retry_interval = if is_fit {
-            RETRY_INTERVAL_MIN
-        } else {
-            (retry_interval * 2).min(RETRY_INTERVAL_MAX)
-        };
+        retry_interval = if is_fit { RETRY_INTERVAL_MIN } else { (retry_interval * 2).min(RETRY_INTERVAL_MAX) };
         // A write may have failed since.
         if *store_up.borrow_and_update() != is_fit {
             tokio::time::sleep(context.store_pause()).await;

@@ -94,9 +94,7 @@ impl Builder {
     }
 
     fn histogram(&self, name: &str, help: &str, buckets: Vec<f64>) -> Result<Histogram, prometheus::Error> {
-        self.register(Histogram::with_opts(
-            HistogramOpts::new(format!("{PREFIX}{name}"), help).buckets(buckets),
-        ))
+        self.register(Histogram::with_opts(HistogramOpts::new(format!("{PREFIX}{name}"), help).buckets(buckets)))
     }
 }
 
@@ -122,27 +120,15 @@ impl Metrics {
             sqs_requests: builder.counters("sqs_requests_total", "Requests to SQS", &["queue", "operation", "result"])?,
             in_flight_events: builder.gauge("in_flight_events", "Received and without an outcome")?,
             in_flight_bytes: builder.gauge("in_flight_bytes", "Bytes of bodies in memory")?,
-            batch_rows: builder.histogram(
-                "batch_rows",
-                "Events in a transaction",
-                prometheus::exponential_buckets(1.0, 2.0, 14)?,
-            )?,
+            batch_rows: builder.histogram("batch_rows", "Events in a transaction", prometheus::exponential_buckets(1.0, 2.0, 14)?)?,
             store_duration: builder.histogram("store_duration_seconds", "Begin to verified commit", seconds(0.001)?)?,
             validation_duration: builder.histogram("validation_duration_seconds", "Body to verdict", seconds(0.000_002)?)?,
-            event_commit_delay: builder.histogram(
-                "event_commit_delay_seconds",
-                "SQS's enqueue to the verified commit",
-                seconds(0.002)?,
-            )?,
-            queue_messages: builder.register(IntGaugeVec::new(
-                opts("queue_messages", "Messages in the queue, as SQS says"),
-                &["queue", "state"],
-            ))?,
+            event_commit_delay: builder.histogram("event_commit_delay_seconds", "SQS's enqueue to the verified commit", seconds(0.002)?)?,
+            queue_messages: builder
+                .register(IntGaugeVec::new(opts("queue_messages", "Messages in the queue, as SQS says"), &["queue", "state"]))?,
             store_up: builder.gauge("store_up", "1 when Postgres takes events")?,
-            last_poll_timestamp: builder.register(GaugeVec::new(
-                opts("last_poll_timestamp_seconds", "When the queue last answered a poll"),
-                &["queue"],
-            ))?,
+            last_poll_timestamp: builder
+                .register(GaugeVec::new(opts("last_poll_timestamp_seconds", "When the queue last answered a poll"), &["queue"]))?,
             catalog_generation: builder.gauge("catalog_generation", "The generation that judges")?,
             catalog_last_reload_successful: builder.gauge("catalog_last_reload_successful", "1 when the last reading succeeded")?,
             commits_unknown: builder.register(IntCounter::with_opts(opts(

@@ -32,11 +32,7 @@ pub struct QueueBinding {
 
 impl From<&QueueSetting> for QueueBinding {
     fn from(setting: &QueueSetting) -> Self {
-        Self {
-            name: setting.name.clone(),
-            tenant: setting.tenant.clone(),
-            trusts_any_sender: setting.trusts_any_sender,
-        }
+        Self { name: setting.name.clone(), tenant: setting.tenant.clone(), trusts_any_sender: setting.trusts_any_sender }
     }
 }
 
@@ -109,18 +105,8 @@ impl Queue {
             }
         };
         // Asked for its own sake: it proves that the queue exists and that this process may use it.
-        acknowledge
-            .get_queue_attributes()
-            .queue_url(&url)
-            .attribute_names(QueueAttributeName::QueueArn)
-            .send()
-            .await?;
-        Ok(Self {
-            binding: Arc::new(setting.into()),
-            url,
-            poll,
-            acknowledge,
-        })
+        acknowledge.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn).send().await?;
+        Ok(Self { binding: Arc::new(setting.into()), url, poll, acknowledge })
     }
 
     /// Where SQS has it.
@@ -160,13 +146,7 @@ impl Queue {
     /// # Errors
     /// When SQS does not answer in time or refuses.
     pub async fn send(&self, body: &str) -> Result<String, ClientError> {
-        let reply = self
-            .acknowledge
-            .send_message()
-            .queue_url(&self.url)
-            .message_body(body)
-            .send()
-            .await?;
+        let reply = self.acknowledge.send_message().queue_url(&self.url).message_body(body).send().await?;
         Ok(reply.message_id.unwrap_or_default())
     }
 
@@ -181,18 +161,9 @@ impl Queue {
             (QueueAttributeName::ApproximateNumberOfMessagesDelayed, "delayed"),
         ];
         let names = states.iter().map(|(name, _)| name.clone()).collect();
-        let reply = self
-            .acknowledge
-            .get_queue_attributes()
-            .queue_url(&self.url)
-            .set_attribute_names(Some(names))
-            .send()
-            .await?;
+        let reply = self.acknowledge.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(names)).send().await?;
         let attributes = reply.attributes.unwrap_or_default();
-        Ok(states
-            .into_iter()
-            .filter_map(|(name, state)| Some((state, attributes.get(&name)?.parse().ok()?)))
-            .collect())
+        Ok(states.into_iter().filter_map(|(name, state)| Some((state, attributes.get(&name)?.parse().ok()?))).collect())
     }
 
     fn take(&self, message: Message, lease_ends: Instant) -> ReceivedMessage {
@@ -221,11 +192,8 @@ impl Queue {
     pub async fn delete(&self, receipt_handles: &[&str]) -> Result<BatchReply, ClientError> {
         let mut request = self.acknowledge.delete_message_batch().queue_url(&self.url);
         for (position, handle) in receipt_handles.iter().enumerate() {
-            let entry = DeleteMessageBatchRequestEntry::builder()
-                .id(position.to_string())
-                .receipt_handle(*handle)
-                .build();
-            request = request.entries(entry.map_err(ClientError::from_build)?);
+            let entry = DeleteMessageBatchRequestEntry::builder().id(position.to_string()).receipt_handle(*handle).build();
+            request = request.entries(entry.map_err(|error| ClientError::from_build(&error))?);
         }
         let reply = request.send().await?;
         Ok(BatchReply {
@@ -245,7 +213,7 @@ impl Queue {
                 .id(position.to_string())
                 .receipt_handle(*handle)
                 .visibility_timeout(to_seconds(*delay));
-            request = request.entries(entry.build().map_err(ClientError::from_build)?);
+            request = request.entries(entry.build().map_err(|error| ClientError::from_build(&error))?);
         }
         let reply = request.send().await?;
         Ok(BatchReply {
@@ -258,22 +226,14 @@ impl Queue {
 /// The entries that failed by the sender's fault. Others are SQS's own and worth another try.
 fn refused(failed: &[aws_sdk_sqs::types::BatchResultErrorEntry]) -> Vec<(usize, String)> {
     let by_sender = failed.iter().filter(|entry| entry.sender_fault);
-    by_sender
-        .filter_map(|entry| Some((entry.id.parse().ok()?, entry.code.clone())))
-        .collect()
+    by_sender.filter_map(|entry| Some((entry.id.parse().ok()?, entry.code.clone()))).collect()
 }
 
 fn attribute((name, value): (String, aws_sdk_sqs::types::MessageAttributeValue)) -> (String, MessageAttribute) {
     use base64::Engine as _;
     let binary = |value: aws_sdk_sqs::primitives::Blob| base64::engine::general_purpose::STANDARD.encode(value);
     let text = value.string_value.or_else(|| value.binary_value.map(binary)).unwrap_or_default();
-    (
-        name,
-        MessageAttribute {
-            data_type: value.data_type,
-            value: text,
-        },
-    )
+    (name, MessageAttribute { data_type: value.data_type, value: text })
 }
 
 /// SQS counts in whole seconds.

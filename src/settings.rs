@@ -31,9 +31,9 @@ impl DatabaseSettings {
     /// # Errors
     /// A sentence for the user when the setting is absent.
     pub fn options(&self) -> Result<PgConnectOptions, MissingSetting> {
-        self.database_url.clone().ok_or(MissingSetting(
-            "DATABASE_URL is not set; set it to the Postgres to write to, as postgres://user:password@host/database",
-        ))
+        self.database_url
+            .clone()
+            .ok_or(MissingSetting("DATABASE_URL is not set; set it to the Postgres to write to, as postgres://user:password@host/database"))
     }
 }
 
@@ -74,13 +74,11 @@ impl QueueSettings {
     pub fn list(&self) -> Result<Vec<QueueSetting>, MissingSetting> {
         let given = |list: &Option<QueueList>| list.clone().map(|list| list.0).filter(|list| !list.is_empty());
         match (given(&self.queues), given(&self.queue_name)) {
-            (Some(_), Some(_)) => Err(MissingSetting(
-                "QUEUES and QUEUE_NAME are both set; keep QUEUES and move the name into it",
-            )),
+            (Some(_), Some(_)) => Err(MissingSetting("QUEUES and QUEUE_NAME are both set; keep QUEUES and move the name into it")),
             (Some(list), None) | (None, Some(list)) => Ok(list),
-            (None, None) => Err(MissingSetting(
-                "neither QUEUES nor QUEUE_NAME is set; set QUEUES to the queues to poll, for example events?trust=any",
-            )),
+            (None, None) => {
+                Err(MissingSetting("neither QUEUES nor QUEUE_NAME is set; set QUEUES to the queues to poll, for example events?trust=any"))
+            }
         }
     }
 }
@@ -123,8 +121,7 @@ pub struct ListenSettings {
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| "write an IP address and a port, as 127.0.0.1:9464 or [::]:9464".to_owned())
+    text.parse().map_err(|_| "write an IP address and a port, as 127.0.0.1:9464 or [::]:9464".to_owned())
 }
 
 /// A duration with a unit, or a bare number of seconds; whole seconds, as SQS counts.
@@ -140,10 +137,7 @@ pub fn parse_duration(text: &str, seconds_min: u64, seconds_max: u64) -> Result<
 }
 
 fn parse_count(text: &str, min: usize, max: usize) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|count| (min..=max).contains(count))
-        .ok_or_else(|| format!("write a whole number from {min} to {max}"))
+    text.parse().ok().filter(|count| (min..=max).contains(count)).ok_or_else(|| format!("write a whole number from {min} to {max}"))
 }
 
 fn parse_bytes(text: &str, min: usize, max: usize) -> Result<usize, String> {
@@ -155,24 +149,16 @@ fn parse_bytes(text: &str, min: usize, max: usize) -> Result<usize, String> {
         "GiB" => Some(1 << 30),
         _ => None,
     };
-    let bytes = number
-        .parse::<usize>()
-        .ok()
-        .zip(unit)
-        .and_then(|(number, unit)| number.checked_mul(unit));
+    let bytes = number.parse::<usize>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
     bytes
         .filter(|bytes| (min..=max).contains(bytes))
         .ok_or_else(|| format!("write bytes as 1048576, 1024KiB or 1MiB, from {min} to {max} bytes"))
 }
 
 fn parse_database_url(text: &str) -> Result<PgConnectOptions, String> {
-    let url = url::Url::parse(text)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "postgres" | "postgresql"));
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql"));
     let (Some(url), Ok(options)) = (url, PgConnectOptions::from_str(text)) else {
-        return Err(
-            "write a URL as postgres://user:password@host:5432/database; special characters in the password percent-encoded".into(),
-        );
+        return Err("write a URL as postgres://user:password@host:5432/database; special characters in the password percent-encoded".into());
     };
     if is_local(&options) {
         return Ok(options);
@@ -189,10 +175,7 @@ fn parse_database_url(text: &str) -> Result<PgConnectOptions, String> {
 /// Whether the database is on this machine: on loopback or a socket.
 pub fn is_local(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
-    let is_loopback = host
-        .trim_matches(['[', ']'])
-        .parse::<std::net::IpAddr>()
-        .is_ok_and(|address| address.is_loopback());
+    let is_loopback = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     options.get_socket().is_some() || host == "localhost" || host.starts_with('/') || is_loopback
 }
 
@@ -217,11 +200,8 @@ pub fn explain(error: &clap::Error) -> (String, u8) {
             let flag = argument.split(' ').next().unwrap_or_default().to_owned();
             let variable = flag.trim_start_matches('-').replace('-', "_").to_uppercase();
             // A database's URL holds its password.
-            let value = if flag == "--database-url" {
-                "(not shown)".to_owned()
-            } else {
-                format!("{:?}", context(ContextKind::InvalidValue))
-            };
+            let value =
+                if flag == "--database-url" { "(not shown)".to_owned() } else { format!("{:?}", context(ContextKind::InvalidValue)) };
             let right = match std::error::Error::source(error) {
                 Some(source) => source.to_string(),
                 None => match error.get(ContextKind::ValidValue) {
@@ -229,11 +209,7 @@ pub fn explain(error: &clap::Error) -> (String, u8) {
                     _ => "the value is not understood".to_owned(),
                 },
             };
-            let name = if flag.starts_with("--") {
-                format!("{variable} ({flag})")
-            } else {
-                flag
-            };
+            let name = if flag.starts_with("--") { format!("{variable} ({flag})") } else { flag };
             (format!("the value of {name} is {value}: {right}\n"), 78)
         }
         _ => (error.render().ansi().to_string(), 64),

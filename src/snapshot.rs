@@ -54,11 +54,7 @@ impl Schema {
     /// # Errors
     /// Why a published schema does not compile: it was put into the table by another way than `catalog apply`.
     pub fn compiled(&self) -> Result<&Compiled, &str> {
-        let compile = || {
-            Bundle::from_json(&self.bundle)
-                .map_err(|error| error.to_string())
-                .and_then(|bundle| Compiled::compile(&bundle))
-        };
+        let compile = || Bundle::from_json(&self.bundle).and_then(|bundle| Compiled::compile(&bundle));
         self.compiled.get_or_init(compile).as_ref().map_err(String::as_str)
     }
 }
@@ -113,13 +109,8 @@ impl Snapshot {
     /// When Postgres does not answer or its tables are not what this build expects.
     pub async fn load(connection: &mut PgConnection, previous: Option<&Self>, tenant_labels_max: usize) -> Result<Self, sqlx::Error> {
         let mut transaction = connection.begin_with("begin isolation level repeatable read read only").await?;
-        let generation = sqlx::query_file_scalar!("src/snapshot/load_generation.sql")
-            .fetch_one(&mut *transaction)
-            .await?;
-        let mut snapshot = Self {
-            generation,
-            ..Self::default()
-        };
+        let generation = sqlx::query_file_scalar!("src/snapshot/load_generation.sql").fetch_one(&mut *transaction).await?;
+        let mut snapshot = Self { generation, ..Self::default() };
         snapshot.load_tenants(&mut transaction, tenant_labels_max).await?;
         snapshot.load_event_types(&mut transaction, previous).await?;
         snapshot.load_clients(&mut transaction).await?;
@@ -131,11 +122,7 @@ impl Snapshot {
         let rows = sqlx::query_file!("src/snapshot/load_tenants.sql").fetch_all(connection).await?;
         for (index, row) in rows.into_iter().enumerate() {
             let tenant_id = TenantId::new(&row.tenant_id);
-            let label = if index < tenant_labels_max {
-                tenant_id.clone()
-            } else {
-                TenantId::new("other")
-            };
+            let label = if index < tenant_labels_max { tenant_id.clone() } else { TenantId::new("other") };
             let tenant = Tenant {
                 tenant_id: tenant_id.clone(),
                 label,
@@ -149,44 +136,22 @@ impl Snapshot {
     }
 
     async fn load_event_types(&mut self, connection: &mut PgConnection, previous: Option<&Self>) -> Result<(), sqlx::Error> {
-        for row in sqlx::query_file!("src/snapshot/load_event_types.sql")
-            .fetch_all(&mut *connection)
-            .await?
-        {
+        for row in sqlx::query_file!("src/snapshot/load_event_types.sql").fetch_all(&mut *connection).await? {
             let Some(tenant) = self.tenants.get_mut(row.tenant_id.as_str()) else {
                 continue;
             };
-            let event_type = EventType {
-                default_version: row.default_version,
-                versions: BTreeMap::new(),
-                subscribers: Vec::new(),
-            };
+            let event_type = EventType { default_version: row.default_version, versions: BTreeMap::new(), subscribers: Vec::new() };
             tenant.event_types.insert(row.event_type, event_type);
         }
-        let known: Vec<Vec<u8>> = previous
-            .iter()
-            .flat_map(|snapshot| snapshot.schemas_by_digest.keys().cloned())
-            .collect();
-        for row in sqlx::query_file!("src/snapshot/load_schemas.sql", &known)
-            .fetch_all(connection)
-            .await?
-        {
-            let schema = match (
-                row.bundle,
-                previous.and_then(|snapshot| snapshot.schemas_by_digest.get(&row.digest)),
-            ) {
+        let known: Vec<Vec<u8>> = previous.iter().flat_map(|snapshot| snapshot.schemas_by_digest.keys().cloned()).collect();
+        for row in sqlx::query_file!("src/snapshot/load_schemas.sql", &known).fetch_all(connection).await? {
+            let schema = match (row.bundle, previous.and_then(|snapshot| snapshot.schemas_by_digest.get(&row.digest))) {
                 (None, Some(schema)) => Arc::clone(schema),
-                (bundle, _) => Arc::new(Schema {
-                    bundle: bundle.unwrap_or_default(),
-                    compiled: OnceLock::new(),
-                }),
+                (bundle, _) => Arc::new(Schema { bundle: bundle.unwrap_or_default(), compiled: OnceLock::new() }),
             };
             let schema = self.schemas_by_digest.entry(row.digest).or_insert(schema);
             let tenant = self.tenants.get_mut(row.tenant_id.as_str());
-            if let Some(event_type) = tenant
-                .and_then(|tenant| tenant.event_types.get_mut(&row.event_type))
-                .filter(|_| row.active)
-            {
+            if let Some(event_type) = tenant.and_then(|tenant| tenant.event_types.get_mut(&row.event_type)).filter(|_| row.active) {
                 event_type.versions.insert(row.schema_version, Arc::clone(schema));
             }
         }
@@ -194,18 +159,12 @@ impl Snapshot {
     }
 
     async fn load_clients(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        for row in sqlx::query_file!("src/snapshot/load_clients.sql")
-            .fetch_all(&mut *connection)
-            .await?
-        {
+        for row in sqlx::query_file!("src/snapshot/load_clients.sql").fetch_all(&mut *connection).await? {
             if let Some(tenant) = self.tenants.get_mut(row.tenant_id.as_str()) {
                 tenant.clients.insert(ClientId::new(&row.client_id));
             }
         }
-        for row in sqlx::query_file!("src/snapshot/load_subscriptions.sql")
-            .fetch_all(connection)
-            .await?
-        {
+        for row in sqlx::query_file!("src/snapshot/load_subscriptions.sql").fetch_all(connection).await? {
             let Some(tenant) = self.tenants.get_mut(row.tenant_id.as_str()) else {
                 continue;
             };

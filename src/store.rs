@@ -102,11 +102,7 @@ impl Settled {
     }
 
     fn new(judged: Judged, settlement: Settlement, _proof: &Committed) -> Self {
-        let Judged {
-            held: Held { message, mut slot },
-            verdict,
-            ..
-        } = judged;
+        let Judged { held: Held { message, mut slot }, verdict, .. } = judged;
         slot.free_bytes();
         let tenant_id = match verdict {
             Ok(event) => Some(event.tenant_id().clone()),
@@ -114,14 +110,7 @@ impl Settled {
         };
         let tenant_id = tenant_id.or_else(|| message.queue.tenant.clone());
         let (queue, receipt_handle, sent_at) = (message.queue, message.receipt_handle, message.sent_at);
-        Self {
-            queue,
-            receipt_handle,
-            slot,
-            settlement,
-            tenant_id,
-            sent_at,
-        }
+        Self { queue, receipt_handle, slot, settlement, tenant_id, sent_at }
     }
 }
 
@@ -147,7 +136,7 @@ pub enum Failure {
 
 impl Failure {
     fn of(error: &sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|database| database.code()).unwrap_or_default();
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
         match code.as_ref() {
             "23503" => Self::MissingReference,
             "23514" => Self::Refused(code.into_owned()),
@@ -175,18 +164,12 @@ pub async fn write(session: &mut Session, batch: Vec<Judged>) -> Result<Vec<Sett
     // The future that runs on the connection may outlive this borrow only by being dropped with it, so the batch is shared, not lent.
     let shared = Arc::new(batch);
     let working = Arc::clone(&shared);
-    let outcome = session
-        .run(WRITE_TIMEOUT, move |connection| {
-            Box::pin(async move { transact(connection, &working).await })
-        })
-        .await;
+    let outcome = session.run(WRITE_TIMEOUT, move |connection| Box::pin(async move { transact(connection, &working).await })).await;
     let batch = Arc::try_unwrap(shared).unwrap_or_else(|_| unreachable!("the transaction has ended and given its share back"));
     match outcome {
-        Ok(Ok((settlements, committed))) => Ok(batch
-            .into_iter()
-            .zip(settlements)
-            .map(|(judged, settlement)| Settled::new(judged, settlement, &committed))
-            .collect()),
+        Ok(Ok((settlements, committed))) => {
+            Ok(batch.into_iter().zip(settlements).map(|(judged, settlement)| Settled::new(judged, settlement, &committed)).collect())
+        }
         Ok(Err(failure)) => {
             if matches!(failure, Failure::Unknown(_)) {
                 session.close();
@@ -204,10 +187,7 @@ async fn transact(connection: &mut PgConnection, batch: &[Judged]) -> Result<Tra
     sqlx::raw_sql("begin").execute(&mut *connection).await?;
     let begun = sqlx::query_file!("src/store/begin.sql").fetch_one(&mut *connection).await?;
     let is_stale = |judged: &Judged| {
-        let depends = judged
-            .verdict
-            .as_ref()
-            .is_err_and(|rejection| rejection.reason.depends_on_catalog());
+        let depends = judged.verdict.as_ref().is_err_and(|rejection| rejection.reason.depends_on_catalog());
         depends && judged.generation < begun.generation
     };
     let failure = if batch.iter().any(is_stale) {
@@ -243,10 +223,7 @@ async fn settle(connection: &mut PgConnection, batch: &[Judged]) -> Result<Vec<S
         rejections.push(rejection);
     }
     rows::insert_deliveries(connection, batch, &inserted).await?;
-    let rejected = batch
-        .iter()
-        .zip(&rejections)
-        .filter_map(|(judged, rejection)| Some((judged, rejection.as_ref()?)));
+    let rejected = batch.iter().zip(&rejections).filter_map(|(judged, rejection)| Some((judged, rejection.as_ref()?)));
     rows::upsert_dead_letters(connection, rejected).await?;
     rows::close_dead_letters(connection, batch, &settlements).await?;
     Ok(settlements)
@@ -275,11 +252,7 @@ fn conflict(envelope: crate::event::Envelope, tenant_id: TenantId) -> Rejection 
         expected: "the type, client and payload of the event that is stored under this id, or an id of its own".to_owned(),
         found: "string".to_owned(),
     };
-    Rejection {
-        envelope: Some(Box::new(envelope)),
-        admitted: Some(tenant_id),
-        ..Rejection::new(Reason::IdConflict, violation)
-    }
+    Rejection { envelope: Some(Box::new(envelope)), admitted: Some(tenant_id), ..Rejection::new(Reason::IdConflict, violation) }
 }
 
 /// Turns an event that Postgres refused alone into the dead letter that it is.
@@ -305,10 +278,7 @@ pub fn refuse(mut judged: Judged, sqlstate: &str) -> Result<Judged, Judged> {
         Err(rejection) if rejection.envelope.is_some() || !judged.held.message.attributes.is_empty() => {
             let (reason, admitted) = (rejection.reason, rejection.admitted.clone());
             judged.held.message.attributes.clear();
-            Rejection {
-                admitted,
-                ..Rejection::new(reason, violation)
-            }
+            Rejection { admitted, ..Rejection::new(reason, violation) }
         }
         Err(_) => return Err(judged),
     };

@@ -41,43 +41,27 @@ pub enum Fate {
 /// # Errors
 /// When Postgres does not answer.
 pub async fn fate(connection: &mut PgConnection, queue: &str, sqs_message_id: &str, body: &str) -> Result<Option<Fate>, sqlx::Error> {
-    if let Some(letter) = sqlx::query_file!("src/trace/find_letter.sql", queue, sqs_message_id)
-        .fetch_optional(&mut *connection)
-        .await?
-    {
-        return Ok(Some(Fate::DeadLetter {
-            dead_letter_id: letter.dead_letter_id,
-            reason: letter.reason,
-        }));
+    if let Some(letter) = sqlx::query_file!("src/trace/find_letter.sql", queue, sqs_message_id).fetch_optional(&mut *connection).await? {
+        return Ok(Some(Fate::DeadLetter { dead_letter_id: letter.dead_letter_id, reason: letter.reason }));
     }
     let message = message(queue, sqs_message_id, body);
     let Ok(decoded) = decode(&message, SQS_MESSAGE_BYTES_MAX) else {
         return Ok(None);
     };
     let envelope = decoded.envelope;
-    let rows = sqlx::query_file!("src/trace/find_stored.sql", envelope.source, envelope.event_id)
-        .fetch_all(connection)
-        .await?;
+    let rows = sqlx::query_file!("src/trace/find_stored.sql", envelope.source, envelope.event_id).fetch_all(connection).await?;
     let of_tenant = |tenant_id: &str| envelope.tenant_id.as_deref().is_none_or(|named| named == tenant_id);
     let Some(row) = rows.into_iter().find(|row| of_tenant(&row.tenant_id)) else {
         return Ok(None);
     };
     let (tenant_id, event_id) = (row.tenant_id, envelope.event_id);
     let is_own = row.queue == queue && row.sqs_message_id == sqs_message_id;
-    Ok(Some(if is_own {
-        Fate::Stored { tenant_id, event_id }
-    } else {
-        Fate::Duplicate { tenant_id, event_id }
-    }))
+    Ok(Some(if is_own { Fate::Stored { tenant_id, event_id } } else { Fate::Duplicate { tenant_id, event_id } }))
 }
 
 fn message(queue: &str, sqs_message_id: &str, body: &str) -> ReceivedMessage {
     ReceivedMessage {
-        queue: Arc::new(QueueBinding {
-            name: queue.to_owned(),
-            tenant: None,
-            trusts_any_sender: true,
-        }),
+        queue: Arc::new(QueueBinding { name: queue.to_owned(), tenant: None, trusts_any_sender: true }),
         sqs_message_id: sqs_message_id.to_owned(),
         receipt_handle: String::new(),
         body: body.as_bytes().to_vec(),

@@ -5,6 +5,7 @@ use crate::decode::decode;
 use crate::event::{ClientId, Envelope, Reason, Rejection, TenantId, Violation};
 use crate::json::Node;
 use crate::queue::ReceivedMessage;
+use crate::schema::BUDGET;
 use crate::snapshot::{EventType, Schema, Snapshot, Tenant};
 
 /// An event that its tenant's catalog accepts; only this module makes one.
@@ -71,7 +72,7 @@ pub fn judge(message: &ReceivedMessage, snapshot: &Snapshot, body_bytes_max: usi
 fn validate(envelope: Envelope, payload: &Node<'_>, tenant: &Tenant) -> Result<Verdict, SchemaUnusable> {
     let declared = match find_declared(&envelope, tenant) {
         Ok(declared) => declared,
-        Err((reason, violation)) => return Ok(Err(reject(reason, vec![violation], envelope, tenant))),
+        Err(rejection) => return Ok(Err(of_event(rejection, envelope, tenant))),
     };
     let compiled = declared.schema.compiled().map_err(|problem| SchemaUnusable {
         tenant_id: tenant.tenant_id.clone(),
@@ -81,19 +82,17 @@ fn validate(envelope: Envelope, payload: &Node<'_>, tenant: &Tenant) -> Result<V
     })?;
     if !compiled.is_valid(payload) {
         let violations = compiled.violations(payload);
-        return Ok(Err(reject(Reason::SchemaViolation, violations, envelope, tenant)));
+        let is_out_of_steps = violations.first().is_some_and(|violation| violation.keyword == BUDGET);
+        let reason = if is_out_of_steps { Reason::ValidationTimeout } else { Reason::SchemaViolation };
+        let rejection = Rejection { reason, violations, envelope: None, admitted: None };
+        return Ok(Err(of_event(rejection, envelope, tenant)));
     }
     let recipients = match declared.client {
         Some(client_id) => vec![client_id.clone()],
         None => declared.event_type.subscribers.clone(),
     };
     let schema_version = declared.schema_version;
-    Ok(Ok(ValidEvent {
-        envelope,
-        tenant_id: tenant.tenant_id.clone(),
-        schema_version,
-        recipients,
-    }))
+    Ok(Ok(ValidEvent { envelope, tenant_id: tenant.tenant_id.clone(), schema_version, recipients }))
 }
 
 /// What the catalog has under the names in the envelope.
@@ -104,52 +103,37 @@ struct Declared<'a> {
     client: Option<&'a ClientId>,
 }
 
-fn find_declared<'a>(envelope: &Envelope, tenant: &'a Tenant) -> Result<Declared<'a>, (Reason, Violation)> {
-    let event_type = tenant.event_type(&envelope.event_type).ok_or_else(|| {
-        (
-            Reason::UnknownEventType,
-            unknown("/event_type", "tenant.toml", "an event type of the tenant", "string"),
-        )
-    })?;
+fn find_declared<'a>(envelope: &Envelope, tenant: &'a Tenant) -> Result<Declared<'a>, Rejection> {
+    let event_type = tenant
+        .event_type(&envelope.event_type)
+        .ok_or_else(|| unknown(Reason::UnknownEventType, "/event_type", "tenant.toml", "an event type of the tenant", "string"))?;
     let (schema_version, schema) = event_type.version(envelope.schema_version).ok_or_else(|| {
-        let file = format!("{}/", envelope.event_type);
-        (
-            Reason::UnknownSchemaVersion,
-            unknown("/schema_version", &file, "a published version of the event type", "integer"),
-        )
+        let directory = format!("{}/", envelope.event_type);
+        unknown(Reason::UnknownSchemaVersion, "/schema_version", &directory, "a published version of the event type", "integer")
     })?;
     let client = match &envelope.client_id {
         None => None,
-        Some(client_id) => Some(tenant.client(client_id).ok_or_else(|| {
-            (
-                Reason::UnknownClient,
-                unknown("/client_id", "tenant.toml#/clients", "a client of the tenant", "string"),
-            )
-        })?),
+        Some(client_id) => Some(
+            tenant
+                .client(client_id)
+                .ok_or_else(|| unknown(Reason::UnknownClient, "/client_id", "tenant.toml#/clients", "a client of the tenant", "string"))?,
+        ),
     };
-    Ok(Declared {
-        event_type,
-        schema_version,
-        schema,
-        client,
-    })
+    Ok(Declared { event_type, schema_version, schema, client })
 }
 
-fn unknown(instance_location: &str, schema_location: &str, expected: &str, found: &str) -> Violation {
-    Violation {
+fn unknown(reason: Reason, instance_location: &str, schema_location: &str, expected: &str, found: &str) -> Rejection {
+    let violation = Violation {
         keyword: "catalog".to_owned(),
         instance_location: instance_location.to_owned(),
         schema_location: schema_location.to_owned(),
         expected: expected.to_owned(),
         found: found.to_owned(),
-    }
+    };
+    Rejection::new(reason, violation)
 }
 
-fn reject(reason: Reason, violations: Vec<Violation>, envelope: Envelope, tenant: &Tenant) -> Rejection {
-    Rejection {
-        reason,
-        violations,
-        envelope: Some(Box::new(envelope)),
-        admitted: Some(tenant.tenant_id.clone()),
-    }
+/// The rejection of an event that was admitted, with all that is known of it.
+fn of_event(rejection: Rejection, envelope: Envelope, tenant: &Tenant) -> Rejection {
+    Rejection { envelope: Some(Box::new(envelope)), admitted: Some(tenant.tenant_id.clone()), ..rejection }
 }

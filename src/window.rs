@@ -53,20 +53,15 @@ impl Window {
     /// A window of so many messages and bytes.
     pub fn new(events_max: usize, bytes_max: usize, metrics: Arc<Metrics>) -> Self {
         let bytes = Semaphore::new(bytes_max / BYTES_UNIT);
-        Self {
-            events: Arc::new(Semaphore::new(events_max)),
-            bytes: Arc::new(bytes),
-            metrics,
-        }
+        Self { events: Arc::new(Semaphore::new(events_max)), bytes: Arc::new(bytes), metrics }
     }
 
     /// Waits for room for one message, then takes what is free at once, up to `messages_max`. Cancel-safe.
     pub async fn reserve(&self, messages_max: usize) -> Reservation {
         // Neither semaphore is ever closed.
-        let (Ok(mut events), Ok(mut bytes)) = (
-            Arc::clone(&self.events).acquire_owned().await,
-            Arc::clone(&self.bytes).acquire_many_owned(to_permits(MESSAGE_UNITS)).await,
-        ) else {
+        let (Ok(mut events), Ok(mut bytes)) =
+            (Arc::clone(&self.events).acquire_owned().await, Arc::clone(&self.bytes).acquire_many_owned(to_permits(MESSAGE_UNITS)).await)
+        else {
             return std::future::pending().await;
         };
         for _ in 1..messages_max.min(SQS_BATCH_MAX) {
@@ -76,11 +71,7 @@ impl Window {
             events.merge(event);
             bytes.merge(unit);
         }
-        Reservation {
-            events,
-            bytes,
-            metrics: Arc::clone(&self.metrics),
-        }
+        Reservation { events, bytes, metrics: Arc::clone(&self.metrics) }
     }
 }
 

@@ -15,7 +15,7 @@ pub enum CatalogCommand {
     /// Check the files alone: tenants, schemas, and each example against its schema. Needs no database.
     Check(CheckSettings),
     /// Make the files what runs, in one transaction. What left the files stays as it is; published schema versions never change.
-    Apply(ApplySettings),
+    Apply(Box<ApplySettings>),
 }
 
 #[derive(Args)]
@@ -55,10 +55,7 @@ pub async fn run(command: CatalogCommand) -> Result<(), Failure> {
         }
         CatalogCommand::Apply(settings) if settings.prune => {
             let sentence = "--prune is not supported by this build: what left the files stays as it is";
-            Err(Failure {
-                sentence: sentence.to_owned(),
-                status: 64,
-            })
+            Err(Failure { sentence: sentence.to_owned(), status: 64 })
         }
         CatalogCommand::Apply(settings) => {
             let declaration = read_directory(&settings.directory, settings.json)?;
@@ -67,10 +64,7 @@ pub async fn run(command: CatalogCommand) -> Result<(), Failure> {
                 Ok(report) => report,
                 Err(PublicationError::Database(error)) => return Err(error.into()),
                 Err(error @ PublicationError::PublishedVersionsChanged(_)) => {
-                    return Err(Failure {
-                        sentence: error.to_string(),
-                        status: 65,
-                    });
+                    return Err(Failure { sentence: error.to_string(), status: 65 });
                 }
                 Err(error) => return Err(Failure::unavailable(error)),
             };
@@ -93,10 +87,7 @@ fn read_directory(directory: &std::path::Path, is_json: bool) -> Result<Declarat
         for problem in &problems {
             println!("{problem}");
         }
-        Failure {
-            sentence: summary(&problems),
-            status: 65,
-        }
+        Failure { sentence: summary(&problems), status: 65 }
     })
 }
 

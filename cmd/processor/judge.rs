@@ -126,9 +126,7 @@ fn read_body(file: &str) -> Result<Vec<u8>, Failure> {
         path => std::fs::read(path).map(|bytes| body = bytes),
     };
     read.map_err(|error| {
-        Failure::setting(format!(
-            "the body's file is {file:?}: it cannot be read ({error}); name a file, or - for standard input"
-        ))
+        Failure::setting(format!("the body's file is {file:?}: it cannot be read ({error}); name a file, or - for standard input"))
     })?;
     // An editor's last newline is not the producer's; JSON would not mind it, but the size limit might.
     if body.last() == Some(&b'\n') {

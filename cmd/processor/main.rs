@@ -69,31 +69,19 @@ struct Failure {
 impl Failure {
     /// A check or a judgement that found something; it has been printed.
     fn found() -> Self {
-        Self {
-            sentence: String::new(),
-            status: 65,
-        }
+        Self { sentence: String::new(), status: 65 }
     }
 
     fn unavailable(sentence: impl std::fmt::Display) -> Self {
-        Self {
-            sentence: sentence.to_string(),
-            status: 69,
-        }
+        Self { sentence: sentence.to_string(), status: 69 }
     }
 
     fn internal(sentence: impl std::fmt::Display) -> Self {
-        Self {
-            sentence: sentence.to_string(),
-            status: 70,
-        }
+        Self { sentence: sentence.to_string(), status: 70 }
     }
 
     fn setting(sentence: impl std::fmt::Display) -> Self {
-        Self {
-            sentence: sentence.to_string(),
-            status: 78,
-        }
+        Self { sentence: sentence.to_string(), status: 78 }
     }
 }
 
@@ -127,19 +115,16 @@ fn main() -> ExitCode {
         Err(error) => {
             let (sentence, status) = explain(&error);
             if status == 0 {
-                print!("{sentence}")
+                print!("{sentence}");
             } else {
-                eprint!("{sentence}")
+                eprint!("{sentence}");
             }
             return ExitCode::from(status);
         }
     };
     start_logging(&cli.logging);
     // Schemas may recurse and payloads nest: threads that judge need more stack than the default 2 MiB.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_stack_size(16 << 20)
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(16 << 20).build();
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(dispatch(cli.command));
@@ -186,9 +171,7 @@ async fn dispatch(command: Option<Command>) -> Result<(), Failure> {
 async fn connect(settings: &DatabaseSettings) -> Result<PgConnection, Failure> {
     let options = settings.options()?.application_name("event-processor");
     let connecting = tokio::time::timeout(std::time::Duration::from_secs(10), options.connect()).await;
-    connecting
-        .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
-        .map_err(Failure::from)
+    connecting.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))).map_err(Failure::from)
 }
 
 /// Prints what a command found: for people, or as JSON where `--json` asks for it.
@@ -207,16 +190,14 @@ fn parse_filter(text: &str) -> Result<String, String> {
 
 fn start_logging(logging: &Logging) {
     use std::io::IsTerminal as _;
-    let is_text = logging
-        .log_format
-        .map_or_else(|| std::io::stderr().is_terminal(), |format| format == LogFormat::Text);
+    let is_text = logging.log_format.map_or_else(|| std::io::stderr().is_terminal(), |format| format == LogFormat::Text);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(&logging.rust_log))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     if is_text {
-        builder.init()
+        builder.init();
     } else {
-        builder.json().flatten_event(true).init()
+        builder.json().flatten_event(true).init();
     }
 }

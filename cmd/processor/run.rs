@@ -31,9 +31,7 @@ pub async fn run(settings: RunSettings) -> Result<(), Failure> {
     let queues = settings.queues.list()?;
     let clients = Clients::load().await;
     if !clients.has_region() && queues.iter().any(|queue| queue.url.is_none()) {
-        return Err(Failure::setting(
-            "AWS_REGION is not set; set it to the queues' region, for example eu-central-1",
-        ));
+        return Err(Failure::setting("AWS_REGION is not set; set it to the queues' region, for example eu-central-1"));
     }
     let address = settings.listen.listen_address;
     let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -41,13 +39,7 @@ pub async fn run(settings: RunSettings) -> Result<(), Failure> {
             "the value of LISTEN_ADDRESS (--listen-address) is \"{address}\": cannot listen there ({error}); choose another port"
         ))
     })?;
-    let daemon = Daemon {
-        database,
-        queues,
-        clients,
-        settings: settings.ingest,
-        listener,
-    };
+    let daemon = Daemon { database, queues, clients, settings: settings.ingest, listener };
     if let Some(address) = daemon.health_address() {
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "started; /livez, /readyz and /metrics are served here");
     }
@@ -58,10 +50,7 @@ pub async fn run(settings: RunSettings) -> Result<(), Failure> {
             tracing::info!("stopped; all that was in flight is settled or handed back");
             Ok(())
         }
-        Err(error @ DaemonError::DrainTimeout(_)) => Err(Failure {
-            sentence: error.to_string(),
-            status: 75,
-        }),
+        Err(error @ DaemonError::DrainTimeout(_)) => Err(Failure { sentence: error.to_string(), status: 75 }),
         Err(error) => Err(Failure::internal(error)),
     }
 }
@@ -96,10 +85,7 @@ pub fn stop_on_signal() -> Result<CancellationToken, Failure> {
 #[cfg(feature = "dev")]
 pub async fn dev(settings: event_processor::dev::DevSettings) -> Result<(), Failure> {
     let stop = stop_on_signal()?;
-    event_processor::dev::run(settings, stop).await.map_err(|error| Failure {
-        sentence: error.to_string(),
-        status: error.status(),
-    })
+    event_processor::dev::run(settings, stop).await.map_err(|error| Failure { sentence: error.to_string(), status: error.status() })
 }
 
 /// Applies the migrations.
@@ -108,9 +94,7 @@ pub async fn migrate(settings: &DatabaseSettings) -> Result<(), Failure> {
         Ok(0) => println!("the tables are up to date"),
         Ok(applied) => println!("applied {applied} migration(s)"),
         Err(error) => {
-            return Err(Failure::unavailable(format!(
-                "the migration did not succeed and nothing of its last step remains: {error}"
-            )));
+            return Err(Failure::unavailable(format!("the migration did not succeed and nothing of its last step remains: {error}")));
         }
     }
     Ok(())
@@ -122,15 +106,9 @@ pub async fn health(settings: &ListenSettings) -> Result<(), Failure> {
     // A daemon that listens on all addresses is asked on loopback.
     if address.ip().is_unspecified() {
         let is_v4 = address.is_ipv4();
-        address.set_ip(if is_v4 {
-            std::net::Ipv4Addr::LOCALHOST.into()
-        } else {
-            std::net::Ipv6Addr::LOCALHOST.into()
-        });
+        address.set_ip(if is_v4 { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
     }
-    let answer = ask(address)
-        .await
-        .map_err(|problem| Failure::unavailable(format!("not ready\n{}", problem.trim_end())))?;
+    let answer = ask(address).await.map_err(|problem| Failure::unavailable(format!("not ready\n{}", problem.trim_end())))?;
     print!("{answer}");
     Ok(())
 }

@@ -80,18 +80,12 @@ async fn send(settings: SendSettings) -> Result<(), Failure> {
     let body = read_body(&settings.file)?;
     let clients = Clients::load().await;
     if !clients.has_region() && settings.queue.url.is_none() {
-        return Err((
-            "AWS_REGION is not set; set it to the queue's region, for example eu-central-1".to_owned(),
-            78,
-        ));
+        return Err(("AWS_REGION is not set; set it to the queue's region, for example eu-central-1".to_owned(), 78));
     }
     let name = &settings.queue.name;
     let unavailable = |error: event_processor::queue::ClientError| match error.is_missing_queue() {
         true => (format!("the queue {name} does not exist; create it or correct --queue"), 69),
-        false => (
-            format!("the queue {name} cannot be used ({error}); check region, endpoint, credentials and permissions"),
-            69,
-        ),
+        false => (format!("the queue {name} cannot be used ({error}); check region, endpoint, credentials and permissions"), 69),
     };
     let queue = Queue::open(&clients, &settings.queue).await.map_err(unavailable)?;
     let sqs_message_id = queue.send(&body).await.map_err(unavailable)?;
@@ -109,10 +103,7 @@ fn read_body(file: &str) -> Result<String, Failure> {
         path => std::fs::read_to_string(path).map(|text| body = text),
     };
     read.map_err(|error| {
-        (
-            format!("the body's file is {file:?}: it cannot be read as text ({error}); name a file, or - for standard input"),
-            78,
-        )
+        (format!("the body's file is {file:?}: it cannot be read as text ({error}); name a file, or - for standard input"), 78)
     })?;
     // The last newline is the editor's, not the event's.
     if body.ends_with('\n') {
@@ -122,26 +113,14 @@ fn read_body(file: &str) -> Result<String, Failure> {
 }
 
 async fn wait(settings: &SendSettings, body: &str, sqs_message_id: &str) -> Result<(), Failure> {
-    let options = settings
-        .database
-        .options()
-        .map_err(|missing| (format!("--wait looks into the database: {missing}"), 78))?;
+    let options = settings.database.options().map_err(|missing| (format!("--wait looks into the database: {missing}"), 78))?;
     let database = |error: sqlx::Error| {
-        (
-            format!(
-                "the database did not answer ({}); check DATABASE_URL",
-                event_processor::store::describe(&error)
-            ),
-            69,
-        )
+        (format!("the database did not answer ({}); check DATABASE_URL", event_processor::store::describe(&error)), 69)
     };
     let mut connection = options.connect().await.map_err(database)?;
     let began = tokio::time::Instant::now();
     while began.elapsed() < settings.timeout {
-        match fate(&mut connection, &settings.queue.name, sqs_message_id, body)
-            .await
-            .map_err(database)?
-        {
+        match fate(&mut connection, &settings.queue.name, sqs_message_id, body).await.map_err(database)? {
             Some(Fate::Stored { tenant_id, event_id }) => {
                 println!("stored for tenant {tenant_id} as event {event_id}");
                 return Ok(());
@@ -157,11 +136,5 @@ async fn wait(settings: &SendSettings, body: &str, sqs_message_id: &str) -> Resu
             None => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
-    Err((
-        format!(
-            "nothing became of it within {:?}; is the processor running and polling this queue?",
-            settings.timeout
-        ),
-        69,
-    ))
+    Err((format!("nothing became of it within {:?}; is the processor running and polling this queue?", settings.timeout), 69))
 }

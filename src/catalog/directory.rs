@@ -31,10 +31,7 @@ pub fn read(directory: &Path) -> Result<Declaration, Vec<Problem>> {
     let is_empty = entries.is_empty();
     for entry in entries {
         if entry.name == "queues.toml" {
-            files.refuse(
-                &entry.path,
-                "is not supported by this build yet; name the queues in the variable QUEUES and take the file out",
-            );
+            files.refuse(&entry.path, "is not supported by this build yet; name the queues in the variable QUEUES and take the file out");
         } else if !entry.is_directory {
             files.refuse(&entry.path, "has no place here; a catalog holds one directory for each tenant");
         } else if !is_name(&entry.name) {
@@ -46,10 +43,8 @@ pub fn read(directory: &Path) -> Result<Declaration, Vec<Problem>> {
             let listing = Listing::of(&mut files, &entry.name);
             schema_files += listing.schema_files();
             if schema_files > SCHEMA_FILES_MAX {
-                files.refuse(
-                    "",
-                    format!("holds more than {SCHEMA_FILES_MAX} schema files, which is the limit; is it the right directory?"),
-                );
+                files
+                    .refuse("", format!("holds more than {SCHEMA_FILES_MAX} schema files, which is the limit; is it the right directory?"));
                 break;
             }
             tenants.push(read_tenant(&mut files, &entry.name, &listing));
@@ -58,10 +53,7 @@ pub fn read(directory: &Path) -> Result<Declaration, Vec<Problem>> {
     let declaration = files.finish(Declaration { tenants })?;
     if is_empty {
         let message = "holds no tenant; give the directory that holds the tenants' directories, such as `schemas`".to_owned();
-        return Err(vec![Problem {
-            file: directory.display().to_string(),
-            message,
-        }]);
+        return Err(vec![Problem { file: directory.display().to_string(), message }]);
     }
     Ok(declaration)
 }
@@ -74,13 +66,7 @@ fn read_tenant(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> Tenant
         .iter()
         .map(|(name, event_type)| read_event_type(files, tenant, name, event_type, tenant_file.as_ref(), &documents))
         .collect();
-    let TenantFile {
-        name,
-        allowed_senders,
-        clients,
-        subscriptions,
-        ..
-    } = tenant_file.unwrap_or_default();
+    let TenantFile { name, allowed_senders, clients, subscriptions, .. } = tenant_file.unwrap_or_default();
     TenantDeclaration {
         tenant_id: TenantId::new(tenant),
         name: name.unwrap_or_else(|| tenant.to_owned()),
@@ -107,22 +93,13 @@ fn read_event_type(
         let Some((bundle, compiled)) = admit_schema(files, tenant, &path, documents) else {
             continue;
         };
-        schemas.push(SchemaDeclaration {
-            schema_version: *version,
-            bundle: bundle.to_json(),
-            digest: bundle.digest(),
-        });
+        schemas.push(SchemaDeclaration { schema_version: *version, bundle: bundle.to_json(), digest: bundle.digest() });
         // Without the tenant's file it is not known which version the examples are meant for.
         if proving == Some(*version) && tenant_file.is_some() {
             examples::prove(files, &listing.examples, &compiled, &path);
         }
     }
-    EventTypeDeclaration {
-        event_type: name.to_owned(),
-        default_version,
-        schemas,
-        examples: listing.examples.len(),
-    }
+    EventTypeDeclaration { event_type: name.to_owned(), default_version, schemas, examples: listing.examples.len() }
 }
 
 fn read_tenant_file(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> Option<TenantFile> {
@@ -131,11 +108,7 @@ fn read_tenant_file(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> O
         files.refuse(&path, "is not UTF-8; save it as UTF-8");
         return None;
     };
-    let versions = listing
-        .event_types
-        .iter()
-        .map(|(name, event_type)| (name.clone(), event_type.versions.clone()))
-        .collect();
+    let versions = listing.event_types.iter().map(|(name, event_type)| (name.clone(), event_type.versions.clone())).collect();
     match tenant_file::parse(&text, &versions) {
         Ok(tenant_file) => Some(tenant_file),
         Err(sentences) => {
@@ -151,18 +124,13 @@ fn read_tenant_file(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> O
 type Documents = BTreeMap<String, Option<Value>>;
 
 fn read_documents(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> Documents {
-    listing
-        .documents()
-        .map(|path| (path.clone(), read_document(files, &format!("{tenant}/{path}"))))
-        .collect()
+    listing.documents().map(|path| (path.clone(), read_document(files, &format!("{tenant}/{path}")))).collect()
 }
 
 fn read_document(files: &mut Files<'_>, path: &str) -> Option<Value> {
     let bytes = files.bytes(path, SCHEMA_BYTES_MAX)?;
     files.json(path, &bytes)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| files.refuse(path, format!("is not JSON that can be used: {error}")))
-        .ok()
+    serde_json::from_slice(&bytes).map_err(|error| files.refuse(path, format!("is not JSON that can be used: {error}"))).ok()
 }
 
 /// A schema with all that it refers to, and compiled, where it can be admitted.

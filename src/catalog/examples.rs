@@ -20,16 +20,10 @@ pub(super) fn list(files: &mut Files<'_>, directory: &str) -> Vec<Example> {
         }
         for entry in files.entries(&group.path) {
             if !entry.is_json_file() {
-                files.refuse(
-                    &entry.path,
-                    "is not an example; an example is a file with a payload, named `....json`",
-                );
+                files.refuse(&entry.path, "is not an example; an example is a file with a payload, named `....json`");
                 continue;
             }
-            examples.push(Example {
-                path: entry.path,
-                is_valid: group.name == "valid",
-            });
+            examples.push(Example { path: entry.path, is_valid: group.name == "valid" });
         }
     }
     examples
@@ -49,10 +43,7 @@ pub(super) fn prove(files: &mut Files<'_>, examples: &[Example], schema: &Compil
             let told: Vec<_> = violations.iter().map(tell).collect();
             files.refuse(
                 &example.path,
-                format!(
-                    "is in `valid/` but breaks {schema_path}: {}; mend it, or move it to `invalid/`",
-                    told.join("; ")
-                ),
+                format!("is in `valid/` but breaks {schema_path}: {}; mend it, or move it to `invalid/`", told.join("; ")),
             );
         }
         if !example.is_valid && violations.is_empty() {
@@ -65,17 +56,7 @@ pub(super) fn prove(files: &mut Files<'_>, examples: &[Example], schema: &Compil
 }
 
 fn tell(violation: &Violation) -> String {
-    let Violation {
-        instance_location,
-        schema_location,
-        expected,
-        found,
-        ..
-    } = violation;
-    let place = if instance_location.is_empty() {
-        "the payload"
-    } else {
-        instance_location
-    };
+    let Violation { instance_location, schema_location, expected, found, .. } = violation;
+    let place = if instance_location.is_empty() { "the payload" } else { instance_location };
     format!("{place}: expected {expected}, found {found} ({schema_location})")
 }

@@ -58,10 +58,7 @@ pub(super) struct Files<'a> {
 
 impl<'a> Files<'a> {
     pub(super) fn new(root: &'a Path) -> Self {
-        Self {
-            root,
-            problems: Vec::new(),
-        }
+        Self { root, problems: Vec::new() }
     }
 
     /// What was read, or all that was wrong, sorted by file.
@@ -76,15 +73,8 @@ impl<'a> Files<'a> {
 
     /// Notes a problem; the path is from the catalog directory, empty for the directory itself.
     pub(super) fn refuse(&mut self, path: &str, message: impl Into<String>) {
-        let place = if path.is_empty() {
-            self.root.to_owned()
-        } else {
-            self.root.join(path)
-        };
-        self.problems.push(Problem {
-            file: place.display().to_string(),
-            message: message.into(),
-        });
+        let place = if path.is_empty() { self.root.to_owned() } else { self.root.join(path) };
+        self.problems.push(Problem { file: place.display().to_string(), message: message.into() });
     }
 
     /// The files and directories in a directory, sorted by name, without hidden files and editors' backups.
@@ -94,18 +84,12 @@ impl<'a> Files<'a> {
         let listed = match listed {
             Ok(listed) => listed,
             Err(error) => {
-                self.refuse(
-                    directory,
-                    format!("cannot be listed ({error}); is it a directory that you may read?"),
-                );
+                self.refuse(directory, format!("cannot be listed ({error}); is it a directory that you may read?"));
                 return Vec::new();
             }
         };
         if listed.len() > ENTRIES_MAX {
-            self.refuse(
-                directory,
-                format!("holds more than {ENTRIES_MAX} entries, which is the limit; is it the right directory?"),
-            );
+            self.refuse(directory, format!("holds more than {ENTRIES_MAX} entries, which is the limit; is it the right directory?"));
             return Vec::new();
         }
         let mut entries: Vec<_> = listed.iter().filter_map(|entry| self.entry(directory, entry)).collect();
@@ -119,21 +103,13 @@ impl<'a> Files<'a> {
         if lossy.starts_with('.') || lossy.ends_with('~') {
             return None;
         }
-        let path = if directory.is_empty() {
-            lossy.to_string()
-        } else {
-            format!("{directory}/{lossy}")
-        };
+        let path = if directory.is_empty() { lossy.to_string() } else { format!("{directory}/{lossy}") };
         if name.to_str().is_none() {
             self.refuse(&path, "has a name that is not UTF-8; rename it");
             return None;
         }
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() || kind.is_file() => Some(Entry {
-                name: lossy.into_owned(),
-                path,
-                is_directory: kind.is_dir(),
-            }),
+            Ok(kind) if kind.is_dir() || kind.is_file() => Some(Entry { name: lossy.into_owned(), path, is_directory: kind.is_dir() }),
             Ok(kind) if kind.is_symlink() => {
                 self.refuse(&path, "is a symbolic link, and links are not followed; put the file itself here");
                 None
@@ -160,10 +136,7 @@ impl<'a> Files<'a> {
             return None;
         }
         if bytes.len() > bytes_max {
-            self.refuse(
-                path,
-                format!("is larger than {} KiB, which is the limit; make it smaller", bytes_max / 1024),
-            );
+            self.refuse(path, format!("is larger than {} KiB, which is the limit; make it smaller", bytes_max / 1024));
             return None;
         }
         Some(bytes)

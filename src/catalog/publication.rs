@@ -18,9 +18,7 @@ const SCHEMAS_PER_STATEMENT: usize = 100;
 /// [`PublicationError`]; nothing was changed then, except that after a lost commit nobody knows.
 pub async fn apply(connection: &mut PgConnection, declaration: &Declaration) -> Result<Report, PublicationError> {
     let mut transaction = connection.begin().await?;
-    sqlx::query_file!("src/catalog/publication/lock.sql")
-        .fetch_one(&mut *transaction)
-        .await?;
+    sqlx::query_file!("src/catalog/publication/lock.sql").fetch_one(&mut *transaction).await?;
     let published = published_schemas(&mut transaction, declaration).await?;
     if !published.changed.is_empty() {
         transaction.rollback().await?;
@@ -33,10 +31,7 @@ pub async fn apply(connection: &mut PgConnection, declaration: &Declaration) -> 
         ("client", write_clients(&mut transaction, declaration).await?),
         ("subscription", write_subscriptions(&mut transaction, declaration).await?),
     ];
-    let generation = sqlx::query_file!("src/catalog/publication/generation.sql")
-        .fetch_one(&mut *transaction)
-        .await?
-        .generation;
+    let generation = sqlx::query_file!("src/catalog/publication/generation.sql").fetch_one(&mut *transaction).await?.generation;
     transaction.commit().await.map_err(PublicationError::of_commit)?;
     Ok(Report::new(generation, declaration, written))
 }
@@ -76,12 +71,7 @@ fn clients(declaration: &Declaration) -> impl Iterator<Item = (&str, &ClientDecl
 
 fn subscriptions(declaration: &Declaration) -> impl Iterator<Item = (&str, &SubscriptionDeclaration)> {
     let of_tenants = declaration.tenants.iter();
-    of_tenants.flat_map(|tenant| {
-        tenant
-            .subscriptions
-            .iter()
-            .map(|subscription| (tenant.tenant_id.as_str(), subscription))
-    })
+    of_tenants.flat_map(|tenant| tenant.subscriptions.iter().map(|subscription| (tenant.tenant_id.as_str(), subscription)))
 }
 
 async fn published_schemas(transaction: &mut Transaction<'_, Postgres>, declaration: &Declaration) -> Result<Published, sqlx::Error> {
@@ -93,19 +83,10 @@ async fn published_schemas(transaction: &mut Transaction<'_, Postgres>, declarat
         versions.push(*version);
         digests.push(schema.digest.to_vec());
     }
-    let rows = sqlx::query_file!(
-        "src/catalog/publication/published_schemas.sql",
-        &tenant_ids,
-        &types,
-        &versions,
-        &digests
-    )
-    .fetch_all(&mut **transaction)
-    .await?;
-    let mut published = Published {
-        active: BTreeSet::new(),
-        changed: Vec::new(),
-    };
+    let rows = sqlx::query_file!("src/catalog/publication/published_schemas.sql", &tenant_ids, &types, &versions, &digests)
+        .fetch_all(&mut **transaction)
+        .await?;
+    let mut published = Published { active: BTreeSet::new(), changed: Vec::new() };
     for row in rows {
         let key = (row.tenant_id, row.event_type, row.schema_version);
         match row.different_bundle {
@@ -130,15 +111,9 @@ async fn write_tenants(transaction: &mut Transaction<'_, Postgres>, declaration:
         names.push(tenant.name.clone());
         allowed_senders.push(serde_json::json!(tenant.allowed_senders).to_string());
     }
-    sqlx::query_file_as!(
-        Written,
-        "src/catalog/publication/tenants.sql",
-        &tenant_ids,
-        &names,
-        &allowed_senders
-    )
-    .fetch_all(&mut **transaction)
-    .await
+    sqlx::query_file_as!(Written, "src/catalog/publication/tenants.sql", &tenant_ids, &names, &allowed_senders)
+        .fetch_all(&mut **transaction)
+        .await
 }
 
 async fn write_event_types(transaction: &mut Transaction<'_, Postgres>, declaration: &Declaration) -> Result<Vec<Written>, sqlx::Error> {
@@ -148,15 +123,9 @@ async fn write_event_types(transaction: &mut Transaction<'_, Postgres>, declarat
         names.push(event_type.event_type.clone());
         defaults.push(event_type.default_version);
     }
-    sqlx::query_file_as!(
-        Written,
-        "src/catalog/publication/event_types.sql",
-        &tenant_ids,
-        &names,
-        &defaults as _
-    )
-    .fetch_all(&mut **transaction)
-    .await
+    sqlx::query_file_as!(Written, "src/catalog/publication/event_types.sql", &tenant_ids, &names, &defaults as _)
+        .fetch_all(&mut **transaction)
+        .await
 }
 
 async fn write_schemas(
@@ -176,15 +145,8 @@ async fn write_schemas(
             bundles.push(schema.bundle.clone());
             digests.push(schema.digest.to_vec());
         }
-        let query = sqlx::query_file_as!(
-            Written,
-            "src/catalog/publication/schemas.sql",
-            &tenant_ids,
-            &types,
-            &versions,
-            &bundles,
-            &digests
-        );
+        let query =
+            sqlx::query_file_as!(Written, "src/catalog/publication/schemas.sql", &tenant_ids, &types, &versions, &bundles, &digests);
         written.extend(query.fetch_all(&mut **transaction).await?);
     }
     Ok(written)
@@ -200,17 +162,9 @@ async fn write_clients(transaction: &mut Transaction<'_, Postgres>, declaration:
         retries.push(client.retry.as_ref().map(|retry| serde_json::json!(retry).to_string()));
         settings.push(serde_json::json!(client.settings).to_string());
     }
-    sqlx::query_file_as!(
-        Written,
-        "src/catalog/publication/clients.sql",
-        &tenant_ids,
-        &client_ids,
-        &names,
-        &retries as _,
-        &settings
-    )
-    .fetch_all(&mut **transaction)
-    .await
+    sqlx::query_file_as!(Written, "src/catalog/publication/clients.sql", &tenant_ids, &client_ids, &names, &retries as _, &settings)
+        .fetch_all(&mut **transaction)
+        .await
 }
 
 async fn write_subscriptions(transaction: &mut Transaction<'_, Postgres>, declaration: &Declaration) -> Result<Vec<Written>, sqlx::Error> {
@@ -220,13 +174,7 @@ async fn write_subscriptions(transaction: &mut Transaction<'_, Postgres>, declar
         client_ids.push(subscription.client_id.to_string());
         patterns.push(subscription.event_pattern.clone());
     }
-    sqlx::query_file_as!(
-        Written,
-        "src/catalog/publication/subscriptions.sql",
-        &tenant_ids,
-        &client_ids,
-        &patterns
-    )
-    .fetch_all(&mut **transaction)
-    .await
+    sqlx::query_file_as!(Written, "src/catalog/publication/subscriptions.sql", &tenant_ids, &client_ids, &patterns)
+        .fetch_all(&mut **transaction)
+        .await
 }

@@ -80,9 +80,7 @@ struct SubscriptionFields {
 /// All that is wrong with it, each as a sentence that begins with the place.
 pub(super) fn parse(text: &str, versions: &Versions) -> Result<TenantFile, Vec<String>> {
     let fields: TenantFields = toml::from_str(text).map_err(|error| {
-        let place = error
-            .span()
-            .map_or_else(String::new, |span| line_and_column(text.as_bytes(), span.start) + ": ");
+        let place = error.span().map_or_else(String::new, |span| line_and_column(text.as_bytes(), span.start) + ": ");
         vec![format!("is not a tenant's file: {place}{}", error.message().replace('\n', "; "))]
     })?;
     let mut checks = Checks::new(versions);
@@ -95,11 +93,7 @@ pub(super) fn parse(text: &str, versions: &Versions) -> Result<TenantFile, Vec<S
         name: fields.name,
         allowed_senders: fields.allowed_senders,
         default_versions: checks.default_versions(&fields.event_types),
-        clients: fields
-            .clients
-            .into_iter()
-            .map(|(name, client)| checks.client(&name, client))
-            .collect(),
+        clients: fields.clients.into_iter().map(|(name, client)| checks.client(&name, client)).collect(),
         subscriptions,
     };
     checks.finish(file)

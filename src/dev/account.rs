@@ -45,10 +45,7 @@ impl Account {
 /// When the `.dev` directory cannot be made or written, or our own user cannot be told.
 pub fn home_for(dev_directory: &Path) -> Result<PathBuf> {
     let cannot_write = || {
-        format!(
-            "failed to write to {}: it must belong to the user who runs this, or be removed to be made anew",
-            dev_directory.display()
-        )
+        format!("failed to write to {}: it must belong to the user who runs this, or be removed to be made anew", dev_directory.display())
     };
     fs::create_dir_all(dev_directory).with_context(cannot_write)?;
     let dev_directory = dev_directory.canonicalize().with_context(cannot_write)?;
@@ -76,10 +73,7 @@ pub fn prepare_home(home: &Path) -> Result<Option<Account>> {
         }
     }
     if !home.exists() {
-        DirBuilder::new()
-            .mode(0o700)
-            .create(home)
-            .with_context(|| format!("failed to make the directory {}", home.display()))?;
+        DirBuilder::new().mode(0o700).create(home).with_context(|| format!("failed to make the directory {}", home.display()))?;
     }
     if !we_are_root()? {
         return Ok(None);
@@ -87,10 +81,7 @@ pub fn prepare_home(home: &Path) -> Result<Option<Account>> {
     let metadata = fs::metadata(home).with_context(|| format!("failed to look at {}", home.display()))?;
     if metadata.uid() != 0 {
         // Whoever made the data has to go on with it, also when a user `postgres` has appeared since.
-        return Ok(Some(Account {
-            user_id: metadata.uid(),
-            group_id: metadata.gid(),
-        }));
+        return Ok(Some(Account { user_id: metadata.uid(), group_id: metadata.gid() }));
     }
     let passwd = fs::read_to_string("/etc/passwd").context("failed to read /etc/passwd")?;
     let Some(account) = account_named(&passwd, "postgres").or_else(|| account_named(&passwd, "nobody")) else {
@@ -108,16 +99,9 @@ pub fn prepare_home(home: &Path) -> Result<Option<Account>> {
 /// When our own user cannot be told.
 pub fn temporary_parent() -> Result<PathBuf> {
     let ours = std::env::temp_dir();
-    let enterable = |directory: &Path| {
-        directory
-            .ancestors()
-            .all(|ancestor| fs::metadata(ancestor).is_ok_and(|metadata| metadata.mode() & 0o001 != 0))
-    };
-    Ok(if we_are_root()? && !enterable(&ours) {
-        PathBuf::from("/tmp")
-    } else {
-        ours
-    })
+    let enterable =
+        |directory: &Path| directory.ancestors().all(|ancestor| fs::metadata(ancestor).is_ok_and(|metadata| metadata.mode() & 0o001 != 0));
+    Ok(if we_are_root()? && !enterable(&ours) { PathBuf::from("/tmp") } else { ours })
 }
 
 /// Asked of `id`, since the standard library cannot tell the effective user without unsafe code.
@@ -125,22 +109,13 @@ pub fn temporary_parent() -> Result<PathBuf> {
 /// # Errors
 /// When there is no `id`.
 pub fn we_are_root() -> Result<bool> {
-    let output = Command::new("id")
-        .arg("-u")
-        .output()
-        .context("failed to run `id -u`, which tells whether we are root")?;
+    let output = Command::new("id").arg("-u").output().context("failed to run `id -u`, which tells whether we are root")?;
     Ok(output.stdout.trim_ascii() == b"0")
 }
 
 fn account_named(passwd: &str, name: &str) -> Option<Account> {
-    let fields: Vec<_> = passwd
-        .lines()
-        .map(|line| line.split(':').collect::<Vec<_>>())
-        .find(|fields| fields[0] == name)?;
-    Some(Account {
-        user_id: fields.get(2)?.parse().ok()?,
-        group_id: fields.get(3)?.parse().ok()?,
-    })
+    let fields: Vec<_> = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == name)?;
+    Some(Account { user_id: fields.get(2)?.parse().ok()?, group_id: fields.get(3)?.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -150,13 +125,7 @@ mod tests {
     #[test]
     fn an_account_is_found_by_its_exact_name() {
         let passwd = "root:x:0:0:root:/root:/bin/sh\npostgresql:x:7:8::/:/bin/sh\n\npostgres:x:101:104:,,,:/var/lib/postgresql:/bin/bash\n";
-        assert_eq!(
-            account_named(passwd, "postgres"),
-            Some(Account {
-                user_id: 101,
-                group_id: 104
-            })
-        );
+        assert_eq!(account_named(passwd, "postgres"), Some(Account { user_id: 101, group_id: 104 }));
         assert_eq!(account_named(passwd, "nobody"), None);
     }
 }

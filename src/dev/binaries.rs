@@ -59,11 +59,7 @@ impl Binaries {
     pub fn find() -> Result<Self, NoBinaries> {
         let mut packaged: Vec<_> = packaged_directories().iter().filter_map(|directory| Self::at(directory)).collect();
         packaged.sort_by_key(|binaries| std::cmp::Reverse(binaries.major_version));
-        let found: Vec<_> = path_directories()
-            .iter()
-            .filter_map(|directory| Self::at(directory))
-            .chain(packaged)
-            .collect();
+        let found: Vec<_> = path_directories().iter().filter_map(|directory| Self::at(directory)).chain(packaged).collect();
         match found.iter().find(|binaries| binaries.major_version >= MAJOR_VERSION_MIN) {
             Some(binaries) => Ok(binaries.clone()),
             None => Err(NoBinaries { passed_over: found }),
@@ -73,18 +69,12 @@ impl Binaries {
     /// The directory's server, when all of its programs are there and `postgres` tells its version.
     #[must_use]
     pub fn at(directory: &Path) -> Option<Self> {
-        if !["pg_ctl", "initdb", "postgres"]
-            .iter()
-            .all(|program| directory.join(program).is_file())
-        {
+        if !["pg_ctl", "initdb", "postgres"].iter().all(|program| directory.join(program).is_file()) {
             return None;
         }
         let output = Command::new(directory.join("postgres")).arg("--version").output().ok()?;
         let major_version = major_version(&String::from_utf8_lossy(&output.stdout))?;
-        Some(Self {
-            directory: directory.to_owned(),
-            major_version,
-        })
+        Some(Self { directory: directory.to_owned(), major_version })
     }
 
     /// The path of one of the programs.
@@ -113,11 +103,8 @@ fn packaged_directories() -> Vec<PathBuf> {
     let mut directories = Vec::new();
     for (parent, prefix) in PLACES {
         let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-        directories.extend(
-            entries
-                .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
-                .map(|entry| entry.path().join("bin")),
-        );
+        directories
+            .extend(entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)).map(|entry| entry.path().join("bin")));
     }
     directories
 }
@@ -143,10 +130,7 @@ mod tests {
 
     #[test]
     fn servers_that_are_too_old_are_named() {
-        let older = Binaries {
-            directory: "/usr/lib/postgresql/13/bin".into(),
-            major_version: 13,
-        };
+        let older = Binaries { directory: "/usr/lib/postgresql/13/bin".into(), major_version: 13 };
         let text = NoBinaries { passed_over: vec![older] }.to_string();
         assert!(text.ends_with("; too old: Postgres 13 in /usr/lib/postgresql/13/bin"), "{text}");
     }

@@ -96,16 +96,8 @@ impl<'a> Home<'a> {
     fn prepare(binaries: &'a Binaries, directory: &Path, temporary: bool) -> Result<Self> {
         let account = prepare_home(directory)?;
         // Absolute, because Postgres runs in another directory than we do.
-        let directory = directory
-            .canonicalize()
-            .with_context(|| format!("failed to look at {}", directory.display()))?;
-        Ok(Self {
-            binaries,
-            data: directory.join("data"),
-            directory,
-            account,
-            temporary,
-        })
+        let directory = directory.canonicalize().with_context(|| format!("failed to look at {}", directory.display()))?;
+        Ok(Self { binaries, data: directory.join("data"), directory, account, temporary })
     }
 
     fn start(&self, settings: &[&str]) -> Result<Cluster> {
@@ -116,22 +108,14 @@ impl<'a> Home<'a> {
             let port = free_port()?;
             let mut guard = self.start_postgres(port, settings)?;
             let Some(status) = self.ended_before_ready(&mut guard, port)? else {
-                return Ok(Cluster {
-                    guard,
-                    home: self.directory.clone(),
-                    port,
-                    _lock: lock,
-                });
+                return Ok(Cluster { guard, home: self.directory.clone(), port, _lock: lock });
             };
             guard.keep_directory();
             let log = self.log();
             // The latter is a server of a killed process that had not come as far as being seen by `stop_leftover`.
             let again = log.contains("could not bind") || log.contains("lock file \"postmaster.pid\" already exists");
             if attempt == ATTEMPTS_MAX || !again {
-                bail!(
-                    "failed to start Postgres in {}: it ended with {status} and wrote:\n{log}",
-                    self.directory.display()
-                );
+                bail!("failed to start Postgres in {}: it ended with {status} and wrote:\n{log}", self.directory.display());
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -145,9 +129,7 @@ impl<'a> Home<'a> {
         match lock.try_lock() {
             Ok(()) => Ok(lock),
             Err(TryLockError::WouldBlock) => {
-                let postmaster = self
-                    .postmaster()
-                    .map_or_else(|| "about to start".to_owned(), |pid| format!("process {pid}"));
+                let postmaster = self.postmaster().map_or_else(|| "about to start".to_owned(), |pid| format!("process {pid}"));
                 bail!("another process runs the cluster in {home} (its Postgres is {postmaster}): stop that one first, or go on using it")
             }
             Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("failed to lock the directory {home}")),
@@ -166,11 +148,7 @@ impl<'a> Home<'a> {
             _ => self.initialize(&unfinished, "C")?,
         };
         if !status.success() {
-            bail!(
-                "failed to make a cluster in {}: initdb ended with {status} and wrote:\n{}",
-                self.directory.display(),
-                self.log()
-            );
+            bail!("failed to make a cluster in {}: initdb ended with {status} and wrote:\n{}", self.directory.display(), self.log());
         }
         fs::rename(&unfinished, &self.data).with_context(|| format!("failed to rename {}", unfinished.display()))
     }
@@ -180,15 +158,7 @@ impl<'a> Home<'a> {
             fs::remove_dir_all(directory).with_context(|| format!("failed to remove {}", directory.display()))?;
         }
         let directory = utf8(directory)?;
-        let mut arguments = vec![
-            "--pgdata",
-            directory,
-            "--username=postgres",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale",
-            locale,
-        ];
+        let mut arguments = vec!["--pgdata", directory, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale", locale];
         if self.temporary {
             arguments.push("--no-sync");
         }
@@ -213,10 +183,7 @@ impl<'a> Home<'a> {
         let port = format!("port={port}");
         let mut arguments = vec!["-D", utf8(&self.data)?];
         // The socket's place is relative to the data, and so within the 107 bytes for a socket's path wherever the home is.
-        for setting in [&port, "listen_addresses=127.0.0.1", "unix_socket_directories=.."]
-            .iter()
-            .chain(settings)
-        {
+        for setting in [&port, "listen_addresses=127.0.0.1", "unix_socket_directories=.."].iter().chain(settings) {
             arguments.extend(["-c", setting]);
         }
         self.guarded("postgres", &arguments)
@@ -224,13 +191,7 @@ impl<'a> Home<'a> {
 
     fn guarded(&self, program: &str, arguments: &[&str]) -> Result<Guard> {
         let remove = self.temporary.then_some(self.directory.as_path());
-        Guard::start(
-            &self.binaries.program(program),
-            arguments,
-            self.account,
-            &self.directory.join("log"),
-            remove,
-        )
+        Guard::start(&self.binaries.program(program), arguments, self.account, &self.directory.join("log"), remove)
     }
 
     /// None when it accepts connections, which Postgres notes in its process file as `pg_ctl --wait` reads it.
@@ -248,11 +209,7 @@ impl<'a> Home<'a> {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        bail!(
-            "Postgres in {} was not ready within {START_TIMEOUT:?} and wrote:\n{}",
-            self.directory.display(),
-            self.log()
-        )
+        bail!("Postgres in {} was not ready within {START_TIMEOUT:?} and wrote:\n{}", self.directory.display(), self.log())
     }
 
     /// The end of what was printed last, for an error's text.
@@ -270,8 +227,7 @@ fn free_port() -> Result<u16> {
 }
 
 fn utf8(path: &Path) -> Result<&str> {
-    path.to_str()
-        .with_context(|| format!("the directory {} has a name that is not UTF-8: use another", path.display()))
+    path.to_str().with_context(|| format!("the directory {} has a name that is not UTF-8: use another", path.display()))
 }
 
 #[cfg(test)]

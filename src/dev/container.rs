@@ -42,18 +42,9 @@ impl Container {
             .start()
             .await
             .context("failed to start the container postgres:16-alpine; `docker run --rm postgres:16-alpine` may say more")?;
-        let host = container
-            .get_host()
-            .await
-            .context("failed to ask the container engine for its host")?;
-        let port = container
-            .get_host_port_ipv4(PORT)
-            .await
-            .context("failed to ask the container engine for Postgres's port")?;
-        Ok(Some(Self {
-            container,
-            address: format!("postgres:{password}@{host}:{port}"),
-        }))
+        let host = container.get_host().await.context("failed to ask the container engine for its host")?;
+        let port = container.get_host_port_ipv4(PORT).await.context("failed to ask the container engine for Postgres's port")?;
+        Ok(Some(Self { container, address: format!("postgres:{password}@{host}:{port}") }))
     }
 
     /// The address of one of its databases, as the superuser.
@@ -68,10 +59,7 @@ impl Container {
     /// When the engine does not.
     pub async fn stop(self) -> Result<()> {
         let id = self.container.id().to_owned();
-        self.container
-            .rm()
-            .await
-            .with_context(|| format!("failed to remove the container; `docker rm -f {id}` does"))
+        self.container.rm().await.with_context(|| format!("failed to remove the container; `docker rm -f {id}` does"))
     }
 }
 

@@ -58,9 +58,7 @@ impl Guard {
         if let Some(account) = account {
             account.apply(&mut command);
         }
-        let shell = command
-            .spawn()
-            .with_context(|| format!("failed to start /bin/sh as {account:?} to run {}", program.display()))?;
+        let shell = command.spawn().with_context(|| format!("failed to start /bin/sh as {account:?} to run {}", program.display()))?;
         Ok(Self { shell })
     }
 

@@ -19,30 +19,9 @@ const INSTALLATIONS: [(&str, &[&[&str]]); 4] = [
         "apt-get",
         &[
             &["apt-get", "update"],
-            &[
-                "env",
-                "DEBIAN_FRONTEND=noninteractive",
-                "apt-get",
-                "install",
-                "-y",
-                "--no-install-recommends",
-                "postgresql-common",
-            ],
-            &[
-                "sed",
-                "-i",
-                "s/^#create_main_cluster = true/create_main_cluster = false/",
-                "/etc/postgresql-common/createcluster.conf",
-            ],
-            &[
-                "env",
-                "DEBIAN_FRONTEND=noninteractive",
-                "apt-get",
-                "install",
-                "-y",
-                "--no-install-recommends",
-                "postgresql",
-            ],
+            &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends", "postgresql-common"],
+            &["sed", "-i", "s/^#create_main_cluster = true/create_main_cluster = false/", "/etc/postgresql-common/createcluster.conf"],
+            &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends", "postgresql"],
         ],
     ),
     ("dnf", &[&["dnf", "install", "-y", "postgresql-server"]]),
@@ -79,9 +58,7 @@ impl Installation {
     fn new(commands: &[&[&str]], sudo: bool) -> Self {
         let prefix: &[&str] = if sudo { &["sudo"] } else { &[] };
         let words = |command: &&[&str]| prefix.iter().chain(*command).map(|&word| word.to_owned()).collect();
-        Self {
-            commands: commands.iter().map(words).collect(),
-        }
+        Self { commands: commands.iter().map(words).collect() }
     }
 
     /// Run the commands, with their output shown.
@@ -92,10 +69,7 @@ impl Installation {
         for command in &self.commands {
             let shown = typed(command);
             eprintln!("+ {shown}");
-            let status = Command::new(&command[0])
-                .args(&command[1..])
-                .status()
-                .with_context(|| format!("failed to run `{shown}`"))?;
+            let status = Command::new(&command[0]).args(&command[1..]).status().with_context(|| format!("failed to run `{shown}`"))?;
             if !status.success() {
                 bail!("failed to install Postgres: `{shown}` ended with {status}; run it yourself, as a user who may, and start again");
             }
@@ -128,27 +102,19 @@ fn agreed(missing: &NoBinaries, installation: &Installation) -> Result<bool> {
     eprint!("{missing}.\nThis would install it:\n{installation}Run that now? [y/N] ");
     io::stderr().flush().context("failed to write to the terminal")?;
     let mut answer = String::new();
-    io::stdin()
-        .read_line(&mut answer)
-        .context("failed to read the answer from the terminal")?;
+    io::stdin().read_line(&mut answer).context("failed to read the answer from the terminal")?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .map(|directory| directory.join(program))
-        .find(|candidate| candidate.is_file())
+    env::split_paths(&path).map(|directory| directory.join(program)).find(|candidate| candidate.is_file())
 }
 
 /// As typed into a shell: quoted where a word needs it.
 fn typed(command: &[String]) -> String {
     let quoted = |word: &String| {
-        if word.contains([' ', '#', '^']) {
-            format!("'{word}'")
-        } else {
-            word.clone()
-        }
+        if word.contains([' ', '#', '^']) { format!("'{word}'") } else { word.clone() }
     };
     command.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }

@@ -58,11 +58,7 @@ impl QueueServer {
         let listener = TcpListener::bind(address).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         // The URLs of its queues carry these, so they have to be those that it is reached by.
-        let config = SqsConfig {
-            host: address.ip().to_string(),
-            port: address.port(),
-            ..SqsConfig::default()
-        };
+        let config = SqsConfig { host: address.ip().to_string(), port: address.port(), ..SqsConfig::default() };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(serve(listener, Arc::new(RustackSqs::new(config)), stop.clone(), tasks.clone()));
         Ok(Self { address, stop, tasks })
@@ -123,10 +119,7 @@ mod tests {
         let error = QueueServer::start(first.address).await.unwrap_err().to_string();
         let port = first.address.port();
         assert!(error.starts_with(&format!("127.0.0.1:{port} is taken")), "{error}");
-        assert!(
-            error.contains(&format!("`ss -ltnp 'sport = :{port}'`")) && error.contains("--queue-port"),
-            "{error}"
-        );
+        assert!(error.contains(&format!("`ss -ltnp 'sport = :{port}'`")) && error.contains("--queue-port"), "{error}");
         first.stop().await;
     }
 }

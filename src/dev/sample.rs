@@ -16,7 +16,7 @@ use crate::event::Reason;
 use crate::queue::{ClientError, Queue};
 
 /// How long the samples may take; they take a second.
-const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(60);
+const ACCOUNT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A body to send, and what must become of it.
 struct Sample {
@@ -47,20 +47,12 @@ pub struct Accounts(BTreeMap<Option<String>, Account>);
 
 impl fmt::Display for Accounts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            formatter,
-            "{:<14} {:>5} {:>7} {:>10}  rejected by reason",
-            "tenant", "sent", "stored", "duplicate"
-        )?;
+        writeln!(formatter, "{:<14} {:>5} {:>7} {:>10}  rejected by reason", "tenant", "sent", "stored", "duplicate")?;
         for (tenant_id, account) in &self.0 {
             let rejected: Vec<String> = account.rejected.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
             let name = tenant_id.as_deref().unwrap_or("(none)");
             let (sent, stored, duplicate) = (account.sent, account.stored, account.duplicate);
-            writeln!(
-                formatter,
-                "{name:<14} {sent:>5} {stored:>7} {duplicate:>10}  {}",
-                rejected.join(", ")
-            )?;
+            writeln!(formatter, "{name:<14} {sent:>5} {stored:>7} {duplicate:>10}  {}", rejected.join(", "))?;
         }
         Ok(())
     }
@@ -125,16 +117,10 @@ async fn account(
     for (tenant_id, account) in &expected.0 {
         accounts.0.entry(tenant_id.clone()).or_default().sent = account.sent;
     }
-    for row in sqlx::query_file!("src/dev/sample/stored.sql", source)
-        .fetch_all(&mut *connection)
-        .await?
-    {
+    for row in sqlx::query_file!("src/dev/sample/stored.sql", source).fetch_all(&mut *connection).await? {
         accounts.0.entry(Some(row.tenant_id)).or_default().stored = row.events;
     }
-    for row in sqlx::query_file!("src/dev/sample/rejected.sql", sqs_message_ids)
-        .fetch_all(connection)
-        .await?
-    {
+    for row in sqlx::query_file!("src/dev/sample/rejected.sql", sqs_message_ids).fetch_all(connection).await? {
         accounts.0.entry(row.tenant_id).or_default().rejected.insert(row.reason, row.events);
     }
     for account in accounts.0.values_mut().filter(|_| is_at_rest) {
@@ -148,31 +134,12 @@ fn samples(directory: &Path, declaration: &Declaration, source: &str) -> Vec<Sam
     for tenant in &declaration.tenants {
         let mut valid = Vec::new();
         for event_type in &tenant.event_types {
-            let examples = directory
-                .join(tenant.tenant_id.as_str())
-                .join(&event_type.event_type)
-                .join("examples");
+            let examples = directory.join(tenant.tenant_id.as_str()).join(&event_type.event_type).join("examples");
             let body = |payload: &str| body(tenant.tenant_id.as_str(), source, &event_type.event_type, payload);
-            let sample = |expected| {
-                move |body| Sample {
-                    tenant_id: Some(tenant.tenant_id.to_string()),
-                    body,
-                    expected,
-                }
-            };
-            valid.extend(
-                payloads(&examples.join("valid"))
-                    .iter()
-                    .map(|payload| body(payload))
-                    .map(sample(Expected::Stored)),
-            );
+            let sample = |expected| move |body| Sample { tenant_id: Some(tenant.tenant_id.to_string()), body, expected };
+            valid.extend(payloads(&examples.join("valid")).iter().map(|payload| body(payload)).map(sample(Expected::Stored)));
             let violation = Expected::Rejected(Reason::SchemaViolation);
-            samples.extend(
-                payloads(&examples.join("invalid"))
-                    .iter()
-                    .map(|payload| body(payload))
-                    .map(sample(violation)),
-            );
+            samples.extend(payloads(&examples.join("invalid")).iter().map(|payload| body(payload)).map(sample(violation)));
         }
         // A producer that lost the reply sends again.
         let again = valid.first().map(|first| Sample {
@@ -190,16 +157,8 @@ fn samples(directory: &Path, declaration: &Declaration, source: &str) -> Vec<Sam
         });
     }
     let stranger = body("no-such-tenant", source, "order.created", "{}");
-    samples.push(Sample {
-        tenant_id: None,
-        body: stranger,
-        expected: Expected::Rejected(Reason::UnknownTenant),
-    });
-    samples.push(Sample {
-        tenant_id: None,
-        body: "Hello World".to_owned(),
-        expected: Expected::Rejected(Reason::MalformedJson),
-    });
+    samples.push(Sample { tenant_id: None, body: stranger, expected: Expected::Rejected(Reason::UnknownTenant) });
+    samples.push(Sample { tenant_id: None, body: "Hello World".to_owned(), expected: Expected::Rejected(Reason::MalformedJson) });
     samples
 }
 
@@ -214,13 +173,7 @@ fn body(tenant_id: &str, source: &str, event_type: &str, payload: &str) -> Strin
     }
     let event_id = Uuid::now_v7();
     // An example was proven to be JSON when the catalog was read.
-    let body = Body {
-        tenant_id,
-        source,
-        event_id,
-        event_type,
-        payload: serde_json::from_str(payload).ok(),
-    };
+    let body = Body { tenant_id, source, event_id, event_type, payload: serde_json::from_str(payload).ok() };
     serde_json::to_string(&body).unwrap_or_default()
 }
 
@@ -230,9 +183,7 @@ fn payloads(directory: &Path) -> Vec<String> {
         return Vec::new();
     };
     let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    let mut files: Vec<_> = paths
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .collect();
+    let mut files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect();
     files.sort();
     files.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect()
 }

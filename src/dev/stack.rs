@@ -85,8 +85,8 @@ impl DevError {
 /// Postgres, wherever it was found.
 enum Postgres {
     Given,
-    Cluster(Cluster),
-    Container(Container),
+    Cluster(Box<Cluster>),
+    Container(Box<Container>),
 }
 
 /// Runs the stack until `stop`, or until the samples are accounted for.
@@ -104,9 +104,7 @@ pub async fn run(settings: DevSettings, stop: CancellationToken) -> Result<(), D
     server.stop().await;
     match postgres {
         Postgres::Given => {}
-        Postgres::Cluster(cluster) => tokio::task::spawn_blocking(|| cluster.stop())
-            .await
-            .map_err(anyhow::Error::from)??,
+        Postgres::Cluster(cluster) => tokio::task::spawn_blocking(|| cluster.stop()).await.map_err(anyhow::Error::from)??,
         Postgres::Container(container) => container.stop().await?,
     }
     outcome
@@ -126,17 +124,14 @@ async fn start_postgres(settings: &DevSettings) -> Result<(Postgres, String), De
     if let Some(options) = &settings.database.database_url {
         check_given(options).await?;
         // Read again because the text is wanted as it is, password and all.
-        return Ok((
-            Postgres::Given,
-            std::env::var("DATABASE_URL").unwrap_or_else(|_| options.to_url_lossy().to_string()),
-        ));
+        return Ok((Postgres::Given, std::env::var("DATABASE_URL").unwrap_or_else(|_| options.to_url_lossy().to_string())));
     }
     let found = match Binaries::find() {
         Ok(binaries) => Ok(binaries),
         Err(missing) => {
             if let Some(container) = Container::start().await? {
                 let url = container.url("postgres");
-                return Ok((Postgres::Container(container), url));
+                return Ok((Postgres::Container(Box::new(container)), url));
             }
             install(&missing, settings.install)
         }
@@ -146,26 +141,19 @@ async fn start_postgres(settings: &DevSettings) -> Result<(Postgres, String), De
     let started = tokio::task::spawn_blocking(move || Cluster::start(&binaries, &home, &[])).await;
     let cluster = started.map_err(anyhow::Error::from)??;
     let url = cluster.url("postgres");
-    Ok((Postgres::Cluster(cluster), url))
+    Ok((Postgres::Cluster(Box::new(cluster)), url))
 }
 
 /// Nobody's production gets sample tenants: a given database is used only on this machine, and only when it is empty or was made here.
 async fn check_given(options: &PgConnectOptions) -> Result<(), DevError> {
     let refused = |problem: &str| DevError::Setting(format!("the value of DATABASE_URL (--database-url) is (not shown): {problem}"));
     if !is_local(options) {
-        return Err(refused(
-            "`dev` uses only a database on loopback or a socket; unset it, and `dev` starts a Postgres of its own",
-        ));
+        return Err(refused("`dev` uses only a database on loopback or a socket; unset it, and `dev` starts a Postgres of its own"));
     }
     let asked = async {
         let mut connection = options.connect().await?;
-        let is_empty = sqlx::query_file_scalar!("src/dev/stack/is_empty.sql")
-            .fetch_one(&mut connection)
-            .await?;
-        let is_ours = sqlx::query_file_scalar!("src/dev/stack/is_ours.sql", MARK)
-            .fetch_one(&mut connection)
-            .await?
-            .unwrap_or(false);
+        let is_empty = sqlx::query_file_scalar!("src/dev/stack/is_empty.sql").fetch_one(&mut connection).await?;
+        let is_ours = sqlx::query_file_scalar!("src/dev/stack/is_ours.sql", MARK).fetch_one(&mut connection).await?.unwrap_or(false);
         if is_empty {
             mark(&mut connection).await?;
         }
@@ -173,9 +161,7 @@ async fn check_given(options: &PgConnectOptions) -> Result<(), DevError> {
     };
     match asked.await {
         Ok(true) => Ok(()),
-        Ok(false) => Err(refused(
-            "that database holds tables which `dev` did not make; name an empty one, or unset it",
-        )),
+        Ok(false) => Err(refused("that database holds tables which `dev` did not make; name an empty one, or unset it")),
         Err(error) => Err(anyhow::anyhow!("the database at DATABASE_URL did not answer ({})", store::describe(&error)).into()),
     }
 }
@@ -196,10 +182,7 @@ async fn run_on(
 ) -> Result<(), DevError> {
     let options: PgConnectOptions = url.parse().map_err(anyhow::Error::from)?;
     store::migrate(&options).await.map_err(anyhow::Error::from)?;
-    let mut catalog = CatalogFiles {
-        directory: settings.schemas.clone(),
-        seen: None,
-    };
+    let mut catalog = CatalogFiles { directory: settings.schemas.clone(), seen: None };
     let mut connection = options.connect().await.map_err(anyhow::Error::from)?;
     let declaration = catalog.apply(&mut connection).await;
 
@@ -213,28 +196,11 @@ async fn run_on(
 
     // Its own stop: the daemon drains only when the stack is done with it.
     let daemon_stop = CancellationToken::new();
-    let ingest = IngestSettings {
-        drain_timeout: Duration::from_secs(2),
-        ..settings.ingest.clone()
-    };
-    let daemon = Daemon {
-        database: options,
-        queues,
-        clients,
-        settings: ingest,
-        listener,
-    };
+    let ingest = IngestSettings { drain_timeout: Duration::from_secs(2), ..settings.ingest.clone() };
+    let daemon = Daemon { database: options, queues, clients, settings: ingest, listener };
     let running = daemon.run(daemon_stop.clone());
     tokio::pin!(running);
-    let accompany = accompany(
-        settings,
-        &mut catalog,
-        &mut connection,
-        declaration.as_ref(),
-        &queue,
-        (url, server, address),
-        &stop,
-    );
+    let accompany = accompany(settings, &mut catalog, &mut connection, declaration.as_ref(), &queue, (url, server, address), &stop);
     let outcome = tokio::select! {
         outcome = accompany => outcome,
         ended = &mut running => return ended.map_err(|error| DevError::Unavailable(error.into())),
@@ -256,9 +222,8 @@ async fn accompany(
 ) -> Result<(), DevError> {
     let is_accounted = match declaration {
         Some(declaration) => {
-            let (accounts, is_accounted) = sample::send(queue, connection, &settings.schemas, declaration)
-                .await
-                .map_err(anyhow::Error::from)?;
+            let (accounts, is_accounted) =
+                sample::send(queue, connection, &settings.schemas, declaration).await.map_err(anyhow::Error::from)?;
             println!("sample events, and what became of them:\n\n{accounts}");
             is_accounted
         }

@@ -63,11 +63,7 @@ async fn delete(queue: Queue, mut events: Vec<Settled>, metrics: Arc<Metrics>, _
         metrics.sqs_requests.with_label_values(&[name, "delete", result]).inc();
         let reply = reply.unwrap_or_default();
         for (_, code) in &reply.refused {
-            let reason = if code.contains("ReceiptHandle") {
-                "receipt_handle_invalid"
-            } else {
-                "refused"
-            };
+            let reason = if code.contains("ReceiptHandle") { "receipt_handle_invalid" } else { "refused" };
             metrics.delete_failures.with_label_values(&[name, reason]).inc();
         }
         let is_done = |position| reply.successful.contains(&position) || reply.refused.iter().any(|(refused, _)| *refused == position);
@@ -83,10 +79,6 @@ async fn delete(queue: Queue, mut events: Vec<Settled>, metrics: Arc<Metrics>, _
     if !events.is_empty() {
         let failures = u64::try_from(events.len()).unwrap_or(u64::MAX);
         metrics.delete_failures.with_label_values(&[name, "given_up"]).inc_by(failures);
-        tracing::warn!(
-            queue = name,
-            events = events.len(),
-            "stored events could not be deleted; they come again and count as duplicates"
-        );
+        tracing::warn!(queue = name, events = events.len(), "stored events could not be deleted; they come again and count as duplicates");
     }
 }

@@ -20,7 +20,7 @@ use crate::validate::judge;
 use crate::window::{Held, Window};
 
 /// When an event that could not be stored may be received again: spread, so that a mended database is not met by all at once.
-const RELEASE_DELAY: std::ops::Range<Duration> = Duration::from_secs(30)..Duration::from_secs(120);
+const RELEASE_DELAY: std::ops::Range<Duration> = Duration::from_secs(30)..Duration::from_mins(2);
 
 /// Shared by all stages.
 #[derive(Debug)]
@@ -100,11 +100,7 @@ impl Context {
             let mut judged = Vec::with_capacity(messages.len());
             for held in messages {
                 match context.judge_one(&held, &snapshot) {
-                    Some(verdict) => judged.push(Judged {
-                        held,
-                        verdict,
-                        generation: snapshot.generation,
-                    }),
+                    Some(verdict) => judged.push(Judged { held, verdict, generation: snapshot.generation }),
                     None => context.release(vec![held], RELEASE_DELAY),
                 }
             }
@@ -127,11 +123,7 @@ impl Context {
                 None
             }
             Err(_) => {
-                tracing::error!(
-                    queue = message.queue.name,
-                    sqs_message_id = message.sqs_message_id,
-                    "judging an event panicked"
-                );
+                tracing::error!(queue = message.queue.name, sqs_message_id = message.sqs_message_id, "judging an event panicked");
                 None
             }
         }
@@ -142,14 +134,12 @@ impl Context {
         let mut by_queue: HashMap<String, Vec<Held>> = HashMap::new();
         for mut held in messages {
             let snapshot = self.catalog.snapshot();
-            held.slot
-                .record(snapshot.label(held.message.queue.tenant.as_ref()), Outcome::Released);
+            held.slot.record(snapshot.label(held.message.queue.tenant.as_ref()), Outcome::Released);
             by_queue.entry(held.message.queue.name.clone()).or_default().push(held);
         }
         for (name, messages) in by_queue {
             let Some(queue) = self.queue(&name) else { continue };
-            self.tracker
-                .spawn(release_to(queue, messages, delay.clone(), Arc::clone(&self.metrics)));
+            self.tracker.spawn(release_to(queue, messages, delay.clone(), Arc::clone(&self.metrics)));
         }
     }
 
@@ -162,19 +152,12 @@ impl Context {
 async fn release_to(queue: Queue, messages: Vec<Held>, delay: std::ops::Range<Duration>, metrics: Arc<Metrics>) {
     for chunk in messages.chunks(SQS_BATCH_MAX) {
         let spread = || {
-            if delay.is_empty() {
-                delay.start
-            } else {
-                rand::rng().random_range(delay.clone())
-            }
+            if delay.is_empty() { delay.start } else { rand::rng().random_range(delay.clone()) }
         };
         let entries: Vec<_> = chunk.iter().map(|held| (held.message.receipt_handle.as_str(), spread())).collect();
         let reply = queue.release(&entries).await;
         // A release that fails costs time, never an event: the lease ends by itself.
         let result = reply.map_or_else(|error| error.class(), |_| "ok");
-        metrics
-            .sqs_requests
-            .with_label_values(&[queue.binding.name.as_str(), "release", result])
-            .inc();
+        metrics.sqs_requests.with_label_values(&[queue.binding.name.as_str(), "release", result]).inc();
     }
 }

@@ -36,13 +36,8 @@ pub async fn poll_queue(setting: QueueSetting, clients: Clients, context: Arc<Co
     let awake = Arc::new(watch::Sender::new(1));
     let mut pollers = JoinSet::new();
     for number in 0..POLLERS_MAX {
-        let poller = Poller {
-            number,
-            queue: queue.clone(),
-            context: Arc::clone(&context),
-            judged: judged.clone(),
-            awake: Arc::clone(&awake),
-        };
+        let poller =
+            Poller { number, queue: queue.clone(), context: Arc::clone(&context), judged: judged.clone(), awake: Arc::clone(&awake) };
         pollers.spawn(poller.run());
     }
     pollers.spawn(watch_depth(queue, context));
@@ -92,11 +87,7 @@ impl Poller {
             // Never under a select: a receive that is dropped has leased messages that nobody sees.
             let reply = self.queue.receive(asked, wait, self.context.settings.visibility_timeout).await;
             let result = reply.as_ref().map_or_else(ClientError::class, |_| "ok");
-            self.context
-                .metrics
-                .sqs_requests
-                .with_label_values(&[self.name(), "receive", result])
-                .inc();
+            self.context.metrics.sqs_requests.with_label_values(&[self.name(), "receive", result]).inc();
             let messages = match reply {
                 Ok(messages) => reservation.hold(messages),
                 Err(error) => {
@@ -138,11 +129,7 @@ impl Poller {
             let _ = awake.wait_for(|awake| *awake > self.number).await;
             let _ = store_up.wait_for(|is_up| *is_up).await;
             self.wait_for_catalog(&mut catalog).await;
-            let messages_max = if *self.awake.borrow() == 1 {
-                SQS_BATCH_MAX / 2
-            } else {
-                SQS_BATCH_MAX
-            };
+            let messages_max = if *self.awake.borrow() == 1 { SQS_BATCH_MAX / 2 } else { SQS_BATCH_MAX };
             let reservation = self.context.window.reserve(messages_max).await;
             if *store_up.borrow() {
                 return reservation;
@@ -192,14 +179,8 @@ impl Poller {
 
     fn report_success(&self) {
         self.context.readiness.set(&format!("queue {}", self.name()), Ok(()));
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        self.context
-            .metrics
-            .last_poll_timestamp
-            .with_label_values(&[self.name()])
-            .set(now.as_secs_f64());
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        self.context.metrics.last_poll_timestamp.with_label_values(&[self.name()]).set(now.as_secs_f64());
     }
 }
 

@@ -37,22 +37,14 @@ struct Attempt {
 
 impl Writer {
     pub fn new(database: PgConnectOptions, context: Arc<Context>, settled: mpsc::Sender<Settled>) -> Self {
-        Self {
-            session: Session::new(database),
-            context,
-            settled,
-        }
+        Self { session: Session::new(database), context, settled }
     }
 
     /// Ends when the pollers have ended and everything they judged is dealt with.
     pub async fn run(mut self, judged: Arc<Mutex<mpsc::Receiver<Judged>>>) {
         loop {
             let mut ready = Vec::new();
-            judged
-                .lock()
-                .await
-                .recv_many(&mut ready, self.context.settings.batch_rows_max)
-                .await;
+            judged.lock().await.recv_many(&mut ready, self.context.settings.batch_rows_max).await;
             if ready.is_empty() {
                 return;
             }
@@ -64,17 +56,8 @@ impl Writer {
 
     /// Stores a batch; where Postgres refuses a row, in halves until the row stands alone.
     async fn store(&mut self, batch: Vec<Judged>) {
-        let mut attempts = vec![Attempt {
-            batch,
-            judgements: 0,
-            retries: 0,
-        }];
-        while let Some(Attempt {
-            batch,
-            judgements,
-            retries,
-        }) = attempts.pop()
-        {
+        let mut attempts = vec![Attempt { batch, judgements: 0, retries: 0 }];
+        while let Some(Attempt { batch, judgements, retries }) = attempts.pop() {
             let began = Instant::now();
             self.context.metrics.batch_rows.observe(to_f64(batch.len()));
             let (failure, mut batch) = match store::write(&mut self.session, batch).await {
@@ -90,33 +73,17 @@ impl Writer {
                 Failure::Refused(_) | Failure::MissingReference if batch.len() > 1 => {
                     let right = batch.split_off(batch.len() / 2);
                     // The left half first: of two events with one identity the earlier is stored.
-                    attempts.push(Attempt {
-                        batch: right,
-                        judgements,
-                        retries,
-                    });
-                    attempts.push(Attempt {
-                        batch,
-                        judgements,
-                        retries,
-                    });
+                    attempts.push(Attempt { batch: right, judgements, retries });
+                    attempts.push(Attempt { batch, judgements, retries });
                 }
                 Failure::Refused(sqlstate) => attempts.extend(self.refuse(batch, &sqlstate)),
                 Failure::Stale | Failure::MissingReference if judgements < JUDGEMENTS_MAX => {
                     let batch = self.judge_again(batch).await;
-                    attempts.push(Attempt {
-                        batch,
-                        judgements: judgements + 1,
-                        retries,
-                    });
+                    attempts.push(Attempt { batch, judgements: judgements + 1, retries });
                 }
                 Failure::Unavailable(_) if retries < RETRY_PAUSES.len() => {
                     tokio::time::sleep(RETRY_PAUSES[retries]).await;
-                    attempts.push(Attempt {
-                        batch,
-                        judgements,
-                        retries: retries + 1,
-                    });
+                    attempts.push(Attempt { batch, judgements, retries: retries + 1 });
                 }
                 failure => {
                     if matches!(failure, Failure::Unknown(_)) {
@@ -135,11 +102,7 @@ impl Writer {
         let mut attempts = Vec::new();
         for judged in batch {
             match store::refuse(judged, sqlstate) {
-                Ok(judged) => attempts.push(Attempt {
-                    batch: vec![judged],
-                    judgements: 0,
-                    retries: 0,
-                }),
+                Ok(judged) => attempts.push(Attempt { batch: vec![judged], judgements: 0, retries: 0 }),
                 Err(judged) => self.give_up(vec![judged], &Failure::Refused(sqlstate.to_owned())),
             }
         }
@@ -173,10 +136,7 @@ impl Writer {
                 self.context.metrics.count_rejection(label, reason);
             }
             if let Some(sent_at) = event.sent_at() {
-                self.context
-                    .metrics
-                    .event_commit_delay
-                    .observe((now - sent_at).as_seconds_f64().max(0.0));
+                self.context.metrics.event_commit_delay.observe((now - sent_at).as_seconds_f64().max(0.0));
             }
             // The acknowledger ends only after the writers; without it the event comes again and is a duplicate.
             let _ = self.settled.send(event).await;

@@ -1,5 +1,7 @@
 //! One text for all ways to write a value: what makes two events with the same identity equal, and a schema the same schema.
 
+use std::fmt::Write as _;
+
 use super::Node;
 
 /// Writes a value so that two values have the same text exactly when they are equal: names sorted, no white space, one way to escape,
@@ -64,7 +66,10 @@ fn write_string(string: &str, text: &mut String) {
         match character {
             '"' => text.push_str("\\\""),
             '\\' => text.push_str("\\\\"),
-            '\0'..='\u{1f}' => text.push_str(&format!("\\u{:04x}", u32::from(character))),
+            '\0'..='\u{1f}' => {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "\\u{:04x}", u32::from(character));
+            }
             _ => text.push(character),
         }
     }
@@ -90,20 +95,12 @@ impl Decimal {
         let without_leading = all.trim_start_matches('0');
         let digits = without_leading.trim_end_matches('0');
         if digits.is_empty() {
-            return Self {
-                sign: "",
-                digits: "0".to_owned(),
-                exponent: 0,
-            };
+            return Self { sign: "", digits: "0".to_owned(), exponent: 0 };
         }
         let trailing_zeros = without_leading.len() - digits.len();
         // The reader let pass only what a double is near, so the exponent of a number other than zero is small.
         let exponent = exponent.parse().unwrap_or(0_i64) + to_i64(trailing_zeros) - to_i64(fraction.len());
-        Self {
-            sign,
-            digits: digits.to_owned(),
-            exponent,
-        }
+        Self { sign, digits: digits.to_owned(), exponent }
     }
 }
 

@@ -23,12 +23,7 @@ pub fn read(bytes: &[u8]) -> Result<Node<'_>, Defect> {
             (std::str::from_utf8(valid).unwrap_or_default(), true)
         }
     };
-    let mut reader = Reader {
-        text,
-        bytes: text.as_bytes(),
-        position: 0,
-        depth: 0,
-    };
+    let mut reader = Reader { text, bytes: text.as_bytes(), position: 0, depth: 0 };
     reader.skip_white_space();
     let node = reader.value()?;
     reader.skip_white_space();
@@ -50,10 +45,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn defect(&self, kind: DefectKind) -> Defect {
-        Defect {
-            kind,
-            position: self.position,
-        }
+        Defect { kind, position: self.position }
     }
 
     fn malformed<T>(&self, what: &'static str) -> Result<T, Defect> {
@@ -141,11 +133,7 @@ impl<'a> Reader<'a> {
             self.skip_white_space();
             let start = self.position;
             let value = self.value()?;
-            members.push(Member {
-                name,
-                value,
-                span: start..self.position,
-            });
+            members.push(Member { name, value, span: start..self.position });
             if self.ends(b'}', "a comma or } is expected")? {
                 return Ok(Node::Object(members));
             }

@@ -31,11 +31,8 @@ pub struct ClientError {
 }
 
 impl ClientError {
-    pub(super) fn from_build(error: BuildError) -> Self {
-        Self {
-            code: "request".to_owned(),
-            message: error.to_string(),
-        }
+    pub(super) fn from_build(error: &BuildError) -> Self {
+        Self { code: "request".to_owned(), message: error.to_string() }
     }
 
     /// The kind of trouble, from a fixed list: fit for a metric's label.
@@ -77,9 +74,7 @@ where
             (SdkError::ConstructionFailure(_), _) => "request".to_owned(),
             _ => "response".to_owned(),
         };
-        let message = error
-            .message()
-            .map_or_else(|| DisplayErrorContext(&error).to_string(), str::to_owned);
+        let message = error.message().map_or_else(|| DisplayErrorContext(&error).to_string(), str::to_owned);
         Self { code, message }
     }
 }
@@ -93,27 +88,18 @@ pub struct Clients {
 impl Clients {
     /// Reads region, endpoint and credentials from where the AWS SDK finds them.
     pub async fn load() -> Self {
-        Self {
-            shared: Self::loader().load().await,
-        }
+        Self { shared: Self::loader().load().await }
     }
 
     /// For a server on this machine that takes any credentials.
     pub async fn local(endpoint_url: &str, region: &str) -> Self {
         let credentials = aws_sdk_sqs::config::Credentials::new("test", "test", None, None, "local");
-        let loader = Self::loader()
-            .endpoint_url(endpoint_url)
-            .region(Region::new(region.to_owned()))
-            .credentials_provider(credentials);
-        Self {
-            shared: loader.load().await,
-        }
+        let loader = Self::loader().endpoint_url(endpoint_url).region(Region::new(region.to_owned())).credentials_provider(credentials);
+        Self { shared: loader.load().await }
     }
 
     fn loader() -> aws_config::ConfigLoader {
-        let http_client = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
+        let http_client = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client);
         // Long polls are streams that stall by design.
         loader.stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -163,10 +149,7 @@ impl Clients {
 }
 
 fn attempt_timeout(timeout: Duration) -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(3))
-        .operation_attempt_timeout(timeout)
-        .build()
+    TimeoutConfig::builder().connect_timeout(Duration::from_secs(3)).operation_attempt_timeout(timeout).build()
 }
 
 /// `sqs.<region>.amazonaws.com`, or with `.cn` behind it.

@@ -35,8 +35,5 @@ pub fn adopt_dev_environment() {
 /// `NAME='value'` lines, as a shell reads them too.
 fn parse(text: &str) -> Vec<(String, String)> {
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    lines
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned()))
-        .collect()
+    lines.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned())).collect()
 }

@@ -41,13 +41,11 @@ fn parse_queue(entry: &str) -> Result<QueueSetting, String> {
         None => (address, None),
     };
     let (name, url) = parse_address(address)?;
-    if name.ends_with(".fifo") {
+    if name.strip_suffix(".fifo").is_some() {
         return Err("FIFO queues are not supported by this build; use a standard queue".into());
     }
     if let Some(tenant) = tenant.filter(|tenant| !is_name(tenant)) {
-        return Err(format!(
-            "`{tenant}` is no tenant's name: those begin with a-z or 0-9, then a-z 0-9 . _ - up to 100 in all"
-        ));
+        return Err(format!("`{tenant}` is no tenant's name: those begin with a-z or 0-9, then a-z 0-9 . _ - up to 100 in all"));
     }
     let mut trusts_any_sender = false;
     for option in options.split('&').filter(|option| !option.is_empty()) {
@@ -61,12 +59,7 @@ fn parse_queue(entry: &str) -> Result<QueueSetting, String> {
             _ => return Err(format!("`{option}` is no option; those are trust=any and format=native")),
         }
     }
-    Ok(QueueSetting {
-        name,
-        url,
-        tenant: tenant.map(TenantId::new),
-        trusts_any_sender,
-    })
+    Ok(QueueSetting { name, url, tenant: tenant.map(TenantId::new), trusts_any_sender })
 }
 
 /// A queue's name, and its URL where one was given: the name is the last part of its path.

@@ -68,19 +68,8 @@ impl CatalogFollower {
     pub fn new(options: PgConnectOptions, tenant_labels_max: usize) -> (Self, Catalog) {
         let (snapshot_sender, snapshot_receiver) = watch::channel(Arc::new(Snapshot::default()));
         let (reload_sender, reload_receiver) = mpsc::channel(16);
-        let follower = Self {
-            options,
-            tenant_labels_max,
-            snapshots: snapshot_sender,
-            reloads: reload_receiver,
-        };
-        (
-            follower,
-            Catalog {
-                snapshots: snapshot_receiver,
-                reloads: reload_sender,
-            },
-        )
+        let follower = Self { options, tenant_labels_max, snapshots: snapshot_sender, reloads: reload_receiver };
+        (follower, Catalog { snapshots: snapshot_receiver, reloads: reload_sender })
     }
 
     /// Follows until `stop`; `report` is told of each attempt to read.
@@ -115,10 +104,7 @@ impl CatalogFollower {
 
     /// A connection that listens; a pool of one, because the listener of the driver wants one.
     async fn listen(&self) -> Result<PgListener, sqlx::Error> {
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_lazy_with(self.options.clone());
+        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(5)).connect_lazy_with(self.options.clone());
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.listen(CHANNEL).await?;
         Ok(listener)
@@ -127,9 +113,7 @@ impl CatalogFollower {
     /// At the deadline the connection is dropped with the future that owns it, so nothing half-done is ever used again.
     async fn load(&self) -> Result<Snapshot, sqlx::Error> {
         let deadline = tokio::time::timeout(LOAD_TIMEOUT, self.load_by_own_connection());
-        deadline
-            .await
-            .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+        deadline.await.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
     }
 
     async fn load_by_own_connection(&self) -> Result<Snapshot, sqlx::Error> {

@@ -34,10 +34,7 @@ async fn probe(connection: &mut PgConnection) -> Result<DatabaseState, sqlx::Err
     if !server.is_durable {
         return unfit("the server runs with fsync or full_page_writes off and would lose events at a crash; set both to on");
     }
-    let applied = match sqlx::query_file_scalar!("src/store/probe_migrations.sql")
-        .fetch_all(connection)
-        .await
-    {
+    let applied = match sqlx::query_file_scalar!("src/store/probe_migrations.sql").fetch_all(connection).await {
         Ok(applied) => applied,
         // undefined_table: nothing was ever migrated.
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Vec::new(),
@@ -45,9 +42,7 @@ async fn probe(connection: &mut PgConnection) -> Result<DatabaseState, sqlx::Err
     };
     let missing = migrator().iter().filter(|migration| !applied.contains(&migration.version)).count();
     if missing > 0 {
-        return Ok(DatabaseState::Unfit(format!(
-            "the database lacks {missing} of this build's migrations; run `processor migrate`"
-        )));
+        return Ok(DatabaseState::Unfit(format!("the database lacks {missing} of this build's migrations; run `processor migrate`")));
     }
     Ok(DatabaseState::Fit)
 }
@@ -70,10 +65,7 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> 
 }
 
 async fn applied_count(connection: &mut PgConnection) -> usize {
-    sqlx::query_file_scalar!("src/store/probe_migrations.sql")
-        .fetch_all(connection)
-        .await
-        .map_or(0, |applied| applied.len())
+    sqlx::query_file_scalar!("src/store/probe_migrations.sql").fetch_all(connection).await.map_or(0, |applied| applied.len())
 }
 
 /// One look at the database, from connecting to closing.

@@ -24,14 +24,7 @@ pub fn identity_of(judged: &Judged) -> Option<(Identity<'_>, &Envelope)> {
         Ok(event) => (event.tenant_id(), event.envelope()),
         Err(rejection) => (rejection.admitted.as_ref()?, rejection.envelope.as_deref()?),
     };
-    Some((
-        Identity {
-            tenant_id: tenant_id.as_str(),
-            source: &envelope.source,
-            event_id: &envelope.event_id,
-        },
-        envelope,
-    ))
+    Some((Identity { tenant_id: tenant_id.as_str(), source: &envelope.source, event_id: &envelope.event_id }, envelope))
 }
 
 /// Inserts each event whose identity comes first in the batch, and gives the positions of those that were not there before.
@@ -45,10 +38,7 @@ pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged]) ->
     if firsts.is_empty() {
         return Ok(HashSet::new());
     }
-    let payloads: Vec<&str> = firsts
-        .values()
-        .map(|(_, judged, event)| payload_of(judged, event.envelope()))
-        .collect();
+    let payloads: Vec<&str> = firsts.values().map(|(_, judged, event)| payload_of(judged, event.envelope())).collect();
     let hashes: Vec<Vec<u8>> = payloads.iter().map(|payload| Sha256::digest(payload).to_vec()).collect();
     let inserted = sqlx::query_file!(
         "src/store/insert_messages.sql",
@@ -72,19 +62,9 @@ pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged]) ->
     )
     .fetch_all(connection)
     .await?;
-    let position = |tenant_id: &str, source: &str, event_id: &str| {
-        firsts
-            .get(&Identity {
-                tenant_id,
-                source,
-                event_id,
-            })
-            .map(|first| first.0)
-    };
-    Ok(inserted
-        .iter()
-        .filter_map(|row| position(&row.tenant_id, &row.source, &row.event_id))
-        .collect())
+    let position =
+        |tenant_id: &str, source: &str, event_id: &str| firsts.get(&Identity { tenant_id, source, event_id }).map(|first| first.0);
+    Ok(inserted.iter().filter_map(|row| position(&row.tenant_id, &row.source, &row.event_id)).collect())
 }
 
 type Firsts<'a> = BTreeMap<Identity<'a>, (usize, &'a Judged, &'a ValidEvent)>;
@@ -100,9 +80,7 @@ pub async fn compare_with_stored(
     positions: impl Iterator<Item = usize>,
 ) -> Result<BTreeMap<usize, bool>, sqlx::Error> {
     use futures_util::TryStreamExt as _;
-    let wanted: Vec<_> = positions
-        .filter_map(|position| Some((position, identity_of(&batch[position])?)))
-        .collect();
+    let wanted: Vec<_> = positions.filter_map(|position| Some((position, identity_of(&batch[position])?))).collect();
     let mut equal = BTreeMap::new();
     if wanted.is_empty() {
         return Ok(equal);
@@ -111,17 +89,11 @@ pub async fn compare_with_stored(
     // Row by row: stored payloads may be large where the batch's own are small.
     let mut rows = sqlx::query_file!(
         "src/store/select_messages.sql",
-        &wanted
-            .iter()
-            .map(|(position, _)| i32::try_from(*position).unwrap_or(i32::MAX))
-            .collect::<Vec<_>>(),
+        &wanted.iter().map(|(position, _)| i32::try_from(*position).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
         &wanted.iter().map(|(_, (identity, _))| identity.tenant_id).collect::<Vec<_>>() as _,
         &wanted.iter().map(|(_, (identity, _))| identity.source).collect::<Vec<_>>() as _,
         &wanted.iter().map(|(_, (identity, _))| identity.event_id).collect::<Vec<_>>() as _,
-        &wanted
-            .iter()
-            .map(|(position, (_, envelope))| hash(*position, envelope))
-            .collect::<Vec<_>>(),
+        &wanted.iter().map(|(position, (_, envelope))| hash(*position, envelope)).collect::<Vec<_>>(),
     )
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
@@ -189,12 +161,7 @@ impl<'a> Letter<'a> {
         // jsonb holds no NUL; SQS sends none, but the letter must not be refused for what another server sends.
         let attributes = attributes.replace("\\u0000", "\\ufffd");
         let errors = serde_json::to_string(&rejection.violations).unwrap_or_else(|_| "[]".to_owned());
-        Self {
-            judged,
-            rejection,
-            errors,
-            attributes: if attributes.is_empty() { "{}".to_owned() } else { attributes },
-        }
+        Self { judged, rejection, errors, attributes: if attributes.is_empty() { "{}".to_owned() } else { attributes } }
     }
 
     fn tenant_id(&self) -> Option<&'a str> {
@@ -207,10 +174,7 @@ impl<'a> Letter<'a> {
     }
 
     fn rule(&self) -> Option<String> {
-        self.rejection
-            .violations
-            .first()
-            .map(|violation| format!("{} {}", violation.keyword, violation.schema_location))
+        self.rejection.violations.first().map(|violation| format!("{} {}", violation.keyword, violation.schema_location))
     }
 }
 
@@ -223,10 +187,7 @@ pub async fn upsert_dead_letters<'a>(
     let letters: BTreeMap<_, _> = rejections
         .map(|(judged, rejection)| {
             let message = &judged.held.message;
-            (
-                (message.queue.name.as_str(), message.sqs_message_id.as_str()),
-                Letter::new(judged, rejection),
-            )
+            ((message.queue.name.as_str(), message.sqs_message_id.as_str()), Letter::new(judged, rejection))
         })
         .collect();
     if letters.is_empty() {
@@ -247,14 +208,7 @@ pub async fn upsert_dead_letters<'a>(
         &letter_column(&letters, |letter| letter.judged.held.message.body.as_slice()) as _,
         &letter_column(&letters, |letter| letter.attributes.as_str()) as _,
         &letter_column(&letters, |letter| letter.judged.held.message.sender_id.as_deref()) as _,
-        &letter_column(&letters, |letter| letter
-            .judged
-            .held
-            .message
-            .queue
-            .tenant
-            .as_ref()
-            .map(TenantId::as_str)) as _,
+        &letter_column(&letters, |letter| letter.judged.held.message.queue.tenant.as_ref().map(TenantId::as_str)) as _,
         &letter_column(&letters, |_| "native") as _,
         &letter_column(&letters, |letter| letter.judged.generation),
         &letter_column(&letters, |letter| letter.judged.held.message.receive_count),

@@ -23,15 +23,8 @@ pub struct Session {
 impl Session {
     /// A session that has not connected yet. Its commits are durable whatever the server's default is.
     pub fn new(options: PgConnectOptions) -> Self {
-        let settings = [
-            ("synchronous_commit", "on"),
-            ("statement_timeout", "30s"),
-            ("idle_in_transaction_session_timeout", "60s"),
-        ];
-        Self {
-            options: options.application_name("event-processor").options(settings),
-            connection: None,
-        }
+        let settings = [("synchronous_commit", "on"), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")];
+        Self { options: options.application_name("event-processor").options(settings), connection: None }
     }
 
     /// Drops the connection: what it was last told is in doubt.
@@ -91,10 +84,7 @@ pub enum CommitError {
 pub async fn commit(connection: &mut PgConnection, xid: &str) -> Result<Committed, CommitError> {
     let unknown = |error| CommitError::Unknown(Some(error));
     sqlx::raw_sql("commit").execute(&mut *connection).await.map_err(unknown)?;
-    let status = sqlx::query_file_scalar!("src/store/transaction_status.sql", xid)
-        .fetch_one(connection)
-        .await
-        .map_err(unknown)?;
+    let status = sqlx::query_file_scalar!("src/store/transaction_status.sql", xid).fetch_one(connection).await.map_err(unknown)?;
     match status.as_deref() {
         Some("committed") => Ok(Committed(())),
         Some("aborted") => Err(CommitError::RolledBack),

@@ -70,16 +70,10 @@ impl Database {
         let name = format!("test_{}", uuid::Uuid::now_v7().simple());
         let server: PgConnectOptions = server_url().parse().expect("TEST_DATABASE_URL is a URL");
         let mut connection = server.connect().await.expect("the test server answers");
-        sqlx::raw_sql(AssertSqlSafe(format!("create database {name}")))
-            .execute(&mut connection)
-            .await
-            .expect("create database");
+        sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&mut connection).await.expect("create database");
         let mut url = url::Url::parse(server_url()).expect("a URL");
         url.set_path(&name);
-        Self {
-            url: url.to_string(),
-            name,
-        }
+        Self { url: url.to_string(), name }
     }
 
     pub fn options(&self) -> PgConnectOptions {
@@ -93,10 +87,7 @@ impl Database {
     /// Runs statements.
     pub async fn execute(&self, sql: &str) {
         let mut connection = self.connect().await;
-        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-            .execute(&mut connection)
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
         connection.close().await.expect("close");
     }
 
@@ -106,10 +97,7 @@ impl Database {
         let wrapped = format!("select to_jsonb(q) as row from ({sql}) q");
         // json keeps the order of the columns, jsonb would not.
         let wrapped = wrapped.replace("to_jsonb(q)", "row_to_json(q)::text");
-        let rows = sqlx::query(AssertSqlSafe(wrapped))
-            .fetch_all(&mut connection)
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let rows = sqlx::query(AssertSqlSafe(wrapped)).fetch_all(&mut connection).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
         connection.close().await.expect("close");
         let text = |row: &sqlx::postgres::PgRow| {
             let columns: Vec<(String, serde_json::Value)> = ordered(row.get::<&str, _>("row"));
@@ -125,11 +113,7 @@ impl Database {
 
     /// A single number.
     pub async fn count(&self, sql: &str) -> i64 {
-        self.rows(sql)
-            .await
-            .first()
-            .and_then(|row| row.parse().ok())
-            .unwrap_or_else(|| panic!("{sql}: no number"))
+        self.rows(sql).await.first().and_then(|row| row.parse().ok()).unwrap_or_else(|| panic!("{sql}: no number"))
     }
 
     /// Makes a catalog directory what runs.
@@ -143,24 +127,16 @@ impl Database {
 
 /// The members of a JSON object in the order of its text.
 fn ordered(json: &str) -> Vec<(String, serde_json::Value)> {
-    let Ok(event_processor::json::Node::Object(members)) = event_processor::json::read(json.as_bytes()) else {
-        panic!("{json}")
-    };
+    let Ok(event_processor::json::Node::Object(members)) = event_processor::json::read(json.as_bytes()) else { panic!("{json}") };
     let value = |span: std::ops::Range<usize>| serde_json::from_str(&json[span]).expect("JSON");
-    members
-        .into_iter()
-        .map(|member| (member.name.into_owned(), value(member.span)))
-        .collect()
+    members.into_iter().map(|member| (member.name.into_owned(), value(member.span))).collect()
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
         let statement = format!("drop database if exists {} with (force)", self.name);
         let dropping = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let server: PgConnectOptions = server_url().parse().expect("a URL");
                 if let Ok(mut connection) = server.connect().await {
@@ -349,17 +325,11 @@ impl Daemon {
     pub async fn get(&self, path: &str) -> (u16, String) {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let mut stream = tokio::net::TcpStream::connect(&self.address).await.expect("the daemon listens");
-        stream
-            .write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())
-            .await
-            .expect("a request");
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.expect("a request");
         let mut reply = String::new();
         stream.read_to_string(&mut reply).await.expect("a reply");
         let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
-        (
-            head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"),
-            body.to_owned(),
-        )
+        (head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"), body.to_owned())
     }
 
     pub async fn ready(&self) {
@@ -368,26 +338,19 @@ impl Daemon {
 
     /// Waits until `/readyz` says this, among what stands in the way.
     pub async fn says(&self, problem: &str) {
-        eventually(&format!("/readyz says {problem}"), async || {
-            self.get("/readyz").await.1.contains(problem).then_some(())
-        })
-        .await;
+        eventually(&format!("/readyz says {problem}"), async || self.get("/readyz").await.1.contains(problem).then_some(())).await;
     }
 
     /// The sum of a metric's series whose labels contain this text.
     pub async fn metric(&self, name: &str, labels: &str) -> f64 {
         let (_, text) = self.get("/metrics").await;
-        let series = text
-            .lines()
-            .filter(|line| line.split(['{', ' ']).next() == Some(name) && line.contains(labels));
+        let series = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name) && line.contains(labels));
         series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
     /// Sends a signal by its number.
     pub fn signal(&self, name: &str) {
-        let status = std::process::Command::new("/bin/sh")
-            .args(["-c", &format!("kill -{name} {}", self.id())])
-            .status();
+        let status = std::process::Command::new("/bin/sh").args(["-c", &format!("kill -{name} {}", self.id())]).status();
         assert!(status.expect("sh").success(), "kill -{name}");
     }
 

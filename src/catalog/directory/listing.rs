@@ -32,10 +32,7 @@ impl Listing {
                     let event_type = EventTypeListing::of(files, &entry.path);
                     listing.event_types.insert(entry.name, event_type);
                 }
-                (_, true) => files.refuse(
-                    &entry.path,
-                    "is not an event type's name: 1-128 printable ASCII characters; rename it",
-                ),
+                (_, true) => files.refuse(&entry.path, "is not an event type's name: 1-128 printable ASCII characters; rename it"),
                 (_, false) => files.refuse(
                     &entry.path,
                     "has no place here; a tenant's directory holds tenant.toml, common/ and a directory for each event type",
@@ -54,10 +51,8 @@ impl Listing {
 
     /// Paths of all schemas and shared definitions, from the tenant's directory.
     pub(super) fn documents(&self) -> impl Iterator<Item = String> {
-        let schemas = self
-            .event_types
-            .iter()
-            .flat_map(|(name, listing)| listing.versions.iter().map(move |version| schema_path(name, *version)));
+        let schemas =
+            self.event_types.iter().flat_map(|(name, listing)| listing.versions.iter().map(move |version| schema_path(name, *version)));
         self.common.iter().cloned().chain(schemas)
     }
 }
@@ -68,10 +63,7 @@ fn list_common(files: &mut Files<'_>, directory: &str) -> Vec<String> {
         if entry.is_json_file() {
             paths.push(format!("common/{}", entry.name));
         } else {
-            files.refuse(
-                &entry.path,
-                "has no place here; common/ holds shared definitions, as `....json` files",
-            );
+            files.refuse(&entry.path, "has no place here; common/ holds shared definitions, as `....json` files");
         }
     }
     paths

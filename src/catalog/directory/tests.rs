@@ -26,11 +26,7 @@ struct TemporaryDirectory(PathBuf);
 impl TemporaryDirectory {
     fn with(files: &[(&str, &str)]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "event-processor-catalog-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("event-processor-catalog-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = Self(std::env::temp_dir().join(name));
         for (path, text) in files {
             directory.write(path, text);
@@ -103,30 +99,19 @@ fn a_good_directory_is_read_as_it_is_declared() {
 
     let declaration = read(&directory.0).expect("a good directory");
 
-    assert_eq!(
-        declaration.summary().to_string(),
-        "2 tenants, 1 event type, 2 schemas, 2 examples, 2 clients, 3 subscriptions"
-    );
-    let [blog, shop] = &declaration.tenants[..] else {
-        panic!("two tenants")
-    };
+    assert_eq!(declaration.summary().to_string(), "2 tenants, 1 event type, 2 schemas, 2 examples, 2 clients, 3 subscriptions");
+    let [blog, shop] = &declaration.tenants[..] else { panic!("two tenants") };
     assert_eq!((blog.name.as_str(), shop.name.as_str()), ("blog", "Shop"));
     assert_eq!(shop.event_types[0].default_version, Some(1));
     let versions: Vec<_> = shop.event_types[0].schemas.iter().map(|schema| schema.schema_version).collect();
     assert_eq!(versions, [1, 3]);
-    let [billing, welcome] = &shop.clients[..] else {
-        panic!("two clients")
-    };
+    let [billing, welcome] = &shop.clients[..] else { panic!("two clients") };
     assert_eq!((billing.name.as_str(), &billing.retry), ("Billing", &None));
     assert_eq!(
         serde_json::json!([welcome.name, welcome.retry, welcome.settings]).to_string(),
         r#"["welcome.email",{"attempts":6,"cap_ms":3600000,"factor":2.0,"initial_ms":1000},{"deep":{"on":true},"since":"2026-01-02T03:04:05Z","tags":["a"]}]"#
     );
-    let subscriptions: Vec<_> = shop
-        .subscriptions
-        .iter()
-        .map(|one| format!("{} {}", one.client_id, one.event_pattern))
-        .collect();
+    let subscriptions: Vec<_> = shop.subscriptions.iter().map(|one| format!("{} {}", one.client_id, one.event_pattern)).collect();
     assert_eq!(subscriptions, ["billing order.created", "welcome.email *", "welcome.email order.*"]);
 }
 
@@ -161,12 +146,7 @@ fn a_directory_that_is_none_or_holds_no_tenant_is_refused() {
 #[test]
 fn all_problems_are_told_at_once_sorted_by_file() {
     check(
-        &[
-            ("shop/tenant.toml", "nmae = 1"),
-            ("shop/common/broken.json", "{"),
-            ("blog/note", ""),
-            ("zoo.json", ""),
-        ],
+        &[("shop/tenant.toml", "nmae = 1"), ("shop/common/broken.json", "{"), ("blog/note", ""), ("zoo.json", "")],
         "\
 blog: has no tenant.toml; add one (it may be empty), or take the directory out
 blog/note: has no place here; a tenant's directory holds tenant.toml, common/ and a directory for each event type
@@ -181,11 +161,7 @@ zoo.json: has no place here; a catalog holds one directory for each tenant",
 fn links_are_not_followed() {
     let secret = TemporaryDirectory::with(&[("secret.json", "{}"), ("tenant.toml", "")]);
     let directory = TemporaryDirectory::with(GOOD);
-    for (target, link) in [
-        ("secret.json", "shop/common/secret.json"),
-        ("secret.json", "shop/order.created/4.json"),
-        (".", "linked"),
-    ] {
+    for (target, link) in [("secret.json", "shop/common/secret.json"), ("secret.json", "shop/order.created/4.json"), (".", "linked")] {
         std::os::unix::fs::symlink(secret.0.join(target), directory.0.join(link)).expect(link);
     }
     let sentence = "is a symbolic link, and links are not followed; put the file itself here";
@@ -200,26 +176,11 @@ fn files_that_are_not_json_within_the_limits_are_refused_at_their_place() {
     let example = "shop/order.created/examples/valid/one.json";
     let deep = "[".repeat(65);
     for (text, expected) in [
-        (
-            "{\"a\": 1,\n \"a\": 2}",
-            "is not JSON that can be used: line 2, column 5: a key that its object already has",
-        ),
-        (
-            deep.as_str(),
-            "is not JSON that can be used: line 1, column 65: more than 64 levels of nesting",
-        ),
-        (
-            "1e400",
-            "is not JSON that can be used: line 1, column 6: a number of more than 64 digits or beyond the range of a double",
-        ),
-        (
-            "\u{feff}{}",
-            "is not JSON that can be used: line 1, column 1: no JSON value begins with this character",
-        ),
-        (
-            &" ".repeat(EXAMPLE_BYTES_MAX + 1),
-            "is larger than 1024 KiB, which is the limit; make it smaller",
-        ),
+        ("{\"a\": 1,\n \"a\": 2}", "is not JSON that can be used: line 2, column 5: a key that its object already has"),
+        (deep.as_str(), "is not JSON that can be used: line 1, column 65: more than 64 levels of nesting"),
+        ("1e400", "is not JSON that can be used: line 1, column 6: a number of more than 64 digits or beyond the range of a double"),
+        ("\u{feff}{}", "is not JSON that can be used: line 1, column 1: no JSON value begins with this character"),
+        (&" ".repeat(EXAMPLE_BYTES_MAX + 1), "is larger than 1024 KiB, which is the limit; make it smaller"),
     ] {
         check(&[(example, text)], &format!("{example}: {expected}"));
     }
@@ -256,10 +217,7 @@ fn a_reference_leads_to_a_file_of_the_tenant_or_nowhere() {
     for (reference, expected) in [
         ("../common/missing.json", format!(": common/missing.json: {missing}")),
         ("../tenant.toml", format!(": tenant.toml: {missing}")),
-        (
-            "examples/valid/one.json",
-            format!(": order.created/examples/valid/one.json: {missing}"),
-        ),
+        ("examples/valid/one.json", format!(": order.created/examples/valid/one.json: {missing}")),
         (
             "../../shop/common/money.json",
             format!("#/properties/amount/$ref: `../../shop/common/money.json` leads out of the tenant's directory; {advice}"),
@@ -272,10 +230,7 @@ fn a_reference_leads_to_a_file_of_the_tenant_or_nowhere() {
         ),
     ] {
         let schema = format!(r#"{{"required": ["amount"], "properties": {{"amount": {{"$ref": "{reference}"}}}}}}"#);
-        check(
-            &[("shop/order.created/3.json", &schema)],
-            &format!("shop/order.created/3.json: {}", expected.trim_start_matches(": ")),
-        );
+        check(&[("shop/order.created/3.json", &schema)], &format!("shop/order.created/3.json: {}", expected.trim_start_matches(": ")));
     }
 }
 
@@ -297,8 +252,5 @@ fn a_schema_that_cannot_be_admitted_is_named_once_and_what_refers_to_it_is_not()
         directory.write(path, text);
     }
     let told = directory.problems();
-    assert!(
-        told.starts_with("shop/common/money.json: #/minLenght: ") && told.lines().count() == 1,
-        "{told}"
-    );
+    assert!(told.starts_with("shop/common/money.json: #/minLenght: ") && told.lines().count() == 1, "{told}");
 }

@@ -56,17 +56,9 @@ impl Report {
             let schemas: usize = tenant.event_types.iter().map(|event_type| event_type.schemas.len()).sum();
             let declared = 1 + tenant.event_types.len() + schemas + tenant.clients.len() + tenant.subscriptions.len();
             let unchanged = declared - added.len() - changed.len();
-            TenantReport {
-                tenant_id: tenant.tenant_id.to_string(),
-                added,
-                changed,
-                unchanged,
-            }
+            TenantReport { tenant_id: tenant.tenant_id.to_string(), added, changed, unchanged }
         };
-        Self {
-            generation,
-            tenants: declaration.tenants.iter().map(of_tenant).collect(),
-        }
+        Self { generation, tenants: declaration.tenants.iter().map(of_tenant).collect() }
     }
 }
 
@@ -74,18 +66,8 @@ impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "catalog generation {}", self.generation)?;
         for tenant in &self.tenants {
-            let TenantReport {
-                tenant_id,
-                added,
-                changed,
-                unchanged,
-            } = tenant;
-            write!(
-                formatter,
-                "\n  {tenant_id}: {} added, {} changed, {unchanged} unchanged",
-                added.len(),
-                changed.len()
-            )?;
+            let TenantReport { tenant_id, added, changed, unchanged } = tenant;
+            write!(formatter, "\n  {tenant_id}: {} added, {} changed, {unchanged} unchanged", added.len(), changed.len())?;
             for item in added {
                 write!(formatter, "\n    + {item}")?;
             }
@@ -122,11 +104,7 @@ pub enum PublicationError {
 impl PublicationError {
     /// A server that answers a commit with an error has rolled back; from one that does not answer nothing is known.
     pub(super) fn of_commit(error: sqlx::Error) -> Self {
-        if error.as_database_error().is_some() {
-            Self::Database(error)
-        } else {
-            Self::CommitUnknown(error)
-        }
+        if error.as_database_error().is_some() { Self::Database(error) } else { Self::CommitUnknown(error) }
     }
 }
 
@@ -147,28 +125,14 @@ impl ChangedVersion {
     pub(super) fn new((tenant_id, event_type, schema_version): Key, published: &str, declared: &str) -> Self {
         let (published, declared) = (files(published), files(declared));
         let paths: BTreeSet<_> = published.keys().chain(declared.keys()).collect();
-        let differing = paths
-            .into_iter()
-            .filter(|path| published.get(*path) != declared.get(*path))
-            .cloned()
-            .collect();
-        Self {
-            tenant_id,
-            event_type,
-            schema_version,
-            files: differing,
-        }
+        let differing = paths.into_iter().filter(|path| published.get(*path) != declared.get(*path)).cloned().collect();
+        Self { tenant_id, event_type, schema_version, files: differing }
     }
 }
 
 impl fmt::Display for ChangedVersion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            tenant_id,
-            event_type,
-            schema_version,
-            files,
-        } = self;
+        let Self { tenant_id, event_type, schema_version, files } = self;
         write!(
             formatter,
             "{tenant_id}/{event_type}/{schema_version}.json is published and cannot change any more, but differs now in {}; \
@@ -184,8 +148,5 @@ fn files(bundle: &str) -> BTreeMap<String, Value> {
 }
 
 fn lines(versions: &[ChangedVersion]) -> String {
-    versions
-        .iter()
-        .flat_map(|version| ["\n  ".to_owned(), version.to_string()])
-        .collect()
+    versions.iter().flat_map(|version| ["\n  ".to_owned(), version.to_string()]).collect()
 }

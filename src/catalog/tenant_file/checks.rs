@@ -21,19 +21,12 @@ pub(super) struct Checks<'a> {
 
 impl<'a> Checks<'a> {
     pub(super) fn new(versions: &'a Versions) -> Self {
-        Self {
-            sentences: Vec::new(),
-            versions,
-        }
+        Self { sentences: Vec::new(), versions }
     }
 
     /// What was checked, or all that is wrong with it.
     pub(super) fn finish<T>(self, checked: T) -> Result<T, Vec<String>> {
-        if self.sentences.is_empty() {
-            Ok(checked)
-        } else {
-            Err(self.sentences)
-        }
+        if self.sentences.is_empty() { Ok(checked) } else { Err(self.sentences) }
     }
 
     fn refuse(&mut self, place: &str, sentence: &str) {
@@ -43,11 +36,7 @@ impl<'a> Checks<'a> {
     /// Refuses the fields that stand at a place and are not known there.
     pub(super) fn others(&mut self, place: &str, others: &toml::Table, known: &[&str], not_yet: &[&str]) {
         for (name, value) in others {
-            let field = if place.is_empty() {
-                key(name)
-            } else {
-                format!("{place}.{}", key(name))
-            };
+            let field = if place.is_empty() { key(name) } else { format!("{place}.{}", key(name)) };
             if not_yet.contains(&name.as_str()) {
                 self.refuse(&field, "is not supported by this build yet; take it out");
             } else {
@@ -64,10 +53,7 @@ impl<'a> Checks<'a> {
 
     pub(super) fn label(&mut self, place: &str, label: Option<&str>) {
         if label.is_some_and(|label| label.trim().is_empty() || label.contains(char::is_control)) {
-            self.refuse(
-                place,
-                "is empty or has control characters; write a name for people, or leave it out",
-            );
+            self.refuse(place, "is empty or has control characters; write a name for people, or leave it out");
         }
     }
 
@@ -100,10 +86,7 @@ impl<'a> Checks<'a> {
             let place = format!("event_types.{}", key(event_type));
             self.others(&place, &fields.others, &["default_version"], &["mode"]);
             let Some(versions) = self.versions.get(event_type) else {
-                self.refuse(
-                    &place,
-                    &format!("there is no directory {event_type:?} beside this file; add it, or mend the name"),
-                );
+                self.refuse(&place, &format!("there is no directory {event_type:?} beside this file; add it, or mend the name"));
                 continue;
             };
             let Some(wanted) = fields.default_version else { continue };
@@ -123,30 +106,19 @@ impl<'a> Checks<'a> {
     pub(super) fn client(&mut self, client_id: &str, fields: ClientFields) -> ClientDeclaration {
         let place = format!("clients.{}", key(client_id));
         if !is_name(client_id) {
-            self.refuse(
-                &place,
-                "is not a client's name: 1-100 of a-z, 0-9, dot, underscore and hyphen, the first a letter or digit",
-            );
+            self.refuse(&place, "is not a client's name: 1-100 of a-z, 0-9, dot, underscore and hyphen, the first a letter or digit");
         }
         self.others(&place, &fields.others, &["name", "retry", "settings"], &[]);
         self.label(&format!("{place}.name"), fields.name.as_deref());
         let retry = fields.retry.map(|retry| self.retry(&format!("{place}.retry"), &retry));
         let settings = self.settings(&format!("{place}.settings"), &fields.settings);
         let name = fields.name.unwrap_or_else(|| client_id.to_owned());
-        ClientDeclaration {
-            client_id: ClientId::new(client_id),
-            name,
-            retry,
-            settings,
-        }
+        ClientDeclaration { client_id: ClientId::new(client_id), name, retry, settings }
     }
 
     fn retry(&mut self, place: &str, fields: &RetryFields) -> Retry {
         self.others(place, &fields.others, &["initial", "factor", "cap", "attempts"], &[]);
-        let initial_ms = fields
-            .initial
-            .as_ref()
-            .and_then(|text| self.pause(&format!("{place}.initial"), text));
+        let initial_ms = fields.initial.as_ref().and_then(|text| self.pause(&format!("{place}.initial"), text));
         let cap_ms = fields.cap.as_ref().and_then(|text| self.pause(&format!("{place}.cap"), text));
         if let (Some(initial), Some(cap)) = (initial_ms, cap_ms)
             && cap < initial
@@ -154,37 +126,19 @@ impl<'a> Checks<'a> {
             self.refuse(&format!("{place}.cap"), "is shorter than `initial`; it is the longest pause");
         }
         if let Some(factor) = fields.factor.filter(|factor| !(factor.is_finite() && *factor >= 1.0)) {
-            self.refuse(
-                &format!("{place}.factor"),
-                &format!("{factor} would make pauses shorter each time; 1 or more is right"),
-            );
+            self.refuse(&format!("{place}.factor"), &format!("{factor} would make pauses shorter each time; 1 or more is right"));
         }
-        let attempts = fields
-            .attempts
-            .and_then(|attempts| i32::try_from(attempts).ok().filter(|attempts| *attempts >= 1));
+        let attempts = fields.attempts.and_then(|attempts| i32::try_from(attempts).ok().filter(|attempts| *attempts >= 1));
         if let (Some(given), None) = (fields.attempts, attempts) {
-            self.refuse(
-                &format!("{place}.attempts"),
-                &format!("{given} is not a number of tries, the first included: 1 to {}", i32::MAX),
-            );
+            self.refuse(&format!("{place}.attempts"), &format!("{given} is not a number of tries, the first included: 1 to {}", i32::MAX));
         }
-        Retry {
-            initial_ms,
-            factor: fields.factor,
-            cap_ms,
-            attempts,
-        }
+        Retry { initial_ms, factor: fields.factor, cap_ms, attempts }
     }
 
     fn pause(&mut self, place: &str, text: &str) -> Option<i64> {
-        let pause = humantime::parse_duration(text)
-            .ok()
-            .filter(|pause| (Duration::from_millis(1)..=PAUSE_MAX).contains(pause));
+        let pause = humantime::parse_duration(text).ok().filter(|pause| (Duration::from_millis(1)..=PAUSE_MAX).contains(pause));
         let Some(pause) = pause else {
-            self.refuse(
-                place,
-                &format!("{text:?} is not a duration between 1ms and 365days, such as \"1s\" or \"1h 30m\""),
-            );
+            self.refuse(place, &format!("{text:?} is not a duration between 1ms and 365days, such as \"1s\" or \"1h 30m\""));
             return None;
         };
         i64::try_from(pause.as_millis()).ok()
@@ -213,28 +167,16 @@ impl<'a> Checks<'a> {
             let place = format!("subscriptions, number {}", index + 1);
             self.others(&place, &fields.others, &["client", "events"], &[]);
             if !clients.contains_key(&fields.client) {
-                self.refuse(
-                    &place,
-                    &format!(
-                        "there is no [clients.{}] in this file; add it, or mend the name",
-                        key(&fields.client)
-                    ),
-                );
+                self.refuse(&place, &format!("there is no [clients.{}] in this file; add it, or mend the name", key(&fields.client)));
             }
             if fields.events.is_empty() {
                 self.refuse(&place, "`events` is empty; name what the client gets, or take the subscription out");
             }
             for pattern in &fields.events {
                 self.pattern(&place, pattern);
-                let subscription = SubscriptionDeclaration {
-                    client_id: ClientId::new(&fields.client),
-                    event_pattern: pattern.clone(),
-                };
+                let subscription = SubscriptionDeclaration { client_id: ClientId::new(&fields.client), event_pattern: pattern.clone() };
                 if !subscriptions.insert(subscription) {
-                    self.refuse(
-                        &place,
-                        &format!("{pattern:?} is there twice for client {:?}; once is enough", fields.client),
-                    );
+                    self.refuse(&place, &format!("{pattern:?} is there twice for client {:?}; once is enough", fields.client));
                 }
             }
         }
@@ -258,11 +200,7 @@ impl<'a> Checks<'a> {
 /// A key as TOML writes it.
 fn key(name: &str) -> String {
     let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if !name.is_empty() && name.bytes().all(is_bare) {
-        name.to_owned()
-    } else {
-        format!("{name:?}")
-    }
+    if !name.is_empty() && name.bytes().all(is_bare) { name.to_owned() } else { format!("{name:?}") }
 }
 
 /// TOML as JSON, dates and times as text; nothing where a number is infinite or none.
@@ -274,11 +212,8 @@ fn to_json(value: &toml::Value) -> Option<Value> {
         toml::Value::Boolean(boolean) => (*boolean).into(),
         toml::Value::Datetime(datetime) => datetime.to_string().into(),
         toml::Value::Array(items) => Value::Array(items.iter().map(to_json).collect::<Option<_>>()?),
-        toml::Value::Table(table) => Value::Object(
-            table
-                .iter()
-                .map(|(name, value)| Some((name.clone(), to_json(value)?)))
-                .collect::<Option<_>>()?,
-        ),
+        toml::Value::Table(table) => {
+            Value::Object(table.iter().map(|(name, value)| Some((name.clone(), to_json(value)?))).collect::<Option<_>>()?)
+        }
     })
 }

@@ -19,21 +19,13 @@ impl Home<'_> {
         }
         let home = self.directory.display();
         let mut pg_ctl = Command::new(self.binaries.program("pg_ctl"));
-        pg_ctl
-            .args(["stop", "--wait", "--mode=fast", "--pgdata", utf8(&self.data)?])
-            .env("LC_ALL", "C")
-            .current_dir("/");
+        pg_ctl.args(["stop", "--wait", "--mode=fast", "--pgdata", utf8(&self.data)?]).env("LC_ALL", "C").current_dir("/");
         if let Some(account) = self.account {
             account.apply(&mut pg_ctl);
         }
-        let output = pg_ctl
-            .output()
-            .with_context(|| format!("failed to run pg_ctl to stop process {pid}, left over in {home}"))?;
+        let output = pg_ctl.output().with_context(|| format!("failed to run pg_ctl to stop process {pid}, left over in {home}"))?;
         if self.postmaster() == Some(pid) && command_line(pid).is_some() {
-            bail!(
-                "failed to stop Postgres, process {pid}, left over in {home}: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            bail!("failed to stop Postgres, process {pid}, left over in {home}: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(())
     }

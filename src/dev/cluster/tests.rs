@@ -34,9 +34,7 @@ fn hold(home: &Path) -> (Child, u16, PathBuf) {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let line = lines.find(|line| line.starts_with("holding ")).expect("a cluster was started");
-    let [_, port, home] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else {
-        panic!("{line}")
-    };
+    let [_, port, home] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
     (child, port.parse().unwrap(), home.into())
 }
 
@@ -62,11 +60,7 @@ struct TemporaryHome(PathBuf);
 
 impl TemporaryHome {
     fn new() -> Self {
-        Self(
-            temporary_parent()
-                .unwrap()
-                .join(format!("event-processor-test-{}", Uuid::now_v7().simple())),
-        )
+        Self(temporary_parent().unwrap().join(format!("event-processor-test-{}", Uuid::now_v7().simple())))
     }
 }
 

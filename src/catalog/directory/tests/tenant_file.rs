@@ -18,18 +18,9 @@ fn fields_that_are_unknown_or_not_acted_on_yet_are_refused() {
             &format!("rate_limit: {not_yet}"),
         ],
     );
-    check_tenant(
-        "event_types.\"order.created\".mode = \"observe\"",
-        &[&format!("event_types.\"order.created\".mode: {not_yet}")],
-    );
-    check_tenant(
-        "clients.a.url = \"x\"",
-        &["clients.a.url: is not a field; known here: name, retry, settings"],
-    );
-    check_tenant(
-        "clients.a.retry.retries = 3",
-        &["clients.a.retry.retries: is not a field; known here: initial, factor, cap, attempts"],
-    );
+    check_tenant("event_types.\"order.created\".mode = \"observe\"", &[&format!("event_types.\"order.created\".mode: {not_yet}")]);
+    check_tenant("clients.a.url = \"x\"", &["clients.a.url: is not a field; known here: name, retry, settings"]);
+    check_tenant("clients.a.retry.retries = 3", &["clients.a.retry.retries: is not a field; known here: initial, factor, cap, attempts"]);
     check_tenant(
         "[clients.welcome.email]\nname = \"x\"",
         &[
@@ -44,22 +35,10 @@ fn fields_that_are_unknown_or_not_acted_on_yet_are_refused() {
 
 #[test]
 fn what_is_not_toml_or_of_another_type_is_refused_with_its_line() {
-    check_tenant(
-        "name = \"a\"\nname = \"b\"",
-        &["is not a tenant's file: line 2, column 1: duplicate key"],
-    );
-    check_tenant(
-        "\nname = 3",
-        &["is not a tenant's file: line 2, column 8: invalid type: integer `3`, expected a string"],
-    );
-    check_tenant(
-        "[[subscriptions]]\nevents = []",
-        &["is not a tenant's file: line 1, column 1: missing field `client`"],
-    );
-    check_tenant(
-        "[clients.a]\nsettings = 1",
-        &["is not a tenant's file: line 2, column 12: invalid type: integer `1`, expected a map"],
-    );
+    check_tenant("name = \"a\"\nname = \"b\"", &["is not a tenant's file: line 2, column 1: duplicate key"]);
+    check_tenant("\nname = 3", &["is not a tenant's file: line 2, column 8: invalid type: integer `3`, expected a string"]);
+    check_tenant("[[subscriptions]]\nevents = []", &["is not a tenant's file: line 1, column 1: missing field `client`"]);
+    check_tenant("[clients.a]\nsettings = 1", &["is not a tenant's file: line 2, column 12: invalid type: integer `1`, expected a map"]);
 }
 
 #[test]
