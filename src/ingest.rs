@@ -18,7 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{self, Shown};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, MetricsError};
 use crate::queue::Clients;
 use crate::settings::{IngestSettings, QueueSetting};
 use crate::snapshot::CatalogFollower;
@@ -62,8 +62,8 @@ pub enum DaemonError {
     #[error("a task ended by itself: {0}; the process ends so that its supervisor starts it anew")]
     Fault(String),
     /// The metrics could not be registered.
-    #[error("failed to register the metrics")]
-    Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
 }
 
 impl Daemon {

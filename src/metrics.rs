@@ -73,6 +73,11 @@ pub struct Metrics {
     pub delete_failures: IntCounterVec,
 }
 
+/// Why metrics cannot be registered or written.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to handle the metrics: {0}")]
+pub struct MetricsError(#[from] prometheus::Error);
+
 const PREFIX: &str = "event_processor_";
 
 /// Registers metrics. Names are fixed in this file, so that registering one can fail only by a mistake that every start would show.
@@ -103,7 +108,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When two metrics have the same name.
-    pub fn new() -> Result<Self, prometheus::Error> {
+    pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let builder = Builder(registry.clone());
@@ -154,7 +159,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When a metric cannot be written as text.
-    pub fn render(&self) -> Result<String, prometheus::Error> {
+    pub fn render(&self) -> Result<String, MetricsError> {
         let mut buffer = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut buffer)?;
         Ok(String::from_utf8_lossy(&buffer).into_owned())
