@@ -38,10 +38,10 @@ impl Readiness {
         }
     }
 
-    /// Names a part of which nothing is known yet.
-    pub fn expect(&self, part: &str) {
+    /// Records what stands in the way in the ordinary course of things, at the start or the end; not worth a warning.
+    pub fn expect(&self, part: &str, problem: &str) {
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        problems.insert(part.to_owned(), "not known yet".to_owned());
+        problems.insert(part.to_owned(), problem.to_owned());
     }
 
     /// What is not ready, a line for each part.

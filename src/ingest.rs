@@ -35,6 +35,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(15);
 const RETRY_INTERVAL_MIN: Duration = Duration::from_millis(200);
 const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(2);
 
+/// What is said of a part before it was looked at.
+const NOT_KNOWN: &str = "not known yet";
+
 /// Everything that the daemon is told.
 #[derive(Debug)]
 pub struct Daemon {
@@ -82,10 +85,10 @@ impl Daemon {
         let drain_timeout = self.settings.drain_timeout;
         let context = Arc::new(Context::new(self.settings, metrics, catalog, stop.clone()));
         for queue in &self.queues {
-            context.readiness.expect(&format!("queue {}", queue.name));
+            context.readiness.expect(&format!("queue {}", queue.name), NOT_KNOWN);
         }
-        context.readiness.expect("catalog");
-        context.readiness.expect("database");
+        context.readiness.expect("catalog", NOT_KNOWN);
+        context.readiness.expect("database", NOT_KNOWN);
 
         let services_stop = CancellationToken::new();
         let mut services = JoinSet::new();
@@ -127,7 +130,7 @@ fn fault(which: &str, ended: Result<(), JoinError>) -> DaemonError {
 }
 
 async fn drain(context: &Context, mut path: JoinSet<()>, drain_timeout: Duration) -> Result<(), DaemonError> {
-    context.readiness.set("shutdown", Err("draining".to_owned()));
+    context.readiness.expect("shutdown", "draining");
     let ended = async {
         while let Some(ended) = path.join_next().await {
             ended.map_err(|error| fault("of the path", Err(error)))?;

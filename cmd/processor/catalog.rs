@@ -8,7 +8,7 @@ use event_processor::catalog::directory::{Problem, read};
 use event_processor::catalog::publication::{PublicationError, apply};
 use event_processor::settings::DatabaseSettings;
 
-use crate::{Failure, connect, print_json};
+use crate::{Failure, connect, print_json, say};
 
 #[derive(Subcommand)]
 pub enum CatalogCommand {
@@ -50,7 +50,7 @@ pub async fn run(command: CatalogCommand) -> Result<(), Failure> {
             if settings.json {
                 return print_json(&declaration.summary());
             }
-            println!("{} is good: {}", settings.directory.display(), declaration.summary());
+            say(format_args!("{} is good: {}", settings.directory.display(), declaration.summary()));
             Ok(())
         }
         CatalogCommand::Apply(settings) if settings.prune => {
@@ -71,7 +71,7 @@ pub async fn run(command: CatalogCommand) -> Result<(), Failure> {
             if settings.json {
                 return print_json(&report);
             }
-            println!("{report}");
+            say(report);
             Ok(())
         }
     }
@@ -85,7 +85,7 @@ fn read_directory(directory: &std::path::Path, is_json: bool) -> Result<Declarat
             return Failure::found();
         }
         for problem in &problems {
-            println!("{problem}");
+            say(problem);
         }
         Failure { sentence: summary(&problems), status: 65 }
     })

@@ -5,7 +5,7 @@ use event_processor::dead_letter::{Filter, LIST_HEAD, list, show};
 use event_processor::event::Reason;
 use event_processor::settings::DatabaseSettings;
 
-use crate::{Failure, connect, print_json};
+use crate::{Failure, connect, print_json, say};
 
 #[derive(Subcommand)]
 pub enum DeadLetterCommand {
@@ -66,12 +66,12 @@ pub async fn run(command: DeadLetterCommand) -> Result<(), Failure> {
                 return print_json(&letters);
             }
             if letters.is_empty() {
-                println!("no dead letters");
+                say("no dead letters");
                 return Ok(());
             }
-            println!("{LIST_HEAD}");
+            say(LIST_HEAD);
             for letter in letters {
-                println!("{letter}");
+                say(letter);
             }
         }
         DeadLetterCommand::Show(settings) => {
@@ -86,7 +86,7 @@ pub async fn run(command: DeadLetterCommand) -> Result<(), Failure> {
             if settings.json {
                 return print_json(&letter);
             }
-            println!("{letter}");
+            say(letter);
         }
     }
     Ok(())

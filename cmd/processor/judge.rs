@@ -13,7 +13,7 @@ use event_processor::snapshot::Snapshot;
 use event_processor::validate::{ValidEvent, judge};
 use serde_json::{Value, json};
 
-use crate::{Failure, connect, print_json};
+use crate::{Failure, connect, print_json, say};
 
 #[derive(Args)]
 pub struct JudgeSettings {
@@ -65,22 +65,22 @@ pub async fn run(settings: JudgeSettings) -> Result<(), Failure> {
 }
 
 fn print_valid(event: &ValidEvent, message: &ReceivedMessage, generation: i64) {
-    println!("valid: it would be stored, unless an event with its identity is there already");
+    say("valid: it would be stored, unless an event with its identity is there already");
     if let Value::Object(columns) = row(event, message, generation) {
         for (column, value) in columns {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            println!("  {column:<18} {text}");
+            say(format_args!("  {column:<18} {text}"));
         }
     }
 }
 
 fn print_rejected(rejection: &Rejection) -> Result<(), Failure> {
-    println!("rejected: {}", rejection.reason);
-    println!("  {}", explanation(rejection.reason));
+    say(format_args!("rejected: {}", rejection.reason));
+    say(format_args!("  {}", explanation(rejection.reason)));
     let mut text = String::new();
     let errors = serde_json::to_string(&rejection.violations).map_err(Failure::internal)?;
     write_violations(&mut text, &errors).map_err(Failure::internal)?;
-    print!("{text}");
+    say(text.trim_end());
     Ok(())
 }
 

@@ -29,8 +29,9 @@ struct Logging {
     #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", global = true)]
     log_format: Option<LogFormat>,
     /// What is logged: a level, or levels by module, as `info,event_processor=debug`.
-    #[arg(long, env = "RUST_LOG", value_name = "FILTER", global = true, default_value = "info", value_parser = parse_filter)]
-    rust_log: String,
+    /// By default info, in `dev` warn.
+    #[arg(long, env = "RUST_LOG", value_name = "FILTER", global = true, value_parser = parse_filter)]
+    rust_log: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -58,6 +59,16 @@ enum Command {
     DeadLetter(dead_letter::DeadLetterCommand),
     /// Ask the daemon on this machine whether it is ready; ends with 0 when it is, 69 when not.
     Health(event_processor::settings::ListenSettings),
+}
+
+impl Command {
+    /// Whether the command brings its own settings along and must not meet those of another `dev`.
+    fn is_dev(&self) -> bool {
+        #[cfg(feature = "dev")]
+        return matches!(self, Self::Dev(_));
+        #[cfg(not(feature = "dev"))]
+        return false;
+    }
 }
 
 /// Why a command ended otherwise than well: what to say and the exit status of `sysexits.h`.
@@ -122,7 +133,11 @@ fn main() -> ExitCode {
             return ExitCode::from(status);
         }
     };
-    start_logging(&cli.logging);
+    let is_dev = cli.command.as_ref().is_some_and(Command::is_dev);
+    start_logging(&cli.logging, if is_dev { "warn" } else { "info" });
+    if !is_dev {
+        adopt_dev_environment();
+    }
     // Schemas may recurse and payloads nest: threads that judge need more stack than the default 2 MiB.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(16 << 20).build();
     let outcome = match runtime {
@@ -146,14 +161,6 @@ fn main() -> ExitCode {
 }
 
 async fn dispatch(command: Option<Command>) -> Result<(), Failure> {
-    let is_on_its_own = match &command {
-        #[cfg(feature = "dev")]
-        Some(Command::Dev(_)) => true,
-        _ => false,
-    };
-    if !is_on_its_own {
-        adopt_dev_environment();
-    }
     match command {
         None => Ok(()),
         Some(Command::Run(settings)) => run::run(settings).await,
@@ -177,8 +184,14 @@ async fn connect(settings: &DatabaseSettings) -> Result<PgConnection, Failure> {
 /// Prints what a command found: for people, or as JSON where `--json` asks for it.
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::internal(format!("failed to write JSON: {error}")))?;
-    println!("{text}");
+    say(text);
     Ok(())
+}
+
+/// Prints a line. Whoever reads may have heard enough, as `head` does; that is no fault.
+fn say(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn parse_filter(text: &str) -> Result<String, String> {
@@ -188,11 +201,11 @@ fn parse_filter(text: &str) -> Result<String, String> {
     }
 }
 
-fn start_logging(logging: &Logging) {
+fn start_logging(logging: &Logging, default: &str) {
     use std::io::IsTerminal as _;
     let is_text = logging.log_format.map_or_else(|| std::io::stderr().is_terminal(), |format| format == LogFormat::Text);
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(&logging.rust_log))
+        .with_env_filter(tracing_subscriber::EnvFilter::new(logging.rust_log.as_deref().unwrap_or(default)))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     if is_text {

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::Failure;
+use crate::{Failure, say};
 
 /// What the daemon is told.
 #[derive(Args)]
@@ -91,8 +91,8 @@ pub async fn dev(settings: event_processor::dev::DevSettings) -> Result<(), Fail
 /// Applies the migrations.
 pub async fn migrate(settings: &DatabaseSettings) -> Result<(), Failure> {
     match store::migrate(&settings.options()?).await {
-        Ok(0) => println!("the tables are up to date"),
-        Ok(applied) => println!("applied {applied} migration(s)"),
+        Ok(0) => say("the tables are up to date"),
+        Ok(applied) => say(format_args!("applied {applied} migration(s)")),
         Err(error) => {
             return Err(Failure::unavailable(format!("the migration did not succeed and nothing of its last step remains: {error}")));
         }
@@ -109,6 +109,6 @@ pub async fn health(settings: &ListenSettings) -> Result<(), Failure> {
         address.set_ip(if is_v4 { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
     }
     let answer = ask(address).await.map_err(|problem| Failure::unavailable(format!("not ready\n{}", problem.trim_end())))?;
-    print!("{answer}");
+    say(answer.trim_end());
     Ok(())
 }

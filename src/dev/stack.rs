@@ -1,5 +1,7 @@
 //! `processor dev`: a Postgres, a queue and the daemon, with the sample catalog and sample events; then whatever the user tries.
 
+use std::fs::{File, TryLockError};
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -27,6 +29,9 @@ use crate::store;
 /// The queue that the samples go to.
 const QUEUES: &str = "events?trust=any";
 const REGION: &str = "us-east-1";
+
+/// Says who runs `dev` here.
+const LOCK_FILE: &str = ".dev/lock";
 
 /// What a database carries as its comment that `dev` may use again.
 const MARK: &str = "made by processor dev";
@@ -94,6 +99,8 @@ enum Postgres {
 /// # Errors
 /// What could not be had, and what to do about it.
 pub async fn run(settings: DevSettings, stop: CancellationToken) -> Result<(), DevError> {
+    // Held until the end: the file's lock is gone with the process, however it ends.
+    let _only_one = lock()?;
     let listener = bind(settings.listen.listen_address).await?;
     let queue_address = SocketAddr::from(([127, 0, 0, 1], settings.queue_port));
     let server = QueueServer::start(queue_address).await.map_err(anyhow::Error::from)?;
@@ -108,6 +115,28 @@ pub async fn run(settings: DevSettings, stop: CancellationToken) -> Result<(), D
         Postgres::Container(container) => container.stop().await?,
     }
     outcome
+}
+
+/// Makes sure that no other `dev` runs in this directory.
+fn lock() -> Result<File, DevError> {
+    let failed = |error: std::io::Error| {
+        anyhow::anyhow!("failed to use {LOCK_FILE}: {error}; `dev` needs to write below the directory it is started in")
+    };
+    std::fs::create_dir_all(".dev").map_err(failed)?;
+    let mut file = File::options().create(true).truncate(false).read(true).write(true).open(LOCK_FILE).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut id = String::new();
+            file.read_to_string(&mut id).map_err(failed)?;
+            let sentence =
+                format!("another `processor dev` (process {}) runs in this directory; interrupt it, or use what it started", id.trim());
+            return Err(anyhow::anyhow!(sentence).into());
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(error).into()),
+    }
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+    Ok(file)
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, DevError> {
@@ -182,6 +211,7 @@ async fn run_on(
 ) -> Result<(), DevError> {
     let options: PgConnectOptions = url.parse().map_err(anyhow::Error::from)?;
     store::migrate(&options).await.map_err(anyhow::Error::from)?;
+    println!("Postgres is up, {url}");
     let mut catalog = CatalogFiles { directory: settings.schemas.clone(), seen: None };
     let mut connection = options.connect().await.map_err(anyhow::Error::from)?;
     let declaration = catalog.apply(&mut connection).await;
@@ -293,7 +323,10 @@ impl CatalogFiles {
         };
         match publication::apply(connection, &declaration).await {
             Ok(report) => {
-                println!("{report}");
+                let changed = report.tenants.iter().filter(|tenant| !tenant.added.is_empty() || !tenant.changed.is_empty());
+                let names: Vec<&str> = changed.map(|tenant| tenant.tenant_id.as_str()).collect();
+                let changed = if names.is_empty() { "nothing new".to_owned() } else { format!("new or changed: {}", names.join(", ")) };
+                println!("catalog generation {}: {}; {changed}", report.generation, declaration.summary());
                 Some(declaration)
             }
             Err(error) => {
