@@ -3,3 +3,4 @@
 mod architecture;
 mod stack;
 mod path;
+mod readme;
