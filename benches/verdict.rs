@@ -1,10 +1,8 @@
 //! Body to verdict: how long judging one event takes, beside what its parts take. Compare the rows of one run with each other; the machine's
 //! noise is the spread between the least and the middle of many rounds.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use event_processor::catalog::directory;
@@ -65,16 +63,5 @@ fn sample() -> (Compiled, String) {
 
 fn message(body: String) -> ReceivedMessage {
     let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true };
-    ReceivedMessage {
-        queue: Arc::new(binding),
-        sqs_message_id: "bench".to_owned(),
-        receipt_handle: String::new(),
-        body: body.into_bytes(),
-        attributes: BTreeMap::new(),
-        sender_id: None,
-        sent_at: None,
-        receive_count: 1,
-        message_group: None,
-        lease_ends: tokio::time::Instant::now(),
-    }
+    ReceivedMessage { sqs_message_id: "bench".to_owned(), ..ReceivedMessage::of_body(binding, body.into_bytes()) }
 }

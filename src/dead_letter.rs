@@ -52,8 +52,8 @@ impl fmt::Display for Line {
             self.state,
             self.reason,
             self.tenant_id.as_deref().unwrap_or("-"),
-            self.event_type.as_deref().unwrap_or("-"),
-            self.rule.as_deref().unwrap_or("-"),
+            Shown(self.event_type.as_deref().unwrap_or("-")),
+            Shown(self.rule.as_deref().unwrap_or("-")),
         )
     }
 }
@@ -189,13 +189,16 @@ impl fmt::Display for Letter {
         writeln!(formatter, "  {}", self.explanation)?;
         write_violations(formatter, self.errors.get())?;
         writeln!(formatter, "tenant      {}", known(&self.tenant_id))?;
-        writeln!(formatter, "event       type {}, id {}, source {}", known(&self.event_type), known(&self.event_id), known(&self.source))?;
+        let [event_type, event_id, source] = [&self.event_type, &self.event_id, &self.source].map(known);
+        writeln!(formatter, "event       type {}, id {}, source {}", Shown(&event_type), Shown(&event_id), Shown(&source))?;
         writeln!(formatter, "queue       {}, SQS message {}, received {} time(s)", self.queue, self.sqs_message_id, self.receive_count)?;
         writeln!(formatter, "sender      {}", known(&self.sender_id))?;
         writeln!(formatter, "first seen  {}, last seen {}", time_text(self.first_seen_at), time_text(self.last_seen_at))?;
         writeln!(formatter, "judged by   catalog generation {}", self.catalog_generation)?;
-        writeln!(formatter, "attributes  {}", self.attributes)?;
-        write!(formatter, "body\n{}", self.body)
+        writeln!(formatter, "attributes  {}", Shown(self.attributes.get()))?;
+        // Line by line: a body may well be laid out in lines.
+        let body: Vec<String> = self.body.lines().map(|line| Shown(line).to_string()).collect();
+        write!(formatter, "body\n{}", body.join("\n"))
     }
 }
 
@@ -209,12 +212,25 @@ pub fn write_violations(formatter: &mut impl fmt::Write, errors: &str) -> fmt::R
         let field = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
         let place = match field("instance_location") {
             place if place.is_empty() => "at the top".to_owned(),
-            place => format!("at {place}"),
+            place => format!("at {}", Shown(&place)),
         };
         let (expected, found) = (field("expected"), field("found"));
         writeln!(formatter, "  {place}: expected {expected}, found {found}  ({} of {})", field("keyword"), field("schema_location"))?;
     }
     Ok(())
+}
+
+/// Text of a producer's for a terminal: control characters, which could forge lines or colours, are shown as escapes.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(self.0.len());
+        for character in self.0.chars() {
+            if character.is_control() { text.extend(character.escape_default()) } else { text.push(character) }
+        }
+        formatter.pad(&text)
+    }
 }
 
 fn time_text(time: OffsetDateTime) -> String {

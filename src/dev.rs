@@ -19,6 +19,8 @@ pub mod container;
 pub mod queue_server;
 /// Sample events, and the proof of what became of them.
 pub mod sample;
+/// Apply the catalog's files when they are saved.
+mod catalog_files;
 /// The command itself.
 mod stack;
 

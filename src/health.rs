@@ -9,7 +9,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
@@ -60,17 +59,17 @@ pub struct Shown {
     pub metrics: Arc<Metrics>,
 }
 
-/// Serves `/livez`, `/readyz` and `/metrics` until `stop`.
+/// Serves `/livez`, `/readyz` and `/metrics`.
 ///
 /// # Errors
 /// When the listener fails for good.
-pub async fn serve(listener: TcpListener, shown: Shown, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, shown: Shown) -> std::io::Result<()> {
     let router = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(shown);
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    axum::serve(listener, router).await
 }
 
 async fn ready(State(shown): State<Shown>) -> (StatusCode, String) {

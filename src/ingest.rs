@@ -5,6 +5,7 @@
 mod acknowledger;
 mod context;
 mod poller;
+mod store_gate;
 mod writer;
 
 use std::net::SocketAddr;
@@ -90,12 +91,11 @@ impl Daemon {
         context.readiness.expect("catalog", NOT_KNOWN);
         context.readiness.expect("database", NOT_KNOWN);
 
-        let services_stop = CancellationToken::new();
         let mut services = JoinSet::new();
         let shown = Shown { readiness: Arc::clone(&context.readiness), metrics: Arc::clone(&context.metrics) };
-        services.spawn(serve(self.listener, shown, services_stop.clone()));
-        services.spawn(follow_catalog(follower, Arc::clone(&context), services_stop.clone()));
-        services.spawn(watch_database(self.database.clone(), Arc::clone(&context), services_stop.clone()));
+        services.spawn(serve(self.listener, shown));
+        services.spawn(follow_catalog(follower, Arc::clone(&context)));
+        services.spawn(watch_database(self.database.clone(), Arc::clone(&context)));
 
         let mut path = JoinSet::new();
         let (judged_sender, judged_receiver) = mpsc::channel(context.settings.in_flight_events_max);
@@ -114,14 +114,16 @@ impl Daemon {
         path.spawn(acknowledger::acknowledge(Arc::clone(&context), settled_receiver));
 
         tokio::select! {
+            // First: what ends because of the stop is no fault.
+            biased;
             () = stop.cancelled() => {}
             Some(ended) = path.join_next() => return Err(fault("of the path", ended)),
             Some(ended) = services.join_next() => return Err(fault("beside the path", ended)),
         }
-        drain(&context, path, drain_timeout).await?;
-        services_stop.cancel();
-        services.join_all().await;
-        Ok(())
+        let outcome = drain(&context, path, drain_timeout).await;
+        // Cut short where they wait: each connection belongs to the future that uses it.
+        services.shutdown().await;
+        outcome
     }
 }
 
@@ -143,17 +145,19 @@ async fn drain(context: &Context, mut path: JoinSet<()>, drain_timeout: Duration
     tokio::time::timeout(drain_timeout, ended).await.unwrap_or(Err(DaemonError::DrainTimeout(drain_timeout)))
 }
 
-async fn serve(listener: TcpListener, shown: Shown, stop: CancellationToken) {
-    if let Err(error) = health::serve(listener, shown, stop).await {
+async fn serve(listener: TcpListener, shown: Shown) {
+    if let Err(error) = health::serve(listener, shown).await {
         tracing::error!(%error, "the health endpoint failed");
     }
 }
 
-async fn follow_catalog(follower: CatalogFollower, context: Arc<Context>, stop: CancellationToken) {
+async fn follow_catalog(follower: CatalogFollower, context: Arc<Context>) {
     let report = |outcome: Result<i64, &sqlx::Error>| match outcome {
         Ok(generation) => {
             if context.metrics.catalog_generation.get() != generation {
                 tracing::info!(generation, "catalog loaded");
+                // Whatever could not be used may have been mended.
+                context.readiness.set("schemas", Ok(()));
             }
             context.metrics.catalog_generation.set(generation);
             context.metrics.catalog_last_reload_successful.set(1);
@@ -167,33 +171,32 @@ async fn follow_catalog(follower: CatalogFollower, context: Arc<Context>, stop: 
             }
         }
     };
-    follower.run(stop, report).await;
+    follower.run(report).await;
 }
 
 /// Says whether the store takes events: looked at when a write has failed, and now and then.
-async fn watch_database(options: PgConnectOptions, context: Arc<Context>, stop: CancellationToken) {
-    let mut store_up = context.store_up.subscribe();
+async fn watch_database(options: PgConnectOptions, context: Arc<Context>) {
+    let gate = &context.store_gate;
     let mut retry_interval = RETRY_INTERVAL_MIN;
-    while !stop.is_cancelled() {
+    loop {
+        let failures_before = gate.failures();
         let state = match tokio::time::timeout(LOOK_INTERVAL, look(&options)).await {
             Ok(Ok(DatabaseState::Fit)) => Ok(()),
             Ok(Ok(DatabaseState::Unfit(sentence))) => Err(sentence),
             Ok(Err(trouble)) => Err(format!("not reachable ({trouble}); check DATABASE_URL and the server")),
             Err(_) => Err("does not answer; check DATABASE_URL and the server".to_owned()),
         };
-        let is_fit = state.is_ok();
-        context.readiness.set("database", state);
-        context.set_store_up(is_fit);
-        retry_interval = if is_fit { RETRY_INTERVAL_MIN } else { (retry_interval * 2).min(RETRY_INTERVAL_MAX) };
-        // A write may have failed since.
-        if *store_up.borrow_and_update() != is_fit {
-            tokio::time::sleep(context.store_pause()).await;
+        // A write that failed during the look knows better.
+        if gate.failures() != failures_before {
+            tokio::time::sleep(gate.pause()).await;
             continue;
         }
+        let is_fit = state.is_ok();
+        gate.set(state);
+        retry_interval = if is_fit { RETRY_INTERVAL_MIN } else { (retry_interval * 2).min(RETRY_INTERVAL_MAX) };
         tokio::select! {
-            () = stop.cancelled() => return,
             () = tokio::time::sleep(if is_fit { LOOK_INTERVAL } else { retry_interval }) => {}
-            _ = store_up.changed() => tokio::time::sleep(context.store_pause()).await,
+            () = gate.failed_since(failures_before) => tokio::time::sleep(gate.pause()).await,
         }
     }
 }

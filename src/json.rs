@@ -9,7 +9,7 @@ mod reader;
 use std::borrow::Cow;
 use std::ops::Range;
 
-pub use canonical::{canonical, integer};
+pub use canonical::{canonical, integer, is_equal};
 pub use reader::read;
 
 /// How deep values may nest; the outermost array or object is level 1.
@@ -17,6 +17,9 @@ pub const DEPTH_MAX: usize = 64;
 
 /// How many digits a number may be written with, those of its exponent included.
 pub const NUMBER_DIGITS_MAX: usize = 64;
+
+/// How large the exponent of a number may be written, either way. A smaller one means zero to every reader but `jsonb`, which fails on it.
+pub const NUMBER_EXPONENT_MAX: i64 = 16_000;
 
 /// A JSON value that kept every limit. Text without escapes is borrowed from the input.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -83,7 +86,7 @@ pub enum DefectKind {
     /// A key twice in one object: readers disagree on which one counts.
     #[error("a key that its object already has")]
     DuplicateKey,
-    /// More than [`NUMBER_DIGITS_MAX`] digits, or no double is near it.
+    /// More than [`NUMBER_DIGITS_MAX`] digits, no finite double, or an exponent beyond [`NUMBER_EXPONENT_MAX`].
     #[error("a number of more than 64 digits or beyond the range of a double")]
     NumberOutOfRange,
     /// `\u0000` or half a surrogate pair: no text in Postgres can hold it.

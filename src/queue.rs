@@ -10,7 +10,6 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
 use time::OffsetDateTime;
-use tokio::time::Instant;
 
 use crate::event::TenantId;
 use crate::settings::QueueSetting;
@@ -57,8 +56,23 @@ pub struct ReceivedMessage {
     pub receive_count: i32,
     /// `MessageGroupId`
     pub message_group: Option<String>,
-    /// When others may receive it again, counted from the moment at which the receive was asked for.
-    pub lease_ends: Instant,
+}
+
+impl ReceivedMessage {
+    /// A body as if it had just come from a queue for the first time, with nothing else known.
+    pub fn of_body(queue: QueueBinding, body: Vec<u8>) -> Self {
+        Self {
+            queue: Arc::new(queue),
+            sqs_message_id: String::new(),
+            receipt_handle: String::new(),
+            body,
+            attributes: BTreeMap::new(),
+            sender_id: None,
+            sent_at: None,
+            receive_count: 1,
+            message_group: None,
+        }
+    }
 }
 
 /// A message attribute of SQS, binary ones in base64.
@@ -134,11 +148,9 @@ impl Queue {
             .visibility_timeout(to_seconds(visibility_timeout))
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .message_attribute_names("All");
-        // A long poll leases nothing before a message is there, yet when that was is known only to be after the request.
-        let lease_ends = Instant::now() + visibility_timeout;
         let reply = request.send().await?;
         let messages = reply.messages.unwrap_or_default();
-        Ok(messages.into_iter().map(|message| self.take(message, lease_ends)).collect())
+        Ok(messages.into_iter().map(|message| self.take(message)).collect())
     }
 
     /// Sends one message, as a producer does; gives SQS's id of it.
@@ -166,7 +178,7 @@ impl Queue {
         Ok(states.into_iter().filter_map(|(name, state)| Some((state, attributes.get(&name)?.parse().ok()?))).collect())
     }
 
-    fn take(&self, message: Message, lease_ends: Instant) -> ReceivedMessage {
+    fn take(&self, message: Message) -> ReceivedMessage {
         let mut system = message.attributes.unwrap_or_default();
         let number = |text: Option<&String>| text.and_then(|text| text.parse::<i64>().ok());
         let sent_ms = number(system.get(&MessageSystemAttributeName::SentTimestamp));
@@ -181,7 +193,6 @@ impl Queue {
             sent_at: sent_ms.and_then(|ms| OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()),
             receive_count: receive_count.and_then(|count| i32::try_from(count).ok()).unwrap_or(2),
             message_group: system.remove(&MessageSystemAttributeName::MessageGroupId),
-            lease_ends,
         }
     }
 

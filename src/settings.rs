@@ -179,12 +179,47 @@ pub fn is_local(options: &PgConnectOptions) -> bool {
     options.get_socket().is_some() || host == "localhost" || host.starts_with('/') || is_loopback
 }
 
+/// A body for a command: from a file, or from standard input where that is `-`. A last newline is the editor's, not the event's.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn read_body(file: &str) -> Result<Vec<u8>, String> {
+    use std::io::Read as _;
+    let mut body = Vec::new();
+    let read = match file {
+        "-" => std::io::stdin().lock().read_to_end(&mut body).map(|_| ()),
+        path => std::fs::read(path).map(|bytes| body = bytes),
+    };
+    read.map_err(|error| format!("the body's file is {file:?}: it cannot be read ({error}); name a file, or - for standard input"))?;
+    if body.last() == Some(&b'\n') {
+        body.pop();
+    }
+    Ok(body)
+}
+
 fn parse_queue_name(text: &str) -> Result<QueueList, String> {
     if text.contains(['=', ',', '?']) {
         return Err("write one queue's name; a list, a tenant or options go into QUEUES".into());
     }
     text.parse()
 }
+
+/// The variables that flags can be set by.
+const VARIABLES: [&str; 13] = [
+    "DATABASE_URL",
+    "QUEUES",
+    "QUEUE_NAME",
+    "LISTEN_ADDRESS",
+    "VISIBILITY_TIMEOUT",
+    "DRAIN_TIMEOUT",
+    "IN_FLIGHT_EVENTS_MAX",
+    "IN_FLIGHT_BYTES_MAX",
+    "BATCH_ROWS_MAX",
+    "BODY_BYTES_MAX",
+    "TENANT_LABELS_MAX",
+    "RUST_LOG",
+    "LOG_FORMAT",
+];
 
 /// A clap error as this program's sentence and exit status: 78 for a value that is wrong, 64 for an unknown command or flag, 0 for help.
 pub fn explain(error: &clap::Error) -> (String, u8) {
@@ -209,7 +244,7 @@ pub fn explain(error: &clap::Error) -> (String, u8) {
                     _ => "the value is not understood".to_owned(),
                 },
             };
-            let name = if flag.starts_with("--") { format!("{variable} ({flag})") } else { flag };
+            let name = if VARIABLES.contains(&variable.as_str()) { format!("{variable} ({flag})") } else { flag };
             (format!("the value of {name} is {value}: {right}\n"), 78)
         }
         _ => (error.render().ansi().to_string(), 64),

@@ -12,21 +12,23 @@ mod rows;
 mod session;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
+use crate::admit::tenant_of_queue;
 use crate::event::{Reason, Rejection, TenantId, Violation};
 use crate::metrics::Outcome;
-use crate::queue::QueueBinding;
+use crate::queue::{QueueBinding, ReceivedMessage};
 use crate::validate::Verdict;
 use crate::window::{Held, Slot};
 pub use database::{DatabaseState, look, migrate};
-pub use session::{CommitError, Committed, Session, Work, commit};
+pub use session::{CommitError, Committed, Session, SessionError, Work, commit};
 
-/// A batch that takes longer is given up, with its connection.
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(45);
+/// A batch that takes longer is given up, with its connection. Well within a lease, and longer than the locks of a migration last.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A received event with its verdict, ready to be stored.
 #[derive(Debug)]
@@ -37,6 +39,27 @@ pub struct Judged {
     pub verdict: Verdict,
     /// The catalog's generation under which.
     pub generation: i64,
+    /// How much its letter quotes, where it becomes one.
+    pub quotes: Quotes,
+}
+
+/// What a dead letter tells beside the body. Less where Postgres has refused more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Quotes {
+    /// All that is known.
+    #[default]
+    All,
+    /// All but the attributes.
+    NoAttributes,
+    /// The reason alone.
+    Nothing,
+}
+
+impl Judged {
+    /// An event that was just judged.
+    pub fn new(held: Held, verdict: Verdict, generation: i64) -> Self {
+        Self { held, verdict, generation, quotes: Quotes::default() }
+    }
 }
 
 /// What a transaction decided on one event.
@@ -106,9 +129,8 @@ impl Settled {
         slot.free_bytes();
         let tenant_id = match verdict {
             Ok(event) => Some(event.tenant_id().clone()),
-            Err(rejection) => rejection.admitted,
+            Err(rejection) => tenant_of(&message, &rejection).cloned(),
         };
-        let tenant_id = tenant_id.or_else(|| message.queue.tenant.clone());
         let (queue, receipt_handle, sent_at) = (message.queue, message.receipt_handle, message.sent_at);
         Self { queue, receipt_handle, slot, settlement, tenant_id, sent_at }
     }
@@ -129,6 +151,9 @@ pub enum Failure {
     /// Ours: try later.
     #[error("the database does not store: {0}")]
     Unavailable(String),
+    /// Ours, and nothing came back at all.
+    #[error("the database did not answer within {WRITE_TIMEOUT:?}")]
+    Deadline,
     /// The commit was sent and its outcome never told: redelivery settles it.
     #[error("the outcome of a commit is unknown: {0}")]
     Unknown(String),
@@ -144,6 +169,18 @@ impl Failure {
             _ => Self::Unavailable(describe(error)),
         }
     }
+
+    fn of_commit(error: CommitError) -> Self {
+        match error {
+            CommitError::RolledBack => Self::Unavailable("the commit was rolled back".to_owned()),
+            CommitError::Unknown(error) => Self::Unknown(error.as_ref().map_or_else(|| "no status".to_owned(), describe)),
+        }
+    }
+}
+
+/// Whose letter a rejection becomes: the admitted tenant's, or before that the queue's.
+fn tenant_of<'a>(message: &'a ReceivedMessage, rejection: &'a Rejection) -> Option<&'a TenantId> {
+    rejection.admitted.as_ref().or_else(|| tenant_of_queue(message, rejection.reason))
 }
 
 /// An error without the detail, which may hold an event's values: SQLSTATE or kind.
@@ -161,29 +198,33 @@ pub fn describe(error: &sqlx::Error) -> String {
 /// # Errors
 /// Why it is not settled, with the batch.
 pub async fn write(session: &mut Session, batch: Vec<Judged>) -> Result<Vec<Settled>, (Failure, Vec<Judged>)> {
-    // The future that runs on the connection may outlive this borrow only by being dropped with it, so the batch is shared, not lent.
-    let shared = Arc::new(batch);
+    // Work on a connection borrows nothing but the connection, so the batch is shared with it.
+    let shared = Arc::new((batch, AtomicBool::new(false)));
     let working = Arc::clone(&shared);
-    let outcome = session.run(WRITE_TIMEOUT, move |connection| Box::pin(async move { transact(connection, &working).await })).await;
-    let batch = Arc::try_unwrap(shared).unwrap_or_else(|_| unreachable!("the transaction has ended and given its share back"));
-    match outcome {
+    let outcome =
+        session.run(WRITE_TIMEOUT, move |connection| Box::pin(async move { transact(connection, &working.0, &working.1).await })).await;
+    let (batch, commit_was_sent) = Arc::into_inner(shared).unwrap_or_else(|| unreachable!("the work has ended, and its share with it"));
+    let failure = match outcome {
         Ok(Ok((settlements, committed))) => {
-            Ok(batch.into_iter().zip(settlements).map(|(judged, settlement)| Settled::new(judged, settlement, &committed)).collect())
+            let settled = batch.into_iter().zip(settlements);
+            return Ok(settled.map(|(judged, settlement)| Settled::new(judged, settlement, &committed)).collect());
         }
-        Ok(Err(failure)) => {
-            if matches!(failure, Failure::Unknown(_)) {
-                session.close();
-            }
-            Err((failure, batch))
-        }
-        Err(error) => Err((Failure::Unavailable(describe(&error)), batch)),
+        Ok(Err(failure)) => failure,
+        Err(_) if commit_was_sent.into_inner() => Failure::Unknown("no answer to the commit".to_owned()),
+        Err(SessionError::Deadline) => Failure::Deadline,
+        Err(SessionError::Driver(error)) => Failure::Unavailable(describe(&error)),
+    };
+    // A connection of which nothing good was heard may have become another server's, or a read-only one.
+    if matches!(failure, Failure::Unknown(_) | Failure::Unavailable(_)) {
+        session.close();
     }
+    Err((failure, batch))
 }
 
 type Transacted = Result<(Vec<Settlement>, Committed), Failure>;
 
 /// The outer error closes the connection; an inner failure leaves it fit for the next batch.
-async fn transact(connection: &mut PgConnection, batch: &[Judged]) -> Result<Transacted, sqlx::Error> {
+async fn transact(connection: &mut PgConnection, batch: &[Judged], commit_was_sent: &AtomicBool) -> Result<Transacted, sqlx::Error> {
     sqlx::raw_sql("begin").execute(&mut *connection).await?;
     let begun = sqlx::query_file!("src/store/begin.sql").fetch_one(&mut *connection).await?;
     let is_stale = |judged: &Judged| {
@@ -194,14 +235,10 @@ async fn transact(connection: &mut PgConnection, batch: &[Judged]) -> Result<Tra
         Failure::Stale
     } else {
         match settle(connection, batch).await {
-            Ok(settlements) => match commit(connection, &begun.xid).await {
-                Ok(committed) => return Ok(Ok((settlements, committed))),
-                Err(CommitError::RolledBack) => return Ok(Err(Failure::Unavailable("the commit was rolled back".to_owned()))),
-                Err(CommitError::Unknown(error)) => {
-                    let told = error.as_ref().map_or_else(|| "no status".to_owned(), describe);
-                    return Ok(Err(Failure::Unknown(told)));
-                }
-            },
+            Ok(settlements) => {
+                commit_was_sent.store(true, Ordering::Relaxed);
+                return Ok(commit(connection, &begun.xid).await.map(|committed| (settlements, committed)).map_err(Failure::of_commit));
+            }
             Err(error @ sqlx::Error::Database(_)) => Failure::of(&error),
             Err(error) => return Err(error),
         }
@@ -268,20 +305,15 @@ pub fn refuse(mut judged: Judged, sqlstate: &str) -> Result<Judged, Judged> {
         expected: format!("a row that Postgres accepts (SQLSTATE {sqlstate})"),
         found: "event".to_owned(),
     };
-    let rejection = match &judged.verdict {
-        Ok(event) => Rejection {
-            envelope: Some(Box::new(event.envelope().clone())),
-            admitted: Some(event.tenant_id().clone()),
-            ..Rejection::new(Reason::Unstorable, violation)
-        },
-        // The letter itself was refused for something that it quotes: quote nothing but the body.
-        Err(rejection) if rejection.envelope.is_some() || !judged.held.message.attributes.is_empty() => {
-            let (reason, admitted) = (rejection.reason, rejection.admitted.clone());
-            judged.held.message.attributes.clear();
-            Rejection { admitted, ..Rejection::new(reason, violation) }
+    match (&judged.verdict, judged.quotes) {
+        (Ok(event), _) => {
+            let (envelope, admitted) = (Some(Box::new(event.envelope().clone())), Some(event.tenant_id().clone()));
+            judged.verdict = Err(Rejection { envelope, admitted, ..Rejection::new(Reason::Unstorable, violation) });
         }
-        Err(_) => return Err(judged),
-    };
-    judged.verdict = Err(rejection);
+        // The letter itself was refused for something that it quotes.
+        (Err(_), Quotes::All) => judged.quotes = Quotes::NoAttributes,
+        (Err(_), Quotes::NoAttributes) => judged.quotes = Quotes::Nothing,
+        (Err(_), Quotes::Nothing) => return Err(judged),
+    }
     Ok(judged)
 }

@@ -1,11 +1,9 @@
 //! What became of one message that was sent.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use sqlx::PgConnection;
 
 use crate::decode::decode;
+use crate::json;
 use crate::queue::{QueueBinding, ReceivedMessage};
 use crate::settings::SQS_MESSAGE_BYTES_MAX;
 
@@ -35,8 +33,8 @@ pub enum Fate {
     },
 }
 
-/// Looks up what became of a message; none as long as nothing has. An event whose identity was stored by another message is reported as a
-/// duplicate at once, also while its own message still waits in the queue.
+/// Looks up what became of a message; none as long as nothing has, or nothing can be told. It is a duplicate where its identity was stored
+/// by another message with equal content.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -44,32 +42,20 @@ pub async fn fate(connection: &mut PgConnection, queue: &str, sqs_message_id: &s
     if let Some(letter) = sqlx::query_file!("src/trace/find_letter.sql", queue, sqs_message_id).fetch_optional(&mut *connection).await? {
         return Ok(Some(Fate::DeadLetter { dead_letter_id: letter.dead_letter_id, reason: letter.reason }));
     }
-    let message = message(queue, sqs_message_id, body);
-    let Ok(decoded) = decode(&message, SQS_MESSAGE_BYTES_MAX) else {
-        return Ok(None);
-    };
+    let binding = QueueBinding { name: queue.to_owned(), tenant: None, trusts_any_sender: true };
+    let message = ReceivedMessage { sqs_message_id: sqs_message_id.to_owned(), ..ReceivedMessage::of_body(binding, body.into()) };
+    let Ok(decoded) = decode(&message, SQS_MESSAGE_BYTES_MAX) else { return Ok(None) };
     let envelope = decoded.envelope;
     let rows = sqlx::query_file!("src/trace/find_stored.sql", envelope.source, envelope.event_id).fetch_all(connection).await?;
-    let of_tenant = |tenant_id: &str| envelope.tenant_id.as_deref().is_none_or(|named| named == tenant_id);
-    let Some(row) = rows.into_iter().find(|row| of_tenant(&row.tenant_id)) else {
-        return Ok(None);
-    };
-    let (tenant_id, event_id) = (row.tenant_id, envelope.event_id);
-    let is_own = row.queue == queue && row.sqs_message_id == sqs_message_id;
-    Ok(Some(if is_own { Fate::Stored { tenant_id, event_id } } else { Fate::Duplicate { tenant_id, event_id } }))
-}
-
-fn message(queue: &str, sqs_message_id: &str, body: &str) -> ReceivedMessage {
-    ReceivedMessage {
-        queue: Arc::new(QueueBinding { name: queue.to_owned(), tenant: None, trusts_any_sender: true }),
-        sqs_message_id: sqs_message_id.to_owned(),
-        receipt_handle: String::new(),
-        body: body.as_bytes().to_vec(),
-        attributes: BTreeMap::new(),
-        sender_id: None,
-        sent_at: None,
-        receive_count: 1,
-        message_group: None,
-        lease_ends: tokio::time::Instant::now(),
+    let stored = |tenant_id: &str| (tenant_id.to_owned(), envelope.event_id.clone());
+    if let Some(row) = rows.iter().find(|row| row.queue == queue && row.sqs_message_id == sqs_message_id) {
+        let (tenant_id, event_id) = stored(&row.tenant_id);
+        return Ok(Some(Fate::Stored { tenant_id, event_id }));
     }
+    // Without a name in the body it is the queue's tenant that counts, which a producer does not know.
+    let Some(row) = rows.iter().find(|row| envelope.tenant_id.as_ref() == Some(&row.tenant_id)) else { return Ok(None) };
+    let has_equal_fields = row.event_type == envelope.event_type && row.client_id == envelope.client_id;
+    let is_equal = has_equal_fields && json::is_equal(&row.payload, &body[envelope.payload.clone()]);
+    let (tenant_id, event_id) = stored(&row.tenant_id);
+    Ok(is_equal.then_some(Fate::Duplicate { tenant_id, event_id }))
 }

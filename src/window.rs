@@ -13,6 +13,9 @@ const BYTES_UNIT: usize = 1 << 10;
 
 const MESSAGE_UNITS: usize = SQS_MESSAGE_BYTES_MAX / BYTES_UNIT;
 
+/// What the poll of an idle queue reserves: many idle queues must not hold the room that a busy one needs.
+const IDLE_UNITS: usize = 64;
+
 /// The room for received messages, by number and by bytes.
 #[derive(Debug, Clone)]
 pub struct Window {
@@ -26,7 +29,8 @@ pub struct Window {
 pub struct Reservation {
     events: OwnedSemaphorePermit,
     bytes: OwnedSemaphorePermit,
-    metrics: Arc<Metrics>,
+    messages_max: usize,
+    window: Window,
 }
 
 /// A received message and the room that it takes.
@@ -58,27 +62,37 @@ impl Window {
 
     /// Waits for room for one message, then takes what is free at once, up to `messages_max`. Cancel-safe.
     pub async fn reserve(&self, messages_max: usize) -> Reservation {
-        // Neither semaphore is ever closed.
-        let (Ok(mut events), Ok(mut bytes)) =
-            (Arc::clone(&self.events).acquire_owned().await, Arc::clone(&self.bytes).acquire_many_owned(to_permits(MESSAGE_UNITS)).await)
-        else {
-            return std::future::pending().await;
-        };
-        for _ in 1..messages_max.min(SQS_BATCH_MAX) {
-            let event = Arc::clone(&self.events).try_acquire_owned();
-            let unit = Arc::clone(&self.bytes).try_acquire_many_owned(to_permits(MESSAGE_UNITS));
-            let (Ok(event), Ok(unit)) = (event, unit) else { break };
-            events.merge(event);
-            bytes.merge(unit);
+        let mut reservation = self.acquire(MESSAGE_UNITS).await;
+        while reservation.messages_max < messages_max.min(SQS_BATCH_MAX) {
+            let (Some(event), Some(units)) = (try_acquire(&self.events, 1), try_acquire(&self.bytes, MESSAGE_UNITS)) else { break };
+            reservation.events.merge(event);
+            reservation.bytes.merge(units);
+            reservation.messages_max += 1;
         }
-        Reservation { events, bytes, metrics: Arc::clone(&self.metrics) }
+        reservation
+    }
+
+    /// Waits for room for one message, with the right to overshoot the window by those that come with it. Cancel-safe.
+    pub async fn reserve_idle(&self, messages_max: usize) -> Reservation {
+        let reservation = self.acquire(IDLE_UNITS).await;
+        Reservation { messages_max: messages_max.min(SQS_BATCH_MAX), ..reservation }
+    }
+
+    async fn acquire(&self, units: usize) -> Reservation {
+        let events = Arc::clone(&self.events).acquire_owned().await;
+        let bytes = Arc::clone(&self.bytes).acquire_many_owned(to_permits(units)).await;
+        match (events, bytes) {
+            (Ok(events), Ok(bytes)) => Reservation { events, bytes, messages_max: 1, window: self.clone() },
+            // Neither semaphore is ever closed.
+            _ => std::future::pending().await,
+        }
     }
 }
 
 impl Reservation {
     /// How many messages there is room for.
     pub fn messages(&self) -> usize {
-        self.events.num_permits()
+        self.messages_max
     }
 
     /// Gives each message its slot and the rest of the room back.
@@ -88,21 +102,16 @@ impl Reservation {
 
     fn hold_one(&mut self, message: ReceivedMessage) -> Held {
         let units = message.body.len().div_ceil(BYTES_UNIT).min(MESSAGE_UNITS);
-        // A server that hands over more than was asked for gets none, and the window overshoots.
-        let event = self.events.split(1);
-        let bytes = self.bytes.split(units);
+        // What was not reserved is taken where it is free; where it is not, the window overshoots.
+        let event = self.events.split(1).or_else(|| try_acquire(&self.window.events, 1));
+        let bytes = self.bytes.split(units).or_else(|| try_acquire(&self.window.bytes, units));
+        let metrics = &self.window.metrics;
         let bytes_held = i64::try_from(message.body.len()).unwrap_or(i64::MAX);
-        self.metrics.in_flight_events.inc();
-        self.metrics.in_flight_bytes.add(bytes_held);
-        self.metrics.messages_received.with_label_values(&[&message.queue.name]).inc();
-        let slot = Slot {
-            _event: event,
-            bytes,
-            bytes_held,
-            queue: message.queue.name.clone(),
-            has_outcome: false,
-            metrics: Arc::clone(&self.metrics),
-        };
+        metrics.in_flight_events.inc();
+        metrics.in_flight_bytes.add(bytes_held);
+        metrics.messages_received.with_label_values(&[&message.queue.name]).inc();
+        let slot =
+            Slot { _event: event, bytes, bytes_held, queue: message.queue.name.clone(), has_outcome: false, metrics: Arc::clone(metrics) };
         Held { message, slot }
     }
 }
@@ -129,6 +138,10 @@ impl Drop for Slot {
         self.record("unknown", Outcome::Released);
         self.free_bytes();
     }
+}
+
+fn try_acquire(semaphore: &Arc<Semaphore>, permits: usize) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(semaphore).try_acquire_many_owned(to_permits(permits)).ok()
 }
 
 fn to_permits(units: usize) -> u32 {

@@ -1,14 +1,10 @@
 //! `processor judge`: one body through decode, admit and validate, against the database's catalog.
 
-use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::sync::Arc;
-
 use clap::Args;
 use event_processor::dead_letter::{explanation, write_violations};
 use event_processor::event::{Envelope, Rejection};
 use event_processor::queue::{QueueBinding, ReceivedMessage};
-use event_processor::settings::{DatabaseSettings, IngestSettings, QueueSettings, parse_queues};
+use event_processor::settings::{DatabaseSettings, IngestSettings, QueueSettings, parse_queues, read_body};
 use event_processor::snapshot::Snapshot;
 use event_processor::validate::{ValidEvent, judge};
 use serde_json::{Value, json};
@@ -39,9 +35,14 @@ pub struct JudgeSettings {
 
 pub async fn run(settings: JudgeSettings) -> Result<(), Failure> {
     let binding = find_binding(&settings)?;
-    let message = message(binding, read_body(&settings.file)?, settings.sender);
+    let body = read_body(&settings.file).map_err(Failure::setting)?;
+    let sqs_message_id = "the SQS message id".to_owned();
+    let message = ReceivedMessage { sqs_message_id, sender_id: settings.sender, ..ReceivedMessage::of_body(binding, body) };
     let mut connection = connect(&settings.database).await?;
     let snapshot = Snapshot::load(&mut connection, None, 0).await?;
+    if snapshot.generation == 0 {
+        return Err(Failure::unavailable("no catalog was applied to this database; run `processor catalog apply DIR`"));
+    }
     let verdict = judge(&message, &snapshot, settings.ingest.body_bytes_max).map_err(Failure::internal)?;
     let is_rejected = verdict.is_err();
     if settings.json {
@@ -116,36 +117,5 @@ fn find_binding(settings: &JudgeSettings) -> Result<QueueBinding, Failure> {
     match parsed.as_slice() {
         [queue] => Ok(queue.into()),
         _ => Err(wrong("write one queue's name, or one entry as in QUEUES")),
-    }
-}
-
-fn read_body(file: &str) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
-    let read = match file {
-        "-" => std::io::stdin().lock().read_to_end(&mut body).map(|_| ()),
-        path => std::fs::read(path).map(|bytes| body = bytes),
-    };
-    read.map_err(|error| {
-        Failure::setting(format!("the body's file is {file:?}: it cannot be read ({error}); name a file, or - for standard input"))
-    })?;
-    // An editor's last newline is not the producer's; JSON would not mind it, but the size limit might.
-    if body.last() == Some(&b'\n') {
-        body.pop();
-    }
-    Ok(body)
-}
-
-fn message(binding: QueueBinding, body: Vec<u8>, sender_id: Option<String>) -> ReceivedMessage {
-    ReceivedMessage {
-        queue: Arc::new(binding),
-        sqs_message_id: "the SQS message id".to_owned(),
-        receipt_handle: String::new(),
-        body,
-        attributes: BTreeMap::new(),
-        sender_id,
-        sent_at: None,
-        receive_count: 1,
-        message_group: None,
-        lease_ends: tokio::time::Instant::now(),
     }
 }

@@ -61,13 +61,12 @@ enum Command {
     Health(event_processor::settings::ListenSettings),
 }
 
-impl Command {
-    /// Whether the command brings its own settings along and must not meet those of another `dev`.
-    fn is_dev(&self) -> bool {
+/// Whether the command brings its own settings along and must not meet those of another `dev`.
+fn is_dev(command: Option<&Command>) -> bool {
+    match command {
         #[cfg(feature = "dev")]
-        return matches!(self, Self::Dev(_));
-        #[cfg(not(feature = "dev"))]
-        return false;
+        Some(Command::Dev(_)) => true,
+        _ => false,
     }
 }
 
@@ -133,7 +132,7 @@ fn main() -> ExitCode {
             return ExitCode::from(status);
         }
     };
-    let is_dev = cli.command.as_ref().is_some_and(Command::is_dev);
+    let is_dev = is_dev(cli.command.as_ref());
     start_logging(&cli.logging, if is_dev { "warn" } else { "info" });
     if !is_dev {
         adopt_dev_environment();
@@ -165,7 +164,7 @@ async fn dispatch(command: Option<Command>) -> Result<(), Failure> {
         None => Ok(()),
         Some(Command::Run(settings)) => run::run(settings).await,
         #[cfg(feature = "dev")]
-        Some(Command::Dev(settings)) => run::dev(settings).await,
+        Some(Command::Dev(settings)) => Box::pin(run::dev(settings)).await,
         Some(Command::Migrate(settings)) => run::migrate(&settings).await,
         Some(Command::Catalog(command)) => catalog::run(command).await,
         Some(Command::Judge(settings)) => judge::run(settings).await,

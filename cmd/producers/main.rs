@@ -1,12 +1,11 @@
 //! `producers`: stands in for the applications that put events on the queues.
 
-use std::io::Read as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use event_processor::queue::{Clients, Queue};
-use event_processor::settings::{DatabaseSettings, QueueSetting, adopt_dev_environment, explain, parse_duration, parse_queues};
+use event_processor::settings::{DatabaseSettings, QueueSetting, adopt_dev_environment, explain, parse_duration, parse_queues, read_body};
 use event_processor::trace::{Fate, fate};
 use sqlx::ConnectOptions as _;
 
@@ -77,7 +76,9 @@ async fn main() -> ExitCode {
 }
 
 async fn send(settings: SendSettings) -> Result<(), Failure> {
-    let body = read_body(&settings.file)?;
+    let body = read_body(&settings.file).map_err(|problem| (problem, 78))?;
+    let body =
+        String::from_utf8(body).map_err(|_| (format!("the body in {:?} is not UTF-8, and SQS carries text only", settings.file), 78))?;
     let clients = Clients::load().await;
     if !clients.has_region() && settings.queue.url.is_none() {
         return Err(("AWS_REGION is not set; set it to the queue's region, for example eu-central-1".to_owned(), 78));
@@ -96,28 +97,14 @@ async fn send(settings: SendSettings) -> Result<(), Failure> {
     wait(&settings, &body, &sqs_message_id).await
 }
 
-fn read_body(file: &str) -> Result<String, Failure> {
-    let mut body = String::new();
-    let read = match file {
-        "-" => std::io::stdin().lock().read_to_string(&mut body).map(|_| ()),
-        path => std::fs::read_to_string(path).map(|text| body = text),
-    };
-    read.map_err(|error| {
-        (format!("the body's file is {file:?}: it cannot be read as text ({error}); name a file, or - for standard input"), 78)
-    })?;
-    // The last newline is the editor's, not the event's.
-    if body.ends_with('\n') {
-        body.pop();
-    }
-    Ok(body)
-}
-
 async fn wait(settings: &SendSettings, body: &str, sqs_message_id: &str) -> Result<(), Failure> {
     let options = settings.database.options().map_err(|missing| (format!("--wait looks into the database: {missing}"), 78))?;
     let database = |error: sqlx::Error| {
         (format!("the database did not answer ({}); check DATABASE_URL", event_processor::store::describe(&error)), 69)
     };
-    let mut connection = options.connect().await.map_err(database)?;
+    let connecting = tokio::time::timeout(Duration::from_secs(10), options.connect()).await;
+    let connecting = connecting.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
+    let mut connection = connecting.map_err(database)?;
     let began = tokio::time::Instant::now();
     while began.elapsed() < settings.timeout {
         match fate(&mut connection, &settings.queue.name, sqs_message_id, body).await.map_err(database)? {

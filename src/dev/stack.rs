@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::Args;
 use sqlx::postgres::PgConnectOptions;
@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::account::home_for;
 use super::binaries::Binaries;
+use super::catalog_files::CatalogFiles;
 use super::cluster::Cluster;
 use super::container::Container;
 use super::installation::install;
 use super::queue_server::QueueServer;
 use super::sample;
 use crate::catalog::declaration::Declaration;
-use crate::catalog::{directory, publication};
 use crate::ingest::Daemon;
 use crate::queue::{Clients, Queue};
 use crate::settings::{DEV_ENVIRONMENT_FILE, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, is_local, parse_queues};
@@ -212,7 +212,7 @@ async fn run_on(
     let options: PgConnectOptions = url.parse().map_err(anyhow::Error::from)?;
     store::migrate(&options).await.map_err(anyhow::Error::from)?;
     println!("Postgres is up, {url}");
-    let mut catalog = CatalogFiles { directory: settings.schemas.clone(), seen: None };
+    let mut catalog = CatalogFiles::new(settings.schemas.clone());
     let mut connection = options.connect().await.map_err(anyhow::Error::from)?;
     let declaration = catalog.apply(&mut connection).await;
 
@@ -293,63 +293,4 @@ fn write_environment(url: &str, endpoint_url: &str, address: SocketAddr) -> std:
     );
     std::fs::create_dir_all(".dev")?;
     std::fs::write(DEV_ENVIRONMENT_FILE, text)
-}
-
-/// The catalog's files, and what they looked like when they were last applied.
-struct CatalogFiles {
-    directory: PathBuf,
-    seen: Option<Vec<(PathBuf, SystemTime, u64)>>,
-}
-
-impl CatalogFiles {
-    async fn apply_if_saved(&mut self, connection: &mut PgConnection) {
-        if self.seen.as_ref() != Some(&self.look()) {
-            self.apply(connection).await;
-        }
-    }
-
-    /// Applies the files and says what changed, or what is wrong with them; the declaration, where it was applied.
-    async fn apply(&mut self, connection: &mut PgConnection) -> Option<Declaration> {
-        self.seen = Some(self.look());
-        let declaration = match directory::read(&self.directory) {
-            Ok(declaration) => declaration,
-            Err(problems) => {
-                for problem in problems {
-                    println!("{problem}");
-                }
-                println!("not applied; what ran before goes on");
-                return None;
-            }
-        };
-        match publication::apply(connection, &declaration).await {
-            Ok(report) => {
-                let changed = report.tenants.iter().filter(|tenant| !tenant.added.is_empty() || !tenant.changed.is_empty());
-                let names: Vec<&str> = changed.map(|tenant| tenant.tenant_id.as_str()).collect();
-                let changed = if names.is_empty() { "nothing new".to_owned() } else { format!("new or changed: {}", names.join(", ")) };
-                println!("catalog generation {}: {}; {changed}", report.generation, declaration.summary());
-                Some(declaration)
-            }
-            Err(error) => {
-                println!("{error}");
-                None
-            }
-        }
-    }
-
-    /// Every file below the directory, with time and size: what saving changes.
-    fn look(&self) -> Vec<(PathBuf, SystemTime, u64)> {
-        let mut files = Vec::new();
-        let mut directories = vec![self.directory.clone()];
-        while let Some(directory) = directories.pop() {
-            for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-                match entry.metadata() {
-                    Ok(metadata) if metadata.is_dir() => directories.push(entry.path()),
-                    Ok(metadata) => files.push((entry.path(), metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len())),
-                    Err(_) => {}
-                }
-            }
-        }
-        files.sort();
-        files
-    }
 }

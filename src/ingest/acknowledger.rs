@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 
 use super::context::Context;
 use crate::metrics::Metrics;
@@ -15,46 +16,58 @@ use crate::store::Settled;
 /// How long the last few of a batch wait for others to share their request.
 const BATCH_AGE_MAX: Duration = Duration::from_millis(20);
 
-/// Delete requests in flight at most.
+/// Delete requests of one queue in flight at most.
 const DELETES_MAX: usize = 8;
 
 /// Pauses before what SQS did not delete is tried again, each shortened at random.
 const RETRY_PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(250), Duration::from_millis(500)];
 
+/// Settled events of a queue that wait for others to share their request.
+struct Waiting {
+    events: Vec<Settled>,
+    since: Instant,
+    deletes: Arc<Semaphore>,
+}
+
 /// Deletes what the writers have settled. Ends when they have ended and nothing waits; deletes under way belong to the tracker.
 pub async fn acknowledge(context: Arc<Context>, mut settled: mpsc::Receiver<Settled>) {
-    let deletes = Arc::new(Semaphore::new(DELETES_MAX));
-    let mut waiting: HashMap<String, Vec<Settled>> = HashMap::new();
+    let mut queues: HashMap<String, Waiting> = HashMap::new();
     let mut ready = Vec::new();
     loop {
-        let is_waiting = waiting.values().any(|events| !events.is_empty());
+        let oldest = queues.values().filter(|waiting| !waiting.events.is_empty()).map(|waiting| waiting.since).min();
         let receiving = settled.recv_many(&mut ready, SQS_BATCH_MAX * DELETES_MAX);
-        let received = match is_waiting {
+        let received = match oldest {
             // Cancel-safe: nothing is taken from the channel by a receive that is cut.
-            true => tokio::time::timeout(BATCH_AGE_MAX, receiving).await.ok(),
-            false => Some(receiving.await),
+            Some(since) => tokio::time::timeout_at(since + BATCH_AGE_MAX, receiving).await.ok(),
+            None => Some(receiving.await),
         };
         for event in ready.drain(..) {
-            waiting.entry(event.queue().name.clone()).or_default().push(event);
+            let deletes = || Waiting { events: Vec::new(), since: Instant::now(), deletes: Arc::new(Semaphore::new(DELETES_MAX)) };
+            let waiting = queues.entry(event.queue().name.clone()).or_insert_with(deletes);
+            if waiting.events.is_empty() {
+                waiting.since = Instant::now();
+            }
+            waiting.events.push(event);
         }
-        for (name, events) in &mut waiting {
-            // Full requests at once; the rest when nothing came in time, or nothing will come.
-            while events.len() >= SQS_BATCH_MAX || (!events.is_empty() && matches!(received, None | Some(0))) {
-                let chunk = events.drain(..events.len().min(SQS_BATCH_MAX)).collect();
-                let (Some(queue), Ok(permit)) = (context.queue(name), Arc::clone(&deletes).acquire_owned().await) else {
-                    continue;
-                };
-                context.tracker.spawn(delete(queue, chunk, Arc::clone(&context.metrics), permit));
+        let is_ended = received == Some(0);
+        for (name, waiting) in &mut queues {
+            let is_due = is_ended || waiting.since.elapsed() >= BATCH_AGE_MAX;
+            while waiting.events.len() >= SQS_BATCH_MAX || (is_due && !waiting.events.is_empty()) {
+                let chunk = waiting.events.drain(..waiting.events.len().min(SQS_BATCH_MAX)).collect();
+                // Every queue that a message came from is known.
+                let Some(queue) = context.queue(name) else { continue };
+                context.tracker.spawn(delete(queue, chunk, Arc::clone(&context.metrics), Arc::clone(&waiting.deletes)));
             }
         }
-        if received == Some(0) {
+        if is_ended {
             return;
         }
     }
 }
 
 /// Deletes up to ten messages, trying again what SQS neither deleted nor refused. The slots are free when it ends, either way.
-async fn delete(queue: Queue, mut events: Vec<Settled>, metrics: Arc<Metrics>, _permit: OwnedSemaphorePermit) {
+async fn delete(queue: Queue, mut events: Vec<Settled>, metrics: Arc<Metrics>, deletes: Arc<Semaphore>) {
+    let _permit = deletes.acquire().await;
     let name = queue.binding.name.as_str();
     for pause in RETRY_PAUSES.into_iter().map(Some).chain([None]) {
         let handles: Vec<&str> = events.iter().map(Settled::receipt_handle).collect();

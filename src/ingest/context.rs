@@ -1,15 +1,14 @@
 //! What the stages share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rand::Rng as _;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::store_gate::StoreGate;
 use crate::health::Readiness;
 use crate::metrics::{Metrics, Outcome};
 use crate::queue::{Queue, SQS_BATCH_MAX};
@@ -20,7 +19,7 @@ use crate::validate::judge;
 use crate::window::{Held, Window};
 
 /// When an event that could not be stored may be received again: spread, so that a mended database is not met by all at once.
-const RELEASE_DELAY: std::ops::Range<Duration> = Duration::from_secs(30)..Duration::from_mins(2);
+pub const RELEASE_DELAY: std::ops::Range<Duration> = Duration::from_secs(30)..Duration::from_mins(2);
 
 /// Shared by all stages.
 #[derive(Debug)]
@@ -33,28 +32,18 @@ pub struct Context {
     /// Stops the pollers; the rest drains.
     pub stop: CancellationToken,
     /// Whether events can be stored.
-    pub store_up: watch::Sender<bool>,
+    pub store_gate: StoreGate,
     /// Deletes and releases under way.
     pub tracker: TaskTracker,
     queues: RwLock<HashMap<String, Queue>>,
-    store_failures: AtomicU32,
 }
 
 impl Context {
     pub fn new(settings: IngestSettings, metrics: Arc<Metrics>, catalog: Catalog, stop: CancellationToken) -> Self {
         let window = Window::new(settings.in_flight_events_max, settings.in_flight_bytes_max, Arc::clone(&metrics));
-        Self {
-            settings,
-            metrics,
-            readiness: Arc::default(),
-            catalog,
-            window,
-            stop,
-            store_up: watch::Sender::new(false),
-            tracker: TaskTracker::new(),
-            queues: RwLock::default(),
-            store_failures: AtomicU32::new(0),
-        }
+        let readiness = Arc::<Readiness>::default();
+        let store_gate = StoreGate::new(Arc::clone(&metrics), Arc::clone(&readiness));
+        Self { settings, metrics, readiness, catalog, window, stop, store_gate, tracker: TaskTracker::new(), queues: RwLock::default() }
     }
 
     /// Makes a queue known to those who delete and release.
@@ -68,30 +57,6 @@ impl Context {
         self.queues.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// Opens or shuts the pollers' gate.
-    pub fn set_store_up(&self, is_up: bool) {
-        self.metrics.store_up.set(i64::from(is_up));
-        self.store_up.send_if_modified(|current| std::mem::replace(current, is_up) != is_up);
-    }
-
-    /// After a write that failed by no event's fault: polling pauses until the database was found fit.
-    pub fn store_failed(&self, trouble: &str) {
-        self.store_failures.fetch_add(1, Ordering::Relaxed);
-        self.readiness.set("database", Err(trouble.to_owned()));
-        self.set_store_up(false);
-    }
-
-    pub fn store_succeeded(&self) {
-        self.store_failures.store(0, Ordering::Relaxed);
-    }
-
-    /// How long polling pauses at least after a failed write: longer the more have failed since the last good one, for a database may look
-    /// fit and still refuse to store.
-    pub fn store_pause(&self) -> Duration {
-        let doublings = self.store_failures.load(Ordering::Relaxed).min(8);
-        Duration::from_millis(100 << doublings)
-    }
-
     /// Judges messages by the newest snapshot, on a thread that may block: a schema can be slow, a payload deep. What cannot be judged,
     /// by our own fault, is released.
     pub async fn judge_all(self: &Arc<Self>, messages: Vec<Held>, snapshot: Arc<Snapshot>) -> Vec<Judged> {
@@ -100,7 +65,7 @@ impl Context {
             let mut judged = Vec::with_capacity(messages.len());
             for held in messages {
                 match context.judge_one(&held, &snapshot) {
-                    Some(verdict) => judged.push(Judged { held, verdict, generation: snapshot.generation }),
+                    Some(verdict) => judged.push(Judged::new(held, verdict, snapshot.generation)),
                     None => context.release(vec![held], RELEASE_DELAY),
                 }
             }
@@ -119,7 +84,7 @@ impl Context {
         match outcome {
             Ok(Ok(verdict)) => Some(verdict),
             Ok(Err(unusable)) => {
-                tracing::error!(queue = message.queue.name, sqs_message_id = message.sqs_message_id, %unusable, "event not judged");
+                self.readiness.set("schemas", Err(unusable.to_string()));
                 None
             }
             Err(_) => {
@@ -141,11 +106,6 @@ impl Context {
             let Some(queue) = self.queue(&name) else { continue };
             self.tracker.spawn(release_to(queue, messages, delay.clone(), Arc::clone(&self.metrics)));
         }
-    }
-
-    /// Hands messages back whose events could not be stored.
-    pub fn release_later(self: &Arc<Self>, messages: Vec<Held>) {
-        self.release(messages, RELEASE_DELAY);
     }
 }
 

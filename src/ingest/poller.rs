@@ -6,11 +6,14 @@ use std::time::Duration;
 use rand::Rng as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::context::Context;
 use crate::queue::{ClientError, Clients, POLL_WAIT_MAX, Queue, SQS_BATCH_MAX};
 use crate::settings::QueueSetting;
+use crate::snapshot::{Catalog, Snapshot};
 use crate::store::Judged;
+use crate::window::Reservation;
 
 /// Polls of one queue in flight at most.
 const POLLERS_MAX: usize = 4;
@@ -83,16 +86,20 @@ impl Poller {
                 reservation = self.reserve() => reservation,
             };
             let asked = reservation.messages();
-            let wait = POLL_WAIT_MAX.min(self.context.settings.drain_timeout / 2);
+            let wait = POLL_WAIT_MAX.min(self.context.settings.drain_timeout / 2).max(Duration::from_secs(1));
+            let began = Instant::now();
             // Never under a select: a receive that is dropped has leased messages that nobody sees.
             let reply = self.queue.receive(asked, wait, self.context.settings.visibility_timeout).await;
             let result = reply.as_ref().map_or_else(ClientError::class, |_| "ok");
             self.context.metrics.sqs_requests.with_label_values(&[self.name(), "receive", result]).inc();
             let messages = match reply {
-                Ok(messages) => reservation.hold(messages),
-                Err(error) => {
+                // An empty reply that comes long before the wait is over is a broken proxy's; asked again at once it would never end.
+                Ok(messages) if !messages.is_empty() || began.elapsed() > wait / 2 => reservation.hold(messages),
+                reply => {
                     drop(reservation);
-                    self.report(&error);
+                    if let Err(error) = reply {
+                        self.report(&error);
+                    }
                     let pause = rand::rng().random_range(Duration::ZERO..backoff);
                     backoff = (backoff * 2).min(BACKOFF_MAX);
                     tokio::select! {
@@ -120,37 +127,39 @@ impl Poller {
     }
 
     /// Waits until this poller is wanted, its events can be stored, and there is room.
-    async fn reserve(&self) -> crate::window::Reservation {
+    async fn reserve(&self) -> Reservation {
         let mut awake = self.awake.subscribe();
-        let mut store_up = self.context.store_up.subscribe();
         let mut catalog = self.context.catalog.clone();
+        let gate = &self.context.store_gate;
         loop {
-            // The senders live in this process for as long as a poller does.
+            // The sender lives as long as a poller does.
             let _ = awake.wait_for(|awake| *awake > self.number).await;
-            let _ = store_up.wait_for(|is_up| *is_up).await;
+            let messages_max = gate.pass(self.number == 0, SQS_BATCH_MAX).await;
             self.wait_for_catalog(&mut catalog).await;
-            let messages_max = if *self.awake.borrow() == 1 { SQS_BATCH_MAX / 2 } else { SQS_BATCH_MAX };
-            let reservation = self.context.window.reserve(messages_max).await;
-            if *store_up.borrow() {
+            let is_idle = *self.awake.borrow() == 1;
+            let reservation = if is_idle {
+                self.context.window.reserve_idle(messages_max).await
+            } else {
+                self.context.window.reserve(messages_max).await
+            };
+            if gate.is_open() {
                 return reservation;
             }
         }
     }
 
     /// A queue is polled only under a catalog that has its tenant.
-    async fn wait_for_catalog(&self, catalog: &mut crate::snapshot::Catalog) {
+    async fn wait_for_catalog(&self, catalog: &mut Catalog) {
         let tenant = self.queue.binding.tenant.as_ref();
-        let is_known = |snapshot: &crate::snapshot::Snapshot| {
-            snapshot.generation > 0 && tenant.is_none_or(|tenant| snapshot.tenant(tenant.as_str()).is_some())
-        };
-        let part = format!("queue {}", self.name());
+        let is_known =
+            |snapshot: &Snapshot| snapshot.generation > 0 && tenant.is_none_or(|tenant| snapshot.tenant(tenant.as_str()).is_some());
         let snapshot = catalog.snapshot();
         if is_known(&snapshot) {
             return;
         }
+        let part = format!("tenant of queue {}", self.name());
         if let Some(tenant) = tenant.filter(|_| snapshot.generation > 0) {
-            let problem =
-                format!("bound to tenant {tenant}, which the catalog does not have: not polled; correct QUEUES or apply the tenant");
+            let problem = format!("{tenant} is not in the catalog: the queue is not polled; correct QUEUES or apply the tenant");
             self.context.readiness.set(&part, Err(problem));
         }
         catalog.wait_for(|snapshot| is_known(snapshot)).await;

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
-use super::context::Context;
+use super::context::{Context, RELEASE_DELAY};
 use crate::store::{self, Failure, Judged, Session, Settled};
 
 /// Bodies in one transaction at most; a batch of few large events is as much work as one of many small ones.
@@ -63,13 +63,18 @@ impl Writer {
             let (failure, mut batch) = match store::write(&mut self.session, batch).await {
                 Ok(settled) => {
                     self.context.metrics.store_duration.observe(began.elapsed().as_secs_f64());
-                    self.context.store_succeeded();
+                    self.context.store_gate.succeed();
                     self.pass_on(settled).await;
                     continue;
                 }
                 Err(failed) => failed,
             };
             match failure {
+                // First by a fresh snapshot, all at once: what is missing is most often missing for many.
+                Failure::Stale | Failure::MissingReference if judgements == 0 => {
+                    let batch = self.judge_again(batch).await;
+                    attempts.push(Attempt { batch, judgements: 1, retries });
+                }
                 Failure::Refused(_) | Failure::MissingReference if batch.len() > 1 => {
                     let right = batch.split_off(batch.len() / 2);
                     // The left half first: of two events with one identity the earlier is stored.
@@ -81,17 +86,27 @@ impl Writer {
                     let batch = self.judge_again(batch).await;
                     attempts.push(Attempt { batch, judgements: judgements + 1, retries });
                 }
-                Failure::Unavailable(_) if retries < RETRY_PAUSES.len() => {
+                Failure::Stale | Failure::MissingReference => {
+                    // The catalog changes faster than these can be judged; the others need not wait for it.
+                    let (settleable, waiting): (Vec<Judged>, Vec<Judged>) = batch.into_iter().partition(|judged| judged.verdict.is_ok());
+                    self.hand_back(waiting, &failure);
+                    if matches!(failure, Failure::Stale) && !settleable.is_empty() {
+                        attempts.push(Attempt { batch: settleable, judgements, retries });
+                    } else {
+                        self.hand_back(settleable, &failure);
+                    }
+                }
+                Failure::Unavailable(_) if retries < RETRY_PAUSES.len() && self.context.store_gate.is_open() => {
                     tokio::time::sleep(RETRY_PAUSES[retries]).await;
                     attempts.push(Attempt { batch, judgements, retries: retries + 1 });
                 }
-                failure => {
+                Failure::Unavailable(_) | Failure::Deadline | Failure::Unknown(_) => {
                     if matches!(failure, Failure::Unknown(_)) {
                         self.context.metrics.commits_unknown.inc();
                     }
+                    self.context.store_gate.fail(failure.to_string());
                     let rest = attempts.drain(..).flat_map(|attempt| attempt.batch);
-                    let released: Vec<Judged> = batch.into_iter().chain(rest).collect();
-                    self.give_up(released, &failure);
+                    self.hand_back(batch.into_iter().chain(rest).collect(), &failure);
                 }
             }
         }
@@ -103,7 +118,7 @@ impl Writer {
         for judged in batch {
             match store::refuse(judged, sqlstate) {
                 Ok(judged) => attempts.push(Attempt { batch: vec![judged], judgements: 0, retries: 0 }),
-                Err(judged) => self.give_up(vec![judged], &Failure::Refused(sqlstate.to_owned())),
+                Err(judged) => self.hand_back(vec![judged], &Failure::Refused(sqlstate.to_owned())),
             }
         }
         attempts
@@ -119,10 +134,12 @@ impl Writer {
         self.context.judge_all(messages, snapshot).await
     }
 
-    fn give_up(&self, batch: Vec<Judged>, failure: &Failure) {
-        tracing::warn!(events = batch.len(), %failure, "not stored: the events are handed back and polling pauses");
-        self.context.store_failed(&failure.to_string());
-        self.context.release_later(batch.into_iter().map(|judged| judged.held).collect());
+    fn hand_back(&self, batch: Vec<Judged>, failure: &Failure) {
+        if batch.is_empty() {
+            return;
+        }
+        tracing::warn!(events = batch.len(), %failure, "not stored: handed back to the queue");
+        self.context.release(batch.into_iter().map(|judged| judged.held).collect(), RELEASE_DELAY);
     }
 
     async fn pass_on(&self, settled: Vec<Settled>) {

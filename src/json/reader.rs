@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-use super::{DEPTH_MAX, Defect, DefectKind, Member, NUMBER_DIGITS_MAX, Node};
+use super::{DEPTH_MAX, Defect, DefectKind, Member, NUMBER_DIGITS_MAX, NUMBER_EXPONENT_MAX, Node};
 
 /// Above so many members an object's names are looked up by hash instead of one by one.
 const NAMES_COMPARED_MAX: usize = 16;
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
         }
         let text = &self.text[start..self.position];
         // Without an exponent 64 digits are always within a double's range.
-        if has_exponent && !is_within_double(text) {
+        if has_exponent && !is_within_range(text) {
             return Err(self.defect(DefectKind::NumberOutOfRange));
         }
         Ok(text)
@@ -284,11 +284,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a double is near the number: not beyond its range, and zero only where zero was written.
-fn is_within_double(text: &str) -> bool {
-    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
-    text.parse::<f64>()
-        .is_ok_and(|double| double.is_finite() && (double != 0.0 || !mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'))))
+/// Whether a number with an exponent is a finite double, and its exponent one that every reader can take.
+fn is_within_range(text: &str) -> bool {
+    let exponent = text.split(['e', 'E']).nth(1).and_then(|exponent| exponent.parse::<i64>().ok());
+    let is_readable = exponent.is_some_and(|exponent| exponent.abs() <= NUMBER_EXPONENT_MAX);
+    is_readable && text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
 /// The names that an object has so far.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
 
 use super::Snapshot;
 
@@ -50,7 +49,8 @@ impl Catalog {
     pub async fn reload(&self) -> Option<Arc<Snapshot>> {
         let (reply, answer) = oneshot::channel();
         self.reloads.send(reply).await.ok()?;
-        answer.await.ok().filter(|is_new| *is_new).map(|_| self.snapshot())
+        let answer = tokio::time::timeout(2 * LOAD_TIMEOUT, answer).await;
+        answer.ok()?.ok().filter(|is_loaded| *is_loaded).map(|_| self.snapshot())
     }
 }
 
@@ -72,13 +72,13 @@ impl CatalogFollower {
         (follower, Catalog { snapshots: snapshot_receiver, reloads: reload_sender })
     }
 
-    /// Follows until `stop`; `report` is told of each attempt to read.
-    pub async fn run(mut self, stop: CancellationToken, report: impl Fn(Result<i64, &sqlx::Error>)) {
+    /// Follows for as long as it is polled; `report` is told of each attempt to read. It may be dropped at any time.
+    pub async fn run(mut self, report: impl Fn(Result<i64, &sqlx::Error>)) {
         let mut waiting: Vec<oneshot::Sender<bool>> = Vec::new();
         let mut listener = None;
-        while !stop.is_cancelled() {
+        loop {
             if listener.is_none() {
-                listener = self.listen().await.ok();
+                listener = tokio::time::timeout(LOAD_TIMEOUT, self.listen()).await.ok().and_then(Result::ok);
             }
             let outcome = self.load().await;
             report(outcome.as_ref().map(|snapshot| snapshot.generation));
@@ -94,7 +94,6 @@ impl CatalogFollower {
             }
             let pause = if is_good { POLL_INTERVAL } else { RETRY_INTERVAL };
             tokio::select! {
-                () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
                 Some(reply) = self.reloads.recv() => waiting.push(reply),
                 is_alive = notified(&mut listener) => if !is_alive { listener = None },
@@ -129,7 +128,12 @@ impl CatalogFollower {
 /// abandoned when this future is dropped: the listener keeps what it has received.
 async fn notified(listener: &mut Option<PgListener>) -> bool {
     match listener {
-        Some(listener) => matches!(listener.try_recv().await, Ok(Some(_))),
+        Some(listener) => {
+            let is_alive = matches!(listener.try_recv().await, Ok(Some(_)));
+            // One reading serves all that has been notified so far.
+            while listener.next_buffered().is_some() {}
+            is_alive
+        }
         None => std::future::pending().await,
     }
 }

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
-use super::{Judged, Settlement};
-use crate::admit::tenant_of_queue;
+use super::{Judged, Quotes, Settlement, tenant_of};
 use crate::decode::message_attributes;
 use crate::event::{Envelope, Identity, Rejection, TenantId};
 use crate::json;
@@ -105,19 +104,12 @@ pub async fn compare_with_stored(
         };
         let has_equal_payload = match &row.payload {
             None => true,
-            Some(stored) => is_equal_json(stored, payload_of(&batch[position], envelope)),
+            Some(stored) => json::is_equal(stored, payload_of(&batch[position], envelope)),
         };
         let is_equal = row.event_type == envelope.event_type && row.client_id == envelope.client_id && has_equal_payload;
         equal.insert(position, is_equal);
     }
     Ok(equal)
-}
-
-fn is_equal_json(left: &str, right: &str) -> bool {
-    match (json::read(left.as_bytes()), json::read(right.as_bytes())) {
-        (Ok(left), Ok(right)) => json::canonical(&left) == json::canonical(&right),
-        _ => false,
-    }
 }
 
 /// A delivery for each recipient of each event that was inserted.
@@ -160,21 +152,25 @@ impl<'a> Letter<'a> {
         };
         // jsonb holds no NUL; SQS sends none, but the letter must not be refused for what another server sends.
         let attributes = attributes.replace("\\u0000", "\\ufffd");
-        let errors = serde_json::to_string(&rejection.violations).unwrap_or_else(|_| "[]".to_owned());
-        Self { judged, rejection, errors, attributes: if attributes.is_empty() { "{}".to_owned() } else { attributes } }
+        let attributes = if attributes.is_empty() || judged.quotes != Quotes::All { "{}".to_owned() } else { attributes };
+        let errors = serde_json::to_string(&rejection.violations).ok().filter(|_| judged.quotes != Quotes::Nothing);
+        Self { judged, rejection, errors: errors.unwrap_or_else(|| "[]".to_owned()), attributes }
     }
 
     fn tenant_id(&self) -> Option<&'a str> {
-        let of_queue = || tenant_of_queue(&self.judged.held.message, self.rejection.reason);
-        self.rejection.admitted.as_ref().or_else(of_queue).map(TenantId::as_str)
+        tenant_of(&self.judged.held.message, self.rejection).map(TenantId::as_str)
     }
 
     fn envelope<T>(&self, field: impl Fn(&'a Envelope) -> T) -> Option<T> {
-        self.rejection.envelope.as_deref().map(field)
+        self.rejection.envelope.as_deref().filter(|_| self.judged.quotes != Quotes::Nothing).map(field)
     }
 
     fn rule(&self) -> Option<String> {
-        self.rejection.violations.first().map(|violation| format!("{} {}", violation.keyword, violation.schema_location))
+        self.rejection
+            .violations
+            .first()
+            .filter(|_| self.judged.quotes != Quotes::Nothing)
+            .map(|violation| format!("{} {}", violation.keyword, violation.schema_location))
     }
 }
 
@@ -223,7 +219,7 @@ fn letter_column<'l, 'a, K, T>(letters: &'l BTreeMap<K, Letter<'a>>, value: impl
     letters.values().map(value).collect()
 }
 
-/// Closes the letters that earlier deliveries of what is stored now have left. A message that was received for the first time has none.
+/// Closes the letters that earlier deliveries of what is stored now have left. Looked for always: SQS's count of receives is approximate.
 pub async fn close_dead_letters(connection: &mut PgConnection, batch: &[Judged], settlements: &[Settlement]) -> Result<(), sqlx::Error> {
     let mut closing: BTreeMap<(&str, &str), &str> = BTreeMap::new();
     for (judged, settlement) in batch.iter().zip(settlements) {
@@ -233,9 +229,7 @@ pub async fn close_dead_letters(connection: &mut PgConnection, batch: &[Judged],
             Settlement::Duplicate => "duplicate",
             Settlement::Rejected(_) => continue,
         };
-        if message.receive_count != 1 {
-            closing.entry((&message.queue.name, &message.sqs_message_id)).or_insert(outcome);
-        }
+        closing.entry((&message.queue.name, &message.sqs_message_id)).or_insert(outcome);
     }
     if closing.is_empty() {
         return Ok(());

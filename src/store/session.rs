@@ -35,8 +35,8 @@ impl Session {
     /// Does some work, connecting first where there is no connection.
     ///
     /// # Errors
-    /// The driver's error, or a timeout at the deadline. Either way the connection is gone, and with it whatever was not committed.
-    pub async fn run<T, F>(&mut self, deadline: Duration, work: F) -> Result<T, sqlx::Error>
+    /// The driver's error, or that the deadline has come. Either way the connection is gone, and with it whatever was not committed.
+    pub async fn run<T, F>(&mut self, deadline: Duration, work: F) -> Result<T, SessionError>
     where
         F: for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T>,
     {
@@ -55,10 +55,21 @@ impl Session {
                 self.connection = Some(connection);
                 Ok(value)
             }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+            Ok(Err(error)) => Err(SessionError::Driver(error)),
+            Err(_) => Err(SessionError::Deadline),
         }
     }
+}
+
+/// Why work on a connection did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The driver says so.
+    #[error("failed to use the database")]
+    Driver(#[source] sqlx::Error),
+    /// It took too long.
+    #[error("the database did not answer in time")]
+    Deadline,
 }
 
 /// Proof that a transaction is committed; [`commit`] alone makes one.

@@ -1,0 +1,80 @@
+//! Whether events can be stored: what the pollers wait for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::health::Readiness;
+use crate::metrics::Metrics;
+
+/// Shut when a write has failed by no event's fault, open when the database was found fit.
+#[derive(Debug)]
+pub struct StoreGate {
+    is_open: watch::Sender<bool>,
+    failures: watch::Sender<u32>,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+}
+
+impl StoreGate {
+    pub fn new(metrics: Arc<Metrics>, readiness: Arc<Readiness>) -> Self {
+        Self { is_open: watch::Sender::new(false), failures: watch::Sender::new(0), metrics, readiness }
+    }
+
+    /// What a look at the database has found.
+    pub fn set(&self, state: Result<(), String>) {
+        let is_open = state.is_ok();
+        self.readiness.set("database", state);
+        self.metrics.store_up.set(i64::from(is_open));
+        self.is_open.send_replace(is_open);
+    }
+
+    /// A write has failed.
+    pub fn fail(&self, trouble: String) {
+        self.failures.send_modify(|failures| *failures += 1);
+        self.set(Err(trouble));
+    }
+
+    /// A write has succeeded.
+    pub fn succeed(&self) {
+        self.failures.send_if_modified(|failures| std::mem::take(failures) != 0);
+    }
+
+    /// Writes that have failed since the last one that succeeded.
+    pub fn failures(&self) -> u32 {
+        *self.failures.borrow()
+    }
+
+    /// Waits for a failure beyond those.
+    pub async fn failed_since(&self, failures: u32) {
+        // The sender lives as long as this future does.
+        let _ = self.failures.subscribe().wait_for(|now| *now > failures).await;
+    }
+
+    /// How long polling pauses at least after a failed write: longer the more have failed, for a database may look fit and still refuse.
+    pub fn pause(&self) -> Duration {
+        Duration::from_millis(100 << self.failures().min(8))
+    }
+
+    /// Waits until events can be stored. As long as the last write has failed only one poller of a queue may pass, to try with one event:
+    /// each event that is received in vain comes nearer to its queue's limit of receives.
+    ///
+    /// Gives how many events may be asked for at most.
+    pub async fn pass(&self, is_first_poller: bool, messages_max: usize) -> usize {
+        let mut is_open = self.is_open.subscribe();
+        let mut failures = self.failures.subscribe();
+        // The senders live as long as this future does.
+        let _ = is_open.wait_for(|is_open| *is_open).await;
+        if is_first_poller && *failures.borrow() > 0 {
+            return 1;
+        }
+        let _ = failures.wait_for(|failures| *failures == 0).await;
+        messages_max
+    }
+
+    /// Whether events can be stored now.
+    pub fn is_open(&self) -> bool {
+        *self.is_open.borrow()
+    }
+}
