@@ -1,4 +1,8 @@
 //! Tests of the real binary on a real Postgres and a real queue server.
 
 mod stack;
+mod corpus;
 mod path;
+mod corpus_github;
+mod corpus_json;
+mod generated;
