@@ -2,5 +2,9 @@
 
 mod architecture;
 mod stack;
+mod corpus;
 mod path;
 mod readme;
+mod corpus_github;
+mod corpus_json;
+mod generated;
