@@ -18,8 +18,8 @@ pub const DEPTH_MAX: usize = 64;
 /// How many digits a number may be written with, those of its exponent included.
 pub const NUMBER_DIGITS_MAX: usize = 64;
 
-/// How large the exponent of a number may be written, either way. A smaller one means zero to every reader but `jsonb`, which fails on it.
-pub const NUMBER_EXPONENT_MAX: i64 = 16_000;
+/// The exponents with which a number may be written: those that `jsonb` can read. Beyond them a number is no finite double, or zero.
+pub const NUMBER_EXPONENTS: std::ops::RangeInclusive<i64> = -16_383..=999_999_999;
 
 /// A JSON value that kept every limit. Text without escapes is borrowed from the input.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -86,7 +86,7 @@ pub enum DefectKind {
     /// A key twice in one object: readers disagree on which one counts.
     #[error("a key that its object already has")]
     DuplicateKey,
-    /// More than [`NUMBER_DIGITS_MAX`] digits, no finite double, or an exponent beyond [`NUMBER_EXPONENT_MAX`].
+    /// More than [`NUMBER_DIGITS_MAX`] digits, no finite double, or an exponent outside [`NUMBER_EXPONENTS`].
     #[error("a number of more than 64 digits or beyond the range of a double")]
     NumberOutOfRange,
     /// `\u0000` or half a surrogate pair: no text in Postgres can hold it.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-use super::{DEPTH_MAX, Defect, DefectKind, Member, NUMBER_DIGITS_MAX, NUMBER_EXPONENT_MAX, Node};
+use super::{DEPTH_MAX, Defect, DefectKind, Member, NUMBER_DIGITS_MAX, NUMBER_EXPONENTS, Node};
 
 /// Above so many members an object's names are looked up by hash instead of one by one.
 const NAMES_COMPARED_MAX: usize = 16;
@@ -287,7 +287,7 @@ impl<'a> Reader<'a> {
 /// Whether a number with an exponent is a finite double, and its exponent one that every reader can take.
 fn is_within_range(text: &str) -> bool {
     let exponent = text.split(['e', 'E']).nth(1).and_then(|exponent| exponent.parse::<i64>().ok());
-    let is_readable = exponent.is_some_and(|exponent| exponent.abs() <= NUMBER_EXPONENT_MAX);
+    let is_readable = exponent.is_some_and(|exponent| NUMBER_EXPONENTS.contains(&exponent));
     is_readable && text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 

@@ -38,18 +38,8 @@ pub fn as_sqs_text(bytes: &[u8]) -> Option<&str> {
 
 /// A body as if a shared queue had handed it over.
 pub fn received(body: Vec<u8>) -> ReceivedMessage {
-    ReceivedMessage {
-        queue: Arc::new(QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true }),
-        sqs_message_id: "an SQS message id".to_owned(),
-        receipt_handle: String::new(),
-        body,
-        attributes: BTreeMap::new(),
-        sender_id: None,
-        sent_at: None,
-        receive_count: 1,
-        message_group: None,
-        lease_ends: tokio::time::Instant::now(),
-    }
+    let queue = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true };
+    ReceivedMessage { sqs_message_id: "an SQS message id".to_owned(), ..ReceivedMessage::of_body(queue, body) }
 }
 
 /// Sends a body; gives SQS's id of the message.
