@@ -12,6 +12,7 @@ mod rows;
 mod session;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -144,6 +145,13 @@ impl Failure {
             _ => Self::Unavailable(describe(error)),
         }
     }
+
+    fn of_commit(error: CommitError) -> Self {
+        match error {
+            CommitError::RolledBack => Self::Unavailable("the commit was rolled back".to_owned()),
+            CommitError::Unknown(error) => Self::Unknown(error.as_ref().map_or_else(|| "no status".to_owned(), describe)),
+        }
+    }
 }
 
 /// An error without the detail, which may hold an event's values: SQLSTATE or kind.
@@ -156,16 +164,18 @@ pub fn describe(error: &sqlx::Error) -> String {
     }
 }
 
-/// Stores a batch in one transaction.
+/// Stores a batch in one transaction, or gives it up at the deadline, with the connection.
 ///
 /// # Errors
 /// Why it is not settled, with the batch.
-pub async fn write(session: &mut Session, batch: Vec<Judged>) -> Result<Vec<Settled>, (Failure, Vec<Judged>)> {
+pub async fn write(session: &mut Session, deadline: Duration, batch: Vec<Judged>) -> Result<Vec<Settled>, (Failure, Vec<Judged>)> {
     // The future that runs on the connection may outlive this borrow only by being dropped with it, so the batch is shared, not lent.
-    let shared = Arc::new(batch);
+    let shared = Arc::new((batch, AtomicBool::new(false)));
     let working = Arc::clone(&shared);
-    let outcome = session.run(WRITE_TIMEOUT, move |connection| Box::pin(async move { transact(connection, &working).await })).await;
-    let batch = Arc::try_unwrap(shared).unwrap_or_else(|_| unreachable!("the transaction has ended and given its share back"));
+    let outcome =
+        session.run(deadline, move |connection| Box::pin(async move { transact(connection, &working.0, &working.1).await })).await;
+    let (batch, is_commit_sent) =
+        Arc::try_unwrap(shared).unwrap_or_else(|_| unreachable!("the transaction has ended and given its share back"));
     match outcome {
         Ok(Ok((settlements, committed))) => {
             Ok(batch.into_iter().zip(settlements).map(|(judged, settlement)| Settled::new(judged, settlement, &committed)).collect())
@@ -176,6 +186,7 @@ pub async fn write(session: &mut Session, batch: Vec<Judged>) -> Result<Vec<Sett
             }
             Err((failure, batch))
         }
+        Err(error) if is_commit_sent.into_inner() => Err((Failure::Unknown(describe(&error)), batch)),
         Err(error) => Err((Failure::Unavailable(describe(&error)), batch)),
     }
 }
@@ -183,7 +194,7 @@ pub async fn write(session: &mut Session, batch: Vec<Judged>) -> Result<Vec<Sett
 type Transacted = Result<(Vec<Settlement>, Committed), Failure>;
 
 /// The outer error closes the connection; an inner failure leaves it fit for the next batch.
-async fn transact(connection: &mut PgConnection, batch: &[Judged]) -> Result<Transacted, sqlx::Error> {
+async fn transact(connection: &mut PgConnection, batch: &[Judged], is_commit_sent: &AtomicBool) -> Result<Transacted, sqlx::Error> {
     sqlx::raw_sql("begin").execute(&mut *connection).await?;
     let begun = sqlx::query_file!("src/store/begin.sql").fetch_one(&mut *connection).await?;
     let is_stale = |judged: &Judged| {
@@ -194,14 +205,11 @@ async fn transact(connection: &mut PgConnection, batch: &[Judged]) -> Result<Tra
         Failure::Stale
     } else {
         match settle(connection, batch).await {
-            Ok(settlements) => match commit(connection, &begun.xid).await {
-                Ok(committed) => return Ok(Ok((settlements, committed))),
-                Err(CommitError::RolledBack) => return Ok(Err(Failure::Unavailable("the commit was rolled back".to_owned()))),
-                Err(CommitError::Unknown(error)) => {
-                    let told = error.as_ref().map_or_else(|| "no status".to_owned(), describe);
-                    return Ok(Err(Failure::Unknown(told)));
-                }
-            },
+            Ok(settlements) => {
+                // Given up from here on, the outcome is in doubt.
+                is_commit_sent.store(true, Ordering::Relaxed);
+                return Ok(commit(connection, &begun.xid).await.map(|committed| (settlements, committed)).map_err(Failure::of_commit));
+            }
             Err(error @ sqlx::Error::Database(_)) => Failure::of(&error),
             Err(error) => return Err(error),
         }
