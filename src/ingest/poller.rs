@@ -143,12 +143,13 @@ impl Poller {
         let is_known = |snapshot: &crate::snapshot::Snapshot| {
             snapshot.generation > 0 && tenant.is_none_or(|tenant| snapshot.tenant(tenant.as_str()).is_some())
         };
-        let part = format!("queue {}", self.name());
-        let snapshot = catalog.snapshot();
-        if is_known(&snapshot) {
+        if is_known(&catalog.snapshot()) {
             return;
         }
-        if let Some(tenant) = tenant.filter(|_| snapshot.generation > 0) {
+        // Before the first catalog is there, no tenant is missing from it.
+        catalog.wait_for(|snapshot| snapshot.generation > 0).await;
+        let part = format!("queue {}", self.name());
+        if let Some(tenant) = tenant.filter(|_| !is_known(&catalog.snapshot())) {
             let problem =
                 format!("bound to tenant {tenant}, which the catalog does not have: not polled; correct QUEUES or apply the tenant");
             self.context.readiness.set(&part, Err(problem));
