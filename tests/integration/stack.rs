@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 /// How long a condition may take to come true before the test fails. Generous: the machine is shared.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often a condition is looked at.
 const TICK: Duration = Duration::from_millis(25);
@@ -204,7 +204,10 @@ impl Stack {
     }
 
     pub async fn start_without_catalog(queues: &[&str]) -> Self {
-        let database = Database::create().await;
+        Self::start_on(Database::create().await, queues).await
+    }
+
+    pub async fn start_on(database: Database, queues: &[&str]) -> Self {
         let server = QueueServer::start(([127, 0, 0, 1], 0).into()).await.expect("a queue server");
         let clients = Clients::local(&server.endpoint_url(), "us-east-1").await;
         for queue in queues {
