@@ -111,6 +111,8 @@ impl Daemon {
         path.spawn(acknowledger::acknowledge(Arc::clone(&context), settled_receiver));
 
         tokio::select! {
+            // First, because a part of the path that ends after the signal has not ended by itself.
+            biased;
             () = stop.cancelled() => {}
             Some(ended) = path.join_next() => return Err(fault("of the path", ended)),
             Some(ended) = services.join_next() => return Err(fault("beside the path", ended)),
