@@ -30,6 +30,29 @@ const COUNT_INSERTS: &str = "
     create function count_insert() returns trigger language plpgsql as $$ begin perform nextval('inserts'); return null; end $$;
     create trigger count_insert before insert on message for each statement execute function count_insert();";
 
+/// Sends a thousand events, the offenders first, in the middle and last, which the writers see together.
+async fn send_as_one_batch(stack: &Stack, daemon: &Daemon) {
+    let queue = stack.queue("notes").await;
+    // An event for each writer, which then waits for the table while the batch gathers behind it.
+    let lock = Lock::table(&stack.database, "message").await;
+    for writer in 1..=2 {
+        send(&queue, [note(&format!("first-of-writer-{writer}"), 1)]).await;
+        waiting_for(&stack.database, "message", writer).await;
+    }
+    let good = |range: std::ops::Range<usize>| range.map(|number| note(&format!("good-{number}"), 1));
+    send(&queue, [note("first", 2)]).await;
+    judged(daemon, 3).await;
+    send(&queue, good(0..498)).await;
+    judged(daemon, 501).await;
+    send(&queue, [note("poison", 1)]).await;
+    judged(daemon, 502).await;
+    send(&queue, good(498..997)).await;
+    judged(daemon, 1001).await;
+    send(&queue, [note("last", 2)]).await;
+    judged(daemon, 1002).await;
+    lock.release().await;
+}
+
 #[tokio::test]
 async fn three_offenders_in_a_batch_of_a_thousand_cost_the_others_nothing() {
     let (stack, _catalog) = stack_of_acme().await;
@@ -41,24 +64,7 @@ async fn three_offenders_in_a_batch_of_a_thousand_cost_the_others_nothing() {
     stack.database.execute("alter table message add constraint no_poison check (event_id <> 'poison')").await;
     stack.database.execute(COUNT_INSERTS).await;
 
-    // An event for each writer, which then waits for the table while the batch gathers behind it.
-    let lock = Lock::table(&stack.database, "message").await;
-    for writer in 1..=2 {
-        send(&queue, [note(&format!("first-of-writer-{writer}"), 1)]).await;
-        waiting_for(&stack.database, "message", writer).await;
-    }
-    let good = |range: std::ops::Range<usize>| range.map(|number| note(&format!("good-{number}"), 1));
-    send(&queue, [note("first", 2)]).await;
-    judged(&daemon, 3).await;
-    send(&queue, good(0..498)).await;
-    judged(&daemon, 501).await;
-    send(&queue, [note("poison", 1)]).await;
-    judged(&daemon, 502).await;
-    send(&queue, good(498..997)).await;
-    judged(&daemon, 1001).await;
-    send(&queue, [note("last", 2)]).await;
-    judged(&daemon, 1002).await;
-    lock.release().await;
+    send_as_one_batch(&stack, &daemon).await;
     stack.at_rest(&queue).await;
 
     let batches = async |bucket: &str| counted(&daemon, "batch_rows_bucket", bucket).await;

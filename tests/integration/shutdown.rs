@@ -55,6 +55,17 @@ async fn what_a_poll_brings_after_the_signal_is_handed_back_at_once() {
 }
 
 #[tokio::test]
+async fn a_daemon_with_nothing_to_finish_ends_well() {
+    let stack = Stack::start_without_catalog(&["events"]).await;
+    // Without a catalog no poll is under way, so that everything ends at the signal, in any order.
+    for _ in 0..10 {
+        let daemon = stack.daemon(QUEUES, &[]).await;
+        daemon.says("catalog: none was applied").await;
+        assert_eq!(daemon.stop().await, 0);
+    }
+}
+
+#[tokio::test]
 async fn a_second_signal_ends_at_once_and_loses_nothing() {
     let stack = Stack::start(&["events"]).await;
     let settings = [("DRAIN_TIMEOUT", "1h"), ("VISIBILITY_TIMEOUT", "2")];
@@ -85,12 +96,25 @@ async fn a_daemon_killed_amid_its_load_loses_nothing() {
     let stack = Stack::start(&["events"]).await;
     let queue = stack.queue("events").await;
     send(&queue, events(1_000)).await;
-    let mut daemon = stack.daemon(QUEUES, &[("VISIBILITY_TIMEOUT", "2")]).await;
+    // Fifty batches, each of which waits for the deletes of the one before.
+    let settings = [("VISIBILITY_TIMEOUT", "2"), ("IN_FLIGHT_EVENTS_MAX", "20")];
+    let mut daemon = stack.daemon(QUEUES, &settings).await;
     eventually("some events are stored", async || (outcomes(&daemon, "stored").await > 0).then_some(())).await;
     daemon.signal("KILL");
     assert_eq!(daemon.ended().await, -1);
     assert!(depth(&queue).await > 0, "the daemon was done before it was killed");
     assert_nothing_is_lost(&stack, 1_000).await;
+}
+
+#[tokio::test]
+async fn a_daemon_killed_amid_its_transactions_loses_nothing() {
+    let stack = Stack::start(&["events"]).await;
+    let (lock, mut daemon) = stuck(&stack, 100, &[("VISIBILITY_TIMEOUT", "2")]).await;
+    daemon.signal("KILL");
+    assert_eq!(daemon.ended().await, -1);
+    // Its transactions go on to the next word from the daemon, which never comes.
+    lock.release().await;
+    assert_nothing_is_lost(&stack, 100).await;
 }
 
 #[tokio::test]
@@ -118,8 +142,11 @@ async fn a_daemon_killed_between_commit_and_delete_leaves_duplicates() {
 async fn two_daemons_share_a_queue_and_every_copy_has_one_outcome() {
     let stack = Stack::start(&["events"]).await;
     let queue = stack.queue("events").await;
-    send(&queue, events(2_000)).await;
     let daemons = [stack.daemon(QUEUES, &[]).await, stack.daemon(QUEUES, &[]).await];
+    for daemon in &daemons {
+        daemon.ready().await;
+    }
+    send(&queue, events(2_000)).await;
     stack.at_rest(&queue).await;
     assert_each_stored_once(&stack.database, 2_000).await;
     let (mut received, mut stored) = (Vec::new(), 0);
