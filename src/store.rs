@@ -152,7 +152,7 @@ pub enum Failure {
     #[error("the database does not store: {0}")]
     Unavailable(String),
     /// Ours, and nothing came back at all.
-    #[error("the database did not answer within {WRITE_TIMEOUT:?}")]
+    #[error("the database did not answer in time")]
     Deadline,
     /// The commit was sent and its outcome never told: redelivery settles it.
     #[error("the outcome of a commit is unknown: {0}")]
@@ -193,16 +193,16 @@ pub fn describe(error: &sqlx::Error) -> String {
     }
 }
 
-/// Stores a batch in one transaction.
+/// Stores a batch in one transaction, or gives it up at the deadline, with the connection.
 ///
 /// # Errors
 /// Why it is not settled, with the batch.
-pub async fn write(session: &mut Session, batch: Vec<Judged>) -> Result<Vec<Settled>, (Failure, Vec<Judged>)> {
+pub async fn write(session: &mut Session, deadline: Duration, batch: Vec<Judged>) -> Result<Vec<Settled>, (Failure, Vec<Judged>)> {
     // Work on a connection borrows nothing but the connection, so the batch is shared with it.
     let shared = Arc::new((batch, AtomicBool::new(false)));
     let working = Arc::clone(&shared);
     let outcome =
-        session.run(WRITE_TIMEOUT, move |connection| Box::pin(async move { transact(connection, &working.0, &working.1).await })).await;
+        session.run(deadline, move |connection| Box::pin(async move { transact(connection, &working.0, &working.1).await })).await;
     let (batch, commit_was_sent) = Arc::into_inner(shared).unwrap_or_else(|| unreachable!("the work has ended, and its share with it"));
     let failure = match outcome {
         Ok(Ok((settlements, committed))) => {
@@ -305,14 +305,17 @@ pub fn refuse(mut judged: Judged, sqlstate: &str) -> Result<Judged, Judged> {
         expected: format!("a row that Postgres accepts (SQLSTATE {sqlstate})"),
         found: "event".to_owned(),
     };
-    match (&judged.verdict, judged.quotes) {
+    match (&mut judged.verdict, judged.quotes) {
         (Ok(event), _) => {
             let (envelope, admitted) = (Some(Box::new(event.envelope().clone())), Some(event.tenant_id().clone()));
             judged.verdict = Err(Rejection { envelope, admitted, ..Rejection::new(Reason::Unstorable, violation) });
         }
         // The letter itself was refused for something that it quotes.
         (Err(_), Quotes::All) => judged.quotes = Quotes::NoAttributes,
-        (Err(_), Quotes::NoAttributes) => judged.quotes = Quotes::Nothing,
+        (Err(rejection), Quotes::NoAttributes) => {
+            judged.quotes = Quotes::Nothing;
+            rejection.violations = vec![violation];
+        }
         (Err(_), Quotes::Nothing) => return Err(judged),
     }
     Ok(judged)

@@ -153,12 +153,13 @@ impl Poller {
         let tenant = self.queue.binding.tenant.as_ref();
         let is_known =
             |snapshot: &Snapshot| snapshot.generation > 0 && tenant.is_none_or(|tenant| snapshot.tenant(tenant.as_str()).is_some());
-        let snapshot = catalog.snapshot();
-        if is_known(&snapshot) {
+        if is_known(&catalog.snapshot()) {
             return;
         }
+        // Before the first catalog is there, no tenant is missing from it.
+        catalog.wait_for(|snapshot| snapshot.generation > 0).await;
         let part = format!("tenant of queue {}", self.name());
-        if let Some(tenant) = tenant.filter(|_| snapshot.generation > 0) {
+        if let Some(tenant) = tenant.filter(|_| !is_known(&catalog.snapshot())) {
             let problem = format!("{tenant} is not in the catalog: the queue is not polled; correct QUEUES or apply the tenant");
             self.context.readiness.set(&part, Err(problem));
         }

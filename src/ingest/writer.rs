@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
 use super::context::{Context, RELEASE_DELAY};
-use crate::store::{self, Failure, Judged, Session, Settled};
+use crate::store::{self, Failure, Judged, Session, Settled, WRITE_TIMEOUT};
 
 /// Bodies in one transaction at most; a batch of few large events is as much work as one of many small ones.
 const BATCH_BYTES_MAX: usize = 4 << 20;
@@ -60,7 +60,7 @@ impl Writer {
         while let Some(Attempt { batch, judgements, retries }) = attempts.pop() {
             let began = Instant::now();
             self.context.metrics.batch_rows.observe(to_f64(batch.len()));
-            let (failure, mut batch) = match store::write(&mut self.session, batch).await {
+            let (failure, mut batch) = match store::write(&mut self.session, WRITE_TIMEOUT, batch).await {
                 Ok(settled) => {
                     self.context.metrics.store_duration.observe(began.elapsed().as_secs_f64());
                     self.context.store_gate.succeed();

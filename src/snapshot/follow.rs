@@ -16,6 +16,9 @@ const POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// Between attempts to reach Postgres.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A server that takes longer to accept a listener is done without until the next attempt: reading must not wait for it.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A catalog that takes longer to read is not answered at all.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -78,7 +81,9 @@ impl CatalogFollower {
         let mut listener = None;
         loop {
             if listener.is_none() {
-                listener = tokio::time::timeout(LOAD_TIMEOUT, self.listen()).await.ok().and_then(Result::ok);
+                // At the deadline the connection is lost with its pool of one, so nothing half-done is ever used again.
+                let listening = tokio::time::timeout(LISTEN_TIMEOUT, self.listen()).await;
+                listener = listening.ok().and_then(Result::ok);
             }
             let outcome = self.load().await;
             report(outcome.as_ref().map(|snapshot| snapshot.generation));
@@ -103,7 +108,7 @@ impl CatalogFollower {
 
     /// A connection that listens; a pool of one, because the listener of the driver wants one.
     async fn listen(&self) -> Result<PgListener, sqlx::Error> {
-        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(5)).connect_lazy_with(self.options.clone());
+        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(self.options.clone());
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.listen(CHANNEL).await?;
         Ok(listener)

@@ -153,7 +153,7 @@ impl<'a> Letter<'a> {
         // jsonb holds no NUL; SQS sends none, but the letter must not be refused for what another server sends.
         let attributes = attributes.replace("\\u0000", "\\ufffd");
         let attributes = if attributes.is_empty() || judged.quotes != Quotes::All { "{}".to_owned() } else { attributes };
-        let errors = serde_json::to_string(&rejection.violations).ok().filter(|_| judged.quotes != Quotes::Nothing);
+        let errors = serde_json::to_string(&rejection.violations).ok();
         Self { judged, rejection, errors: errors.unwrap_or_else(|| "[]".to_owned()), attributes }
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use event_processor::queue::{Queue, QueueBinding, ReceivedMessage};
 use event_processor::settings::SQS_MESSAGE_BYTES_MAX;

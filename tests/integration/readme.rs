@@ -113,7 +113,7 @@ async fn each_task_of_the_readme_works_when_it_is_pasted() {
         assert!(!blocks.is_empty(), "`{task}` has nothing to paste");
         // One shell for a task, which begins with what an earlier task has set.
         let script = format!("set -a; . .dev/env; set +a\n{}", blocks.join("\n"));
-        printed.push_str(&format!("## {task}\n{}\n", paste(&dev, &script).await));
+        printed = format!("{printed}## {task}\n{}\n", paste(&dev, &script).await);
     }
     for expected in [
         "stored for tenant platform as event",

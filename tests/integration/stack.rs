@@ -204,7 +204,10 @@ impl Stack {
     }
 
     pub async fn start_without_catalog(queues: &[&str]) -> Self {
-        let database = Database::create().await;
+        Self::start_on(Database::create().await, queues).await
+    }
+
+    pub async fn start_on(database: Database, queues: &[&str]) -> Self {
         let server = QueueServer::start(([127, 0, 0, 1], 0).into()).await.expect("a queue server");
         let clients = Clients::local(&server.endpoint_url(), "us-east-1").await;
         for queue in queues {

@@ -1,0 +1,125 @@
+//! Catalogs that change while the daemon runs.
+
+use crate::load::{catalog_of_acme, counted, requests, send, visible};
+use crate::proxy::{Fault, Proxy};
+use crate::stack::{Stack, eventually};
+
+/// What the daemon sends to hear of changes.
+const LISTEN: &str = "LISTEN ";
+
+fn note(event_id: &str, more: &str) -> String {
+    format!(r#"{{"event_id":"{event_id}","payload":"four",{more}}}"#)
+}
+
+#[tokio::test]
+async fn what_was_applied_without_the_daemon_hearing_of_it_judges_the_events_that_follow_at_once() {
+    let catalog = catalog_of_acme();
+    catalog.write("acme/short/1.json", r#"{"maxLength": 3}"#);
+    let stack = Stack::start_without_catalog(&["notes"]).await;
+    stack.database.apply(&catalog.0).await;
+    let queue = stack.queue("notes").await;
+    let proxy = Proxy::before(&stack.database.url).await;
+    proxy.trap(LISTEN, Fault::StallAfterReply);
+    let daemon = stack.daemon("notes?trust=any", &[("DATABASE_URL", &proxy.url)]).await;
+    daemon.ready().await;
+
+    catalog.write("acme/tenant.toml", "[clients.new]\n");
+    catalog.write("acme/memo/1.json", r#"{"type": "string"}"#);
+    catalog.write("acme/note/2.json", r#"{"type": "string", "minLength": 1}"#);
+    catalog.write("acme/short/2.json", r#"{"maxLength": 4}"#);
+    catalog.write("another/tenant.toml", "");
+    catalog.write("another/note/1.json", r#"{"type": "string"}"#);
+    stack.database.apply(&catalog.0).await;
+    assert_eq!(counted(&daemon, "catalog_generation", "").await, 1, "the daemon has heard of the change");
+    let bodies = [
+        note("client", r#""tenant_id":"acme","event_type":"note","client_id":"new""#),
+        note("schema", r#""tenant_id":"acme","event_type":"short""#),
+        note("tenant", r#""tenant_id":"another","event_type":"note""#),
+        note("type", r#""tenant_id":"acme","event_type":"memo""#),
+        note("version", r#""tenant_id":"acme","event_type":"note","schema_version":2"#),
+    ];
+    // The first alone: by the rest the daemon may know.
+    let [first, rest @ ..] = bodies;
+    send(&queue, [first]).await;
+    stack.at_rest(&queue).await;
+    send(&queue, rest).await;
+    stack.at_rest(&queue).await;
+
+    assert_eq!(stack.database.rows("select reason, event_id from dead_letter").await, Vec::<String>::new());
+    let stored = stack.database.rows("select event_id, catalog_generation from message order by event_id").await;
+    assert_eq!(stored, ["client | 2", "schema | 2", "tenant | 2", "type | 2", "version | 2"]);
+    assert_eq!(daemon.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_queue_bound_to_a_tenant_that_is_missing_is_polled_once_the_tenant_is_applied() {
+    let catalog = catalog_of_acme();
+    let stack = Stack::start_without_catalog(&["x"]).await;
+    let queue = stack.queue("x").await;
+    send(&queue, [note("early", r#""event_type":"note""#), "Hello World".to_owned()]).await;
+    let daemon = stack.daemon("x=acmee", &[]).await;
+    daemon.says("catalog: none was applied").await;
+
+    stack.database.apply(&catalog.0).await;
+    daemon.says("tenant of queue x: acmee is not in the catalog: the queue is not polled; correct QUEUES or apply the tenant").await;
+    assert_eq!((requests(&daemon, "receive").await, visible(&queue).await), (0, 2));
+
+    catalog.write("acmee/tenant.toml", "");
+    catalog.write("acmee/note/1.json", r#"{"type": "string"}"#);
+    stack.database.apply(&catalog.0).await;
+    stack.at_rest(&queue).await;
+    daemon.ready().await;
+    assert_eq!(stack.database.rows("select tenant_id, event_id from message").await, ["acmee | early"]);
+    assert_eq!(stack.database.rows("select reason, receive_count from dead_letter").await, ["malformed_json | 1"]);
+    assert_eq!(daemon.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_stricter_version_judges_as_soon_as_it_is_notified() {
+    let catalog = catalog_of_acme();
+    let stack = Stack::start_without_catalog(&["notes"]).await;
+    stack.database.apply(&catalog.0).await;
+    let queue = stack.queue("notes").await;
+    let daemon = stack.daemon("notes=acme", &[]).await;
+    daemon.ready().await;
+    send(&queue, [note("before", r#""event_type":"note""#)]).await;
+    stack.at_rest(&queue).await;
+
+    // Four in a row, which the slow poll alone would take minutes to see.
+    let mut generation = 1;
+    eventually("four generations are loaded, each before the next is applied", async || {
+        if counted(&daemon, "catalog_generation", "").await < generation {
+            return None;
+        }
+        if generation == 5 {
+            return Some(());
+        }
+        generation += 1;
+        catalog.write(&format!("acme/note/{generation}.json"), &format!(r#"{{"type": "string", "maxLength": {}}}"#, 8 - generation));
+        stack.database.apply(&catalog.0).await;
+        None
+    })
+    .await;
+    send(&queue, [note("after", r#""event_type":"note""#)]).await;
+    stack.at_rest(&queue).await;
+
+    assert_eq!(stack.database.rows("select event_id, schema_version, catalog_generation from message").await, ["before | 1 | 1"]);
+    let letters = stack.database.rows("select event_id, reason, rule, catalog_generation from dead_letter").await;
+    assert_eq!(letters, ["after | schema_violation | maxLength note/5.json#/maxLength | 5"]);
+    assert_eq!(daemon.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_listen_does_not_keep_the_catalog_from_being_read() {
+    let catalog = catalog_of_acme();
+    let stack = Stack::start_without_catalog(&["notes"]).await;
+    stack.database.apply(&catalog.0).await;
+    let queue = stack.queue("notes").await;
+    send(&queue, [note("early", r#""event_type":"note""#)]).await;
+    let proxy = Proxy::before(&stack.database.url).await;
+    proxy.trap(LISTEN, Fault::StallReply);
+    let daemon = stack.daemon("notes=acme", &[("DATABASE_URL", &proxy.url)]).await;
+    stack.at_rest(&queue).await;
+    assert_eq!(stack.database.rows("select event_id from message").await, ["early"]);
+    assert_eq!(daemon.stop().await, 0);
+}

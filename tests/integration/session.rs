@@ -1,0 +1,175 @@
+//! Connections that fail in the middle of their work: nothing is taken for stored that is not, and nothing is deleted on doubt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_processor::metrics::Metrics;
+use event_processor::queue::{QueueBinding, ReceivedMessage};
+use event_processor::snapshot::Snapshot;
+use event_processor::store::{CommitError, Failure, Judged, Session, WRITE_TIMEOUT, commit, write};
+use event_processor::validate::judge;
+use event_processor::window::Window;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, Executor as _};
+
+use crate::load::{Lock, assert_each_stored_once, counted, depth, event, outcomes, requests, send};
+use crate::proxy::{Fault, Proxy};
+use crate::stack::{Database, Stack, eventually, sample_catalog};
+
+/// What the writers send to commit, apart from other texts that hold the word.
+const COMMIT: &str = "commit\0";
+
+/// Long enough for whatever does answer.
+const AMPLE: Duration = Duration::from_secs(30);
+
+/// Long enough to send a request, too short for an answer that is held back.
+const SHORT: Duration = Duration::from_millis(500);
+
+fn options(proxy: &Proxy) -> PgConnectOptions {
+    proxy.url.parse().expect("a URL")
+}
+
+/// Ends every other session of the database, as a failover or an administrator does.
+async fn end_sessions(database: &Database) {
+    let others = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
+    database.execute(&format!("select pg_terminate_backend(pid) {others}")).await;
+    eventually("the sessions have ended", async || (database.count(&format!("select count(*) {others}")).await == 0).then_some(())).await;
+}
+
+/// T1: a begin that is given up must not swallow what is written after it.
+#[tokio::test]
+async fn what_is_written_after_a_begin_that_was_given_up_stays() {
+    let database = Database::create().await;
+    database.execute("create table note (text text)").await;
+    let proxy = Proxy::before(&database.url).await;
+    let mut session = Session::new(options(&proxy));
+    session.run(AMPLE, |connection| Box::pin(connection.ping())).await.expect("a connection");
+
+    proxy.trap("begin\0", Fault::StallReply);
+    let given_up = session.run(SHORT, |connection| Box::pin(async { connection.execute("begin").await })).await;
+    assert!(given_up.is_err(), "the reply to begin was held back");
+    proxy.mend();
+    let written = session.run(AMPLE, |connection| Box::pin(async { connection.execute("insert into note values ('kept')").await })).await;
+    written.expect("an insert that commits by itself");
+
+    end_sessions(&database).await;
+    assert_eq!(database.rows("select text from note").await, ["kept"], "what was reported as written is gone");
+}
+
+/// T2: the driver takes ROLLBACK, the server's answer to the commit of a failed transaction, for success.
+#[tokio::test]
+async fn a_commit_that_the_server_turned_into_a_rollback_is_none() {
+    let database = Database::create().await;
+    database.execute("create table note (text text)").await;
+    let mut connection = database.connect().await;
+    for (statement, is_committed) in [("select 1", true), ("select 1 / 0", false)] {
+        connection.execute("begin").await.expect("begin");
+        connection.execute("insert into note values ('written')").await.expect("an insert");
+        let xid: String = sqlx::query_scalar("select pg_current_xact_id()::text").fetch_one(&mut connection).await.expect("an xid");
+        let _swallowed = connection.execute(statement).await;
+        let outcome = commit(&mut connection, &xid).await;
+        assert_eq!(outcome.is_ok(), is_committed, "{statement}: {outcome:?}");
+        assert!(is_committed || matches!(outcome, Err(CommitError::RolledBack)), "{statement}: {outcome:?}");
+    }
+    assert_eq!(database.count("select count(*) from note").await, 1);
+}
+
+/// A commit of one row whose connection meets a fault: its outcome, and whether the row is there.
+async fn check_commit(fault: Fault, is_there: bool) {
+    let database = Database::create().await;
+    database.execute("create table note (text text)").await;
+    let proxy = Proxy::before(&database.url).await;
+    let mut connection = sqlx::PgConnection::connect_with(&options(&proxy)).await.expect("a connection");
+    connection.execute("begin").await.expect("begin");
+    connection.execute("insert into note values ('written')").await.expect("an insert");
+    let xid: String = sqlx::query_scalar("select pg_current_xact_id()::text").fetch_one(&mut connection).await.expect("an xid");
+    proxy.trap(COMMIT, fault);
+    let outcome = commit(&mut connection, &xid).await;
+    assert!(matches!(outcome, Err(CommitError::Unknown(_))), "{outcome:?}");
+    drop(connection);
+    end_sessions(&database).await;
+    assert_eq!(database.count("select count(*) from note").await, i64::from(is_there));
+}
+
+#[tokio::test]
+async fn a_commit_without_an_answer_is_unknown_whether_it_happened_or_not() {
+    check_commit(Fault::LoseReply, true).await;
+    check_commit(Fault::LoseRequest, false).await;
+}
+
+/// The founding tenant's event as a queue hands it over, judged.
+async fn judged(database: &Database, body: &str) -> Judged {
+    let mut connection = database.connect().await;
+    let snapshot = Snapshot::load(&mut connection, None, 10).await.expect("a catalog");
+    let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true };
+    let message = ReceivedMessage { sqs_message_id: "m-1".to_owned(), ..ReceivedMessage::of_body(binding, body.into()) };
+    let verdict = judge(&message, &snapshot, 1 << 20).expect("a verdict");
+    let window = Window::new(1, 1 << 21, Arc::new(Metrics::new().expect("metrics")));
+    let held = window.reserve(1).await.hold(vec![message]).remove(0);
+    Judged::new(held, verdict, snapshot.generation)
+}
+
+/// A batch whose commit meets a fault is not settled; tried again over a good connection, it is, as this.
+async fn check_write(fault: Fault, deadline: Duration, expect: &str) {
+    let database = Database::create().await;
+    database.apply(&sample_catalog()).await;
+    let proxy = Proxy::before(&database.url).await;
+    let mut session = Session::new(options(&proxy));
+    let batch = vec![judged(&database, &event("event-1")).await];
+
+    proxy.trap(COMMIT, fault);
+    let (failure, batch) = write(&mut session, deadline, batch).await.expect_err("nothing is settled");
+    assert!(matches!(failure, Failure::Unknown(_)), "{failure}");
+    proxy.mend();
+    let settled = write(&mut session, AMPLE, batch).await.map_err(|(failure, _)| failure).expect("settled");
+    assert_eq!(settled[0].outcome().as_str(), expect);
+    assert_each_stored_once(&database, 1).await;
+}
+
+#[tokio::test]
+async fn a_batch_whose_commit_is_unknown_is_settled_when_it_comes_again() {
+    check_write(Fault::LoseReply, AMPLE, "duplicate").await;
+    check_write(Fault::LoseRequest, AMPLE, "stored").await;
+    // The answer does not fail but never comes.
+    check_write(Fault::StallReply, Duration::from_secs(2), "duplicate").await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_given_up_before_its_commit_is_not_in_doubt() {
+    let database = Database::create().await;
+    database.apply(&sample_catalog()).await;
+    let mut session = Session::new(database.options());
+    let batch = vec![judged(&database, &event("event-1")).await];
+    let lock = Lock::table(&database, "message").await;
+    let (failure, batch) = write(&mut session, SHORT, batch).await.expect_err("the table is held shut");
+    assert!(matches!(failure, Failure::Deadline), "{failure}");
+    lock.release().await;
+    let settled = write(&mut session, WRITE_TIMEOUT, batch).await.map_err(|(failure, _)| failure).expect("settled");
+    assert_eq!(settled[0].outcome().as_str(), "stored");
+}
+
+#[tokio::test]
+async fn the_daemon_deletes_nothing_whose_commit_is_unknown() {
+    let stack = Stack::start(&["events"]).await;
+    let queue = stack.queue("events").await;
+    let proxy = Proxy::before(&stack.database.url).await;
+    let daemon = stack.daemon("events?trust=any", &[("DATABASE_URL", &proxy.url)]).await;
+    daemon.ready().await;
+
+    proxy.trap(COMMIT, Fault::LoseReply);
+    send(&queue, [event("event-1")]).await;
+    eventually("the event is handed back", async || (requests(&daemon, "release").await == 1).then_some(())).await;
+    assert_eq!(counted(&daemon, "commits_unknown_total", "").await, 1);
+    assert_eq!(outcomes(&daemon, "released").await, 1);
+    assert_eq!(requests(&daemon, "delete").await, 0);
+    assert_eq!(depth(&queue).await, 1, "the event was deleted from the queue");
+    assert_each_stored_once(&stack.database, 1).await;
+
+    // It comes again only after half a minute and more; a second message with the same event does at once.
+    proxy.mend();
+    send(&queue, [event("event-1")]).await;
+    eventually("the same event is a duplicate", async || (outcomes(&daemon, "duplicate").await == 1).then_some(())).await;
+    eventually("the duplicate is deleted, the other stays", async || (depth(&queue).await == 1).then_some(())).await;
+    assert_each_stored_once(&stack.database, 1).await;
+    assert_eq!(daemon.stop().await, 0);
+}
