@@ -1,4 +1,6 @@
 //! Tests of the real binary on a real Postgres and a real queue server.
 
 mod stack;
+mod producer;
 mod path;
+mod verdicts;
