@@ -4,3 +4,4 @@ mod stack;
 mod producer;
 mod path;
 mod verdicts;
+mod examples;
