@@ -5,3 +5,4 @@ mod producer;
 mod path;
 mod verdicts;
 mod examples;
+mod identity;
