@@ -114,9 +114,9 @@ impl Clients {
         Ok(())
     }
 
-    /// Whether a region is configured, without which a queue's name cannot be looked up.
+    /// Whether a region is configured, without which a queue's name cannot be looked up. An empty variable names none.
     pub fn has_region(&self) -> bool {
-        self.shared.region().is_some()
+        self.shared.region().is_some_and(|region| !region.as_ref().is_empty())
     }
 
     /// The client to poll by and the one for all else. Their retry budgets are apart: the SDK shares one within a process, and failing
