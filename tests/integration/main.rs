@@ -2,7 +2,9 @@
 
 mod stack;
 mod producer;
+mod terminal;
 mod path;
 mod verdicts;
 mod examples;
 mod identity;
+mod settings;
