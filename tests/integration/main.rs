@@ -8,3 +8,4 @@ mod verdicts;
 mod examples;
 mod identity;
 mod settings;
+mod commands;
