@@ -140,7 +140,7 @@ pub fn parse_duration(text: &str, seconds_min: u64, seconds_max: u64) -> Result<
 ///
 /// # Errors
 /// A sentence that says what would be right.
-pub fn parse_count<N: FromStr + PartialOrd + std::fmt::Display>(text: &str, min: N, max: N) -> Result<N, String> {
+pub fn parse_count<N: Copy + FromStr + PartialOrd + std::fmt::Display>(text: &str, min: N, max: N) -> Result<N, String> {
     let is_within = |count: &N| (&min..=&max).contains(&count);
     text.parse().ok().filter(is_within).ok_or_else(|| format!("write a whole number from {min} to {max}"))
 }
