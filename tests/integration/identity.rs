@@ -15,7 +15,7 @@ fn catalog() -> Directory {
     let catalog = Directory::create();
     catalog.write("acme/tenant.toml", "[event_types.note]\ndefault_version = 1\n[clients.client-1]\n[clients.client-2]\n");
     catalog.write("acme/note/1.json", "true");
-    catalog.write("acme/note/2.json", r#"{"not": {"required": ["old"]}}"#);
+    catalog.write("acme/note/2.json", r#"{"properties": {"old": false}}"#);
     catalog.write("acme/memo/1.json", "true");
     catalog.write("other/tenant.toml", "");
     catalog.write("other/note/1.json", "true");

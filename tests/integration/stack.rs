@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 /// How long a condition may take to come true before the test fails. Generous: the machine is shared.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often a condition is looked at.
 const TICK: Duration = Duration::from_millis(25);

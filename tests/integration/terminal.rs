@@ -56,7 +56,7 @@ impl Terminal {
         // A command that reads nothing may have ended already.
         let _ = stdin.write_all(input.as_bytes()).await;
         drop(stdin);
-        let ended = tokio::time::timeout(std::time::Duration::from_secs(60), child.wait_with_output()).await;
+        let ended = tokio::time::timeout(std::time::Duration::from_mins(1), child.wait_with_output()).await;
         let output = ended.unwrap_or_else(|_| panic!("{arguments:?} goes on")).expect("a status");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
         Ended { status: output.status.code().unwrap_or(-1), output: text(output.stdout), errors: text(output.stderr) }
