@@ -96,19 +96,19 @@ pub struct IngestSettings {
     pub drain_timeout: Duration,
     /// How many received events may be without an outcome at once. Too low: batches stay small. Too high: memory, and leases that end
     /// before their turn comes.
-    #[arg(long, env = "IN_FLIGHT_EVENTS_MAX", value_name = "COUNT", default_value = "5000", value_parser = |text: &str| parse_count(text, 1, 100_000))]
+    #[arg(long, env = "IN_FLIGHT_EVENTS_MAX", value_name = "COUNT", default_value = "5000", value_parser = |text: &str| parse_count(text, 1_usize, 100_000))]
     pub in_flight_events_max: usize,
     /// How many bytes of bodies may be in memory at once. A poll reserves 1 MiB for each message that it asks for.
     #[arg(long, env = "IN_FLIGHT_BYTES_MAX", value_name = "BYTES", default_value = "64MiB", value_parser = |text: &str| parse_bytes(text, SQS_MESSAGE_BYTES_MAX, 16 << 30))]
     pub in_flight_bytes_max: usize,
     /// How many events one transaction stores at most.
-    #[arg(long, env = "BATCH_ROWS_MAX", value_name = "COUNT", default_value = "1000", value_parser = |text: &str| parse_count(text, 1, 10_000))]
+    #[arg(long, env = "BATCH_ROWS_MAX", value_name = "COUNT", default_value = "1000", value_parser = |text: &str| parse_count(text, 1_usize, 10_000))]
     pub batch_rows_max: usize,
     /// A larger body is a dead letter, `too_large`.
     #[arg(long, env = "BODY_BYTES_MAX", value_name = "BYTES", default_value = "1MiB", value_parser = |text: &str| parse_bytes(text, 1024, SQS_MESSAGE_BYTES_MAX))]
     pub body_bytes_max: usize,
     /// How many tenants have a metric label of their own, the first by name; the others share `other`.
-    #[arg(long, env = "TENANT_LABELS_MAX", value_name = "COUNT", default_value = "100", value_parser = |text: &str| parse_count(text, 0, 10_000))]
+    #[arg(long, env = "TENANT_LABELS_MAX", value_name = "COUNT", default_value = "100", value_parser = |text: &str| parse_count(text, 0_usize, 10_000))]
     pub tenant_labels_max: usize,
 }
 
@@ -136,8 +136,13 @@ pub fn parse_duration(text: &str, seconds_min: u64, seconds_max: u64) -> Result<
         .ok_or_else(|| format!("write whole seconds as 60s, 5m or 60, from {seconds_min} to {seconds_max} seconds"))
 }
 
-fn parse_count(text: &str, min: usize, max: usize) -> Result<usize, String> {
-    text.parse().ok().filter(|count| (min..=max).contains(count)).ok_or_else(|| format!("write a whole number from {min} to {max}"))
+/// A whole number within limits.
+///
+/// # Errors
+/// A sentence that says what would be right.
+pub fn parse_count<N: Copy + FromStr + PartialOrd + std::fmt::Display>(text: &str, min: N, max: N) -> Result<N, String> {
+    let is_within = |count: &N| (&min..=&max).contains(&count);
+    text.parse().ok().filter(is_within).ok_or_else(|| format!("write a whole number from {min} to {max}"))
 }
 
 fn parse_bytes(text: &str, min: usize, max: usize) -> Result<usize, String> {
@@ -204,49 +209,41 @@ fn parse_queue_name(text: &str) -> Result<QueueList, String> {
     text.parse()
 }
 
-/// The variables that flags can be set by.
-const VARIABLES: [&str; 13] = [
-    "DATABASE_URL",
-    "QUEUES",
-    "QUEUE_NAME",
-    "LISTEN_ADDRESS",
-    "VISIBILITY_TIMEOUT",
-    "DRAIN_TIMEOUT",
-    "IN_FLIGHT_EVENTS_MAX",
-    "IN_FLIGHT_BYTES_MAX",
-    "BATCH_ROWS_MAX",
-    "BODY_BYTES_MAX",
-    "TENANT_LABELS_MAX",
-    "RUST_LOG",
-    "LOG_FORMAT",
-];
-
 /// A clap error as this program's sentence and exit status: 78 for a value that is wrong, 64 for an unknown command or flag, 0 for help.
-pub fn explain(error: &clap::Error) -> (String, u8) {
+pub fn explain(error: &clap::Error, command: &clap::Command) -> (String, u8) {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
+    use std::io::IsTerminal as _;
+    let rendered = |is_terminal: bool| if is_terminal { error.render().ansi().to_string() } else { error.render().to_string() };
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         _ => String::new(),
     };
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => (error.render().ansi().to_string(), 0),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => (rendered(std::io::stdout().is_terminal()), 0),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             let argument = context(ContextKind::InvalidArg);
             let flag = argument.split(' ').next().unwrap_or_default().to_owned();
-            let variable = flag.trim_start_matches('-').replace('-', "_").to_uppercase();
             // A database's URL holds its password.
             let value =
                 if flag == "--database-url" { "(not shown)".to_owned() } else { format!("{:?}", context(ContextKind::InvalidValue)) };
             let right = match std::error::Error::source(error) {
                 Some(source) => source.to_string(),
                 None => match error.get(ContextKind::ValidValue) {
-                    Some(ContextValue::Strings(values)) => format!("write one of {}", values.join(", ")),
-                    _ => "the value is not understood".to_owned(),
+                    Some(ContextValue::Strings(values)) if !values.is_empty() => format!("write one of {}", values.join(", ")),
+                    _ => "write a value behind it; --help says which".to_owned(),
                 },
             };
-            let name = if VARIABLES.contains(&variable.as_str()) { format!("{variable} ({flag})") } else { flag };
+            let name = variable_of(command, &flag).map_or(flag.clone(), |variable| format!("{variable} ({flag})"));
             (format!("the value of {name} is {value}: {right}\n"), 78)
         }
-        _ => (error.render().ansi().to_string(), 64),
+        _ => (rendered(std::io::stderr().is_terminal()), 64),
     }
+}
+
+/// The variable that stands for a flag, where there is one.
+fn variable_of(command: &clap::Command, flag: &str) -> Option<String> {
+    let is_meant = |argument: &&clap::Arg| argument.get_long().is_some_and(|long| flag.strip_prefix("--") == Some(long));
+    let variable = command.get_arguments().find(is_meant).and_then(|argument| argument.get_env());
+    let variable = variable.map(|name| name.to_string_lossy().into_owned());
+    variable.or_else(|| command.get_subcommands().find_map(|command| variable_of(command, flag)))
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use event_processor::dead_letter::{Filter, LIST_HEAD, list, show};
 use event_processor::event::Reason;
-use event_processor::settings::DatabaseSettings;
+use event_processor::settings::{DatabaseSettings, parse_count};
 
 use crate::{Failure, connect, print_json, say};
 
@@ -32,7 +32,7 @@ pub struct ListSettings {
     #[arg(long)]
     all: bool,
     /// At most so many.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=100_000))]
+    #[arg(long, default_value_t = 50, value_parser = |text: &str| parse_count(text, 1_i64, 100_000))]
     limit: i64,
     /// Print JSON.
     #[arg(long)]
@@ -44,6 +44,7 @@ pub struct ShowSettings {
     #[command(flatten)]
     database: DatabaseSettings,
     /// The letter's number, as `list` prints it.
+    #[arg(value_parser = |text: &str| parse_count(text, 1, i64::MAX))]
     dead_letter_id: i64,
     /// Print JSON.
     #[arg(long)]

@@ -7,7 +7,7 @@ mod run;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use event_processor::settings::{DatabaseSettings, MissingSetting, adopt_dev_environment, explain};
 use sqlx::{ConnectOptions as _, PgConnection};
 
@@ -123,7 +123,7 @@ fn main() -> ExitCode {
     let cli = match cli {
         Ok(cli) => cli,
         Err(error) => {
-            let (sentence, status) = explain(&error);
+            let (sentence, status) = explain(&error, &Cli::command());
             if status == 0 {
                 print!("{sentence}");
             } else {

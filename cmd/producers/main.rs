@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use event_processor::queue::{Clients, Queue};
 use event_processor::settings::{DatabaseSettings, QueueSetting, adopt_dev_environment, explain, parse_duration, parse_queues, read_body};
 use event_processor::trace::{Fate, fate};
 use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
 
 /// Sends events as real producers would.
 #[derive(Parser)]
@@ -60,7 +61,7 @@ async fn main() -> ExitCode {
             let Command::Send(settings) = cli.command;
             send(settings).await
         }
-        Err(error) => Err(explain(&error)),
+        Err(error) => Err(explain(&error, &Cli::command())),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,6 +80,11 @@ async fn send(settings: SendSettings) -> Result<(), Failure> {
     let body = read_body(&settings.file).map_err(|problem| (problem, 78))?;
     let body =
         String::from_utf8(body).map_err(|_| (format!("the body in {:?} is not UTF-8, and SQS carries text only", settings.file), 78))?;
+    // Before anything is sent: who is told that a setting is missing will send again.
+    let database = match settings.wait {
+        true => Some(settings.database.options().map_err(|missing| (format!("--wait looks into the database: {missing}"), 78))?),
+        false => None,
+    };
     let clients = Clients::load().await;
     if !clients.has_region() && settings.queue.url.is_none() {
         return Err(("AWS_REGION is not set; set it to the queue's region, for example eu-central-1".to_owned(), 78));
@@ -91,14 +97,13 @@ async fn send(settings: SendSettings) -> Result<(), Failure> {
     let queue = Queue::open(&clients, &settings.queue).await.map_err(unavailable)?;
     let sqs_message_id = queue.send(&body).await.map_err(unavailable)?;
     println!("sent to {name} as SQS message {sqs_message_id}");
-    if !settings.wait {
-        return Ok(());
+    match database {
+        Some(database) => wait(&settings, &database, &body, &sqs_message_id).await,
+        None => Ok(()),
     }
-    wait(&settings, &body, &sqs_message_id).await
 }
 
-async fn wait(settings: &SendSettings, body: &str, sqs_message_id: &str) -> Result<(), Failure> {
-    let options = settings.database.options().map_err(|missing| (format!("--wait looks into the database: {missing}"), 78))?;
+async fn wait(settings: &SendSettings, options: &PgConnectOptions, body: &str, sqs_message_id: &str) -> Result<(), Failure> {
     let database = |error: sqlx::Error| {
         (format!("the database did not answer ({}); check DATABASE_URL", event_processor::store::describe(&error)), 69)
     };

@@ -23,7 +23,9 @@ use super::sample;
 use crate::catalog::declaration::Declaration;
 use crate::ingest::Daemon;
 use crate::queue::{Clients, Queue};
-use crate::settings::{DEV_ENVIRONMENT_FILE, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, is_local, parse_queues};
+use crate::settings::{
+    DEV_ENVIRONMENT_FILE, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, is_local, parse_count, parse_queues,
+};
 use crate::store;
 
 /// The queue that the samples go to.
@@ -49,7 +51,7 @@ pub struct DevSettings {
     #[arg(long)]
     install: bool,
     /// The port of the queue server on 127.0.0.1; 0: any that is free.
-    #[arg(long, value_name = "PORT", default_value_t = 4566)]
+    #[arg(long, value_name = "PORT", default_value_t = 4566, value_parser = |text: &str| parse_count(text, 0, u16::MAX))]
     queue_port: u16,
     /// The catalog's directory.
     #[arg(long, value_name = "DIR", default_value = "schemas")]

@@ -114,7 +114,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Whether a region is configured, without which a queue's name cannot be looked up.
+    /// Whether a region is configured, without which a queue's name cannot be looked up. An empty variable names none.
     pub fn has_region(&self) -> bool {
         self.shared.region().is_some_and(|region| !region.as_ref().is_empty())
     }

@@ -166,11 +166,7 @@ impl<'a> Letter<'a> {
     }
 
     fn rule(&self) -> Option<String> {
-        self.rejection
-            .violations
-            .first()
-            .filter(|_| self.judged.quotes != Quotes::Nothing)
-            .map(|violation| format!("{} {}", violation.keyword, violation.schema_location))
+        self.rejection.violations.first().map(|violation| format!("{} {}", violation.keyword, violation.schema_location))
     }
 }
 

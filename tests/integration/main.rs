@@ -2,17 +2,24 @@
 
 mod corpus;
 mod load;
+mod producer;
 mod proxy;
 mod stack;
+mod terminal;
 
 mod architecture;
 mod catalog_changes;
+mod commands;
 mod corpus_github;
 mod corpus_json;
+mod examples;
 mod generated;
+mod identity;
 mod path;
 mod readme;
 mod refusals;
 mod session;
+mod settings;
 mod shutdown;
 mod tables;
+mod verdicts;

@@ -279,7 +279,7 @@ pub const PRODUCERS: &str = env!("CARGO_BIN_EXE_producers");
 /// A running daemon; killed with the test.
 pub struct Daemon {
     child: Child,
-    address: String,
+    pub address: String,
     log: Arc<Mutex<Vec<String>>>,
 }
 

@@ -1,0 +1,135 @@
+//! `processor catalog check` and `apply`.
+
+use serde_json::json;
+
+use crate::stack::{Database, PROCESSOR, sample_catalog};
+use crate::terminal::{Terminal, copy};
+
+/// A directory with the sample catalog in `schemas`, and a database.
+async fn start() -> (Database, Terminal) {
+    let database = Database::create().await;
+    let terminal = Terminal::with(vec![("DATABASE_URL", database.url.clone())]);
+    copy(&sample_catalog(), &terminal.directory.0.join("schemas"));
+    (database, terminal)
+}
+
+/// All that the catalog's tables hold.
+async fn contents(database: &Database) -> Vec<String> {
+    let tables = ["catalog", "tenant", "event_type", "event_schema", "client", "subscription"];
+    let all = tables.map(|table| format!("select '{table}' as name, row_to_json(t)::text as row from {table} t"));
+    database.rows(&format!("select * from ({}) as rows order by 1, 2", all.join(" union all "))).await
+}
+
+#[tokio::test]
+async fn a_good_directory_is_checked_without_a_database_and_applied_into_one() {
+    let (database, terminal) = start().await;
+    let alone = Terminal { environment: Vec::new(), directory: crate::stack::Directory::create() };
+    copy(&sample_catalog(), &alone.directory.0.join("schemas"));
+    let checked = alone.run(PROCESSOR, &["catalog", "check"]).await;
+    assert_eq!((checked.status, checked.errors.as_str()), (0, ""));
+    assert!(checked.output.starts_with("schemas is good: 5 tenants, 13 event types, "), "{checked:?}");
+    assert_eq!(alone.run(PROCESSOR, &["catalog", "check", "schemas", "--json"]).await.json()["tenants"], 5);
+
+    let first = terminal.run(PROCESSOR, &["catalog", "apply"]).await;
+    assert_eq!((first.status, first.errors.as_str()), (0, ""));
+    assert!(
+        first.output.starts_with("catalog generation 1\n") && first.output.contains("\n    + schema order.created/2.json"),
+        "{first:?}"
+    );
+    terminal.directory.write("schemas/platform/extra/1.json", "{\"type\": \"string\"}");
+    let second = terminal.run(PROCESSOR, &["catalog", "apply", "schemas", "--json"]).await.json();
+    assert_eq!(second["generation"], 2);
+    let added = second["tenants"].as_array().expect("tenants").iter().find(|tenant| tenant["tenant_id"] == "platform").expect("platform");
+    assert_eq!(added["added"], json!([{"kind": "event_type", "name": "extra"}, {"kind": "schema", "name": "extra/1.json"}]));
+    // What left the files stays.
+    std::fs::remove_dir_all(terminal.directory.0.join("schemas/platform/extra")).expect("removed");
+    assert_eq!(terminal.run(PROCESSOR, &["catalog", "apply"]).await.status, 0);
+    assert_eq!(database.count("select count(*) from event_type where event_type = 'extra' and active").await, 1);
+}
+
+/// With this file the directory is refused, by `check` and by `apply`, with this sentence; nothing is applied.
+async fn check_refused(database: &Database, file: &str, text: &str, sentence: &str) {
+    let terminal = Terminal::with(vec![("DATABASE_URL", database.url.clone())]);
+    copy(&sample_catalog(), &terminal.directory.0.join("schemas"));
+    terminal.directory.write(file, text);
+    let before = contents(database).await;
+    for command in ["check", "apply"] {
+        let ended = terminal.run(PROCESSOR, &["catalog", command]).await;
+        assert_eq!((ended.status, ended.errors.as_str()), (65, "1 problem; nothing was applied\n"), "{command}: {ended:?}");
+        assert_eq!(ended.output, format!("{sentence}\n"), "{command}");
+        let ended = terminal.run(PROCESSOR, &["catalog", command, "--json"]).await;
+        let (place, message) = sentence.split_once(": ").expect("a file and a sentence");
+        assert_eq!((ended.status, ended.json()), (65, json!([{"file": place, "message": message}])), "{command}");
+    }
+    assert_eq!(contents(database).await, before);
+}
+
+#[tokio::test]
+async fn what_is_wrong_or_not_supported_is_refused_with_a_sentence() {
+    let (database, terminal) = start().await;
+    assert_eq!(terminal.run(PROCESSOR, &["catalog", "apply"]).await.status, 0);
+    let later = "is not supported by this build yet; take it out";
+    for (field, name) in [
+        ("rate_limit = 500", "rate_limit"),
+        ("rate_burst = 500", "rate_burst"),
+        ("compatibility = \"backward\"", "compatibility"),
+        ("[[queues]]\nurl = \"https://example.com/1/2\"", "queues"),
+        ("[event_types.note]\nmode = \"observe\"", "event_types.note.mode"),
+    ] {
+        let terminal_file = "schemas/new/tenant.toml";
+        let note = Terminal::with(Vec::new());
+        copy(&sample_catalog(), &note.directory.0.join("schemas"));
+        note.directory.write("schemas/new/note/1.json", "true");
+        note.directory.write(terminal_file, field);
+        let ended = note.run(PROCESSOR, &["catalog", "check"]).await;
+        assert_eq!((ended.status, ended.output), (65, format!("{terminal_file}: {name}: {later}\n")), "{field}");
+    }
+    let queues = "schemas/queues.toml: is not supported by this build yet; name the queues in the variable QUEUES and take the file out";
+    check_refused(&database, "schemas/queues.toml", "", queues).await;
+    let example = "schemas/platform/user-app/examples/valid/number.json: is in `valid/` but breaks user-app/1.json: the payload: expected a \
+         string, found number (user-app/1.json#/type); mend it, or move it to `invalid/`";
+    check_refused(&database, "schemas/platform/user-app/examples/valid/number.json", "7", example).await;
+    let outside = "schemas/shop/order.sent/1.json: #/$ref: `../../crm/order.created/1.json` leads out of the tenant's directory; ";
+    let terminal = Terminal::with(Vec::new());
+    terminal.directory.write("schemas/shop/tenant.toml", "");
+    terminal.directory.write("schemas/shop/order.sent/1.json", r#"{"$ref": "../../crm/order.created/1.json"}"#);
+    let ended = terminal.run(PROCESSOR, &["catalog", "check"]).await;
+    assert!(ended.status == 65 && ended.output.starts_with(outside), "{ended:?}");
+
+    let pruned = terminal.run(PROCESSOR, &["catalog", "apply", "--prune"]).await;
+    let sentence = "--prune is not supported by this build: what left the files stays as it is\n";
+    assert_eq!((pruned.status, pruned.output.as_str(), pruned.errors.as_str()), (64, "", sentence));
+    let missing = terminal.run(PROCESSOR, &["catalog", "check", "nowhere"]).await;
+    assert!(missing.status == 65 && missing.output.starts_with("nowhere: cannot be listed ("), "{missing:?}");
+}
+
+#[tokio::test]
+async fn a_published_version_that_changed_through_what_it_refers_to_is_refused_and_nothing_is_changed() {
+    let (database, terminal) = start().await;
+    assert_eq!(terminal.run(PROCESSOR, &["catalog", "apply"]).await.status, 0);
+    let before = contents(&database).await;
+    let money = terminal.directory.0.join("schemas/shop/common/money.json");
+    let text = std::fs::read_to_string(&money).expect("a schema");
+    std::fs::write(&money, text.replace("100000000000", "200000000000")).expect("written");
+    // Beside it something that could be applied.
+    terminal.directory.write("schemas/platform/extra/1.json", "true");
+
+    assert_eq!(terminal.run(PROCESSOR, &["catalog", "check"]).await.status, 0);
+    let refused = terminal.run(PROCESSOR, &["catalog", "apply"]).await;
+    assert_eq!((refused.status, refused.output.as_str()), (65, ""));
+    let change = |version: &str| {
+        format!(
+            "\n  shop/{version}.json is published and cannot change any more, but differs now in common/money.json; restore what was \
+             published, and declare the change as a new version"
+        )
+    };
+    let changes: String = ["order.canceled/1", "order.created/1", "order.created/2", "order.paid/1"].map(change).concat();
+    assert_eq!(refused.errors, format!("failed to publish the catalog, nothing was changed:{changes}\n"));
+    assert_eq!(contents(&database).await, before);
+
+    // Formatting is free.
+    let compact = serde_json::from_str::<serde_json::Value>(&text).expect("JSON").to_string();
+    std::fs::write(&money, compact).expect("written");
+    let applied = terminal.run(PROCESSOR, &["catalog", "apply"]).await;
+    assert!(applied.status == 0 && applied.output.contains("shop: 0 added, 0 changed,"), "{applied:?}");
+}
