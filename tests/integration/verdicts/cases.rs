@@ -103,7 +103,7 @@ fn of_text() -> Vec<Case> {
     ));
     cases.extend(each(Reason::DuplicateKey, BOUND, [holding(r#"[{"b":{},"c":0,"b":{}}]"#)]));
     let digits = "9".repeat(65);
-    let numbers = ["1e309", "-1e999", "1e-400", &digits, &format!("0.{digits}"), &format!("1e{digits}")];
+    let numbers = ["1e309", "-1e999", "1e-16384", &digits, &format!("0.{digits}"), &format!("1e{digits}")];
     cases.extend(each(Reason::NumberOutOfRange, SHARED, numbers.map(holding)));
     cases.extend(each(Reason::NumberOutOfRange, BOUND, [note(r#""payload":{},"schema_version":1e400"#)]));
     let texts = [r#""\u0000""#, r#"{"\u0000":1}"#, r#""\ud800""#, r#""\udc00""#, r#""\ud800\u0041""#, r#""\udc00\ud800""#];
