@@ -83,6 +83,14 @@ impl QueueSettings {
     }
 }
 
+/// What a body may be.
+#[derive(Debug, Clone, Args)]
+pub struct BodySettings {
+    /// A larger body is a dead letter, `too_large`.
+    #[arg(long, env = "BODY_BYTES_MAX", value_name = "BYTES", default_value = "1MiB", value_parser = |text: &str| parse_bytes(text, 1024, SQS_MESSAGE_BYTES_MAX))]
+    pub body_bytes_max: usize,
+}
+
 /// How the daemon paces and bounds its work.
 #[derive(Debug, Clone, Args)]
 pub struct IngestSettings {
@@ -104,9 +112,9 @@ pub struct IngestSettings {
     /// How many events one transaction stores at most.
     #[arg(long, env = "BATCH_ROWS_MAX", value_name = "COUNT", default_value = "1000", value_parser = |text: &str| parse_count(text, 1_usize, 10_000))]
     pub batch_rows_max: usize,
-    /// A larger body is a dead letter, `too_large`.
-    #[arg(long, env = "BODY_BYTES_MAX", value_name = "BYTES", default_value = "1MiB", value_parser = |text: &str| parse_bytes(text, 1024, SQS_MESSAGE_BYTES_MAX))]
-    pub body_bytes_max: usize,
+    /// What a body may be.
+    #[command(flatten)]
+    pub body: BodySettings,
     /// How many tenants have a metric label of their own, the first by name; the others share `other`.
     #[arg(long, env = "TENANT_LABELS_MAX", value_name = "COUNT", default_value = "100", value_parser = |text: &str| parse_count(text, 0_usize, 10_000))]
     pub tenant_labels_max: usize,

@@ -4,7 +4,7 @@ use clap::Args;
 use event_processor::dead_letter::{explanation, write_violations};
 use event_processor::event::{Envelope, Rejection};
 use event_processor::queue::{QueueBinding, ReceivedMessage};
-use event_processor::settings::{DatabaseSettings, IngestSettings, QueueSettings, parse_queues, read_body};
+use event_processor::settings::{BodySettings, DatabaseSettings, QueueSettings, parse_queues, read_body};
 use event_processor::snapshot::Snapshot;
 use event_processor::validate::{ValidEvent, judge};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ pub struct JudgeSettings {
     #[command(flatten)]
     queues: QueueSettings,
     #[command(flatten)]
-    ingest: IngestSettings,
+    body: BodySettings,
 }
 
 pub async fn run(settings: JudgeSettings) -> Result<(), Failure> {
@@ -43,7 +43,7 @@ pub async fn run(settings: JudgeSettings) -> Result<(), Failure> {
     if snapshot.generation == 0 {
         return Err(Failure::unavailable("no catalog was applied to this database; run `processor catalog apply DIR`"));
     }
-    let verdict = judge(&message, &snapshot, settings.ingest.body_bytes_max).map_err(Failure::internal)?;
+    let verdict = judge(&message, &snapshot, settings.body.body_bytes_max).map_err(Failure::internal)?;
     let is_rejected = verdict.is_err();
     if settings.json {
         print_json(&match &verdict {

@@ -228,7 +228,9 @@ async fn run_on(
 
     // Its own stop: the daemon drains only when the stack is done with it.
     let daemon_stop = CancellationToken::new();
-    let ingest = IngestSettings { drain_timeout: Duration::from_secs(2), ..settings.ingest.clone() };
+    // Whoever interrupts `dev` waits for it.
+    let drain_timeout = settings.ingest.drain_timeout.min(Duration::from_secs(2));
+    let ingest = IngestSettings { drain_timeout, ..settings.ingest.clone() };
     let daemon = Daemon { database: options, queues, clients, settings: ingest, listener };
     let running = daemon.run(daemon_stop.clone());
     tokio::pin!(running);

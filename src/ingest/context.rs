@@ -78,7 +78,7 @@ impl Context {
     fn judge_one(&self, held: &Held, snapshot: &Snapshot) -> Option<crate::validate::Verdict> {
         let message = &held.message;
         let timer = self.metrics.validation_duration.start_timer();
-        let judging = std::panic::AssertUnwindSafe(|| judge(message, snapshot, self.settings.body_bytes_max));
+        let judging = std::panic::AssertUnwindSafe(|| judge(message, snapshot, self.settings.body.body_bytes_max));
         let outcome = std::panic::catch_unwind(judging);
         timer.observe_duration();
         match outcome {
