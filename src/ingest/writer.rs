@@ -60,54 +60,53 @@ impl Writer {
         while let Some(Attempt { batch, judgements, retries }) = attempts.pop() {
             let began = Instant::now();
             self.context.metrics.batch_rows.observe(to_f64(batch.len()));
-            let (failure, mut batch) = match store::write(&mut self.session, WRITE_TIMEOUT, batch).await {
+            match store::write(&mut self.session, WRITE_TIMEOUT, batch).await {
                 Ok(settled) => {
                     self.context.metrics.store_duration.observe(began.elapsed().as_secs_f64());
                     self.context.store_gate.succeed();
                     self.pass_on(settled).await;
-                    continue;
                 }
-                Err(failed) => failed,
-            };
-            match failure {
-                // First by a fresh snapshot, all at once: what is missing is most often missing for many.
-                Failure::Stale | Failure::MissingReference if judgements == 0 => {
-                    let batch = self.judge_again(batch).await;
-                    attempts.push(Attempt { batch, judgements: 1, retries });
+                Err((failure, batch)) => self.go_on(failure, Attempt { batch, judgements, retries }, &mut attempts).await,
+            }
+        }
+    }
+
+    /// What follows a batch that was not stored: other attempts, or back to the queue.
+    async fn go_on(&self, failure: Failure, failed: Attempt, attempts: &mut Vec<Attempt>) {
+        let Attempt { mut batch, judgements, retries } = failed;
+        match failure {
+            // First by a fresh snapshot, all at once: what is missing is most often missing for many.
+            Failure::Stale | Failure::MissingReference if judgements == 0 => {
+                attempts.push(Attempt { batch: self.judge_again(batch).await, judgements: 1, retries });
+            }
+            Failure::Refused(_) | Failure::MissingReference if batch.len() > 1 => {
+                let right = batch.split_off(batch.len() / 2);
+                // The left half first: of two events with one identity the earlier is stored.
+                attempts.push(Attempt { batch: right, judgements, retries });
+                attempts.push(Attempt { batch, judgements, retries });
+            }
+            Failure::Refused(sqlstate) => attempts.extend(self.refuse(batch, &sqlstate)),
+            Failure::Stale | Failure::MissingReference if judgements < JUDGEMENTS_MAX => {
+                attempts.push(Attempt { batch: self.judge_again(batch).await, judgements: judgements + 1, retries });
+            }
+            Failure::Stale => {
+                // The catalog changes faster than the rejected can be judged; the others need not wait for it.
+                let (valid, rejected): (Vec<Judged>, Vec<Judged>) = batch.into_iter().partition(|judged| judged.verdict.is_ok());
+                self.hand_back(rejected, &failure);
+                attempts.push(Attempt { batch: valid, judgements, retries });
+            }
+            Failure::MissingReference => self.hand_back(batch, &failure),
+            Failure::Unavailable(_) if retries < RETRY_PAUSES.len() && self.context.store_gate.is_open() => {
+                tokio::time::sleep(RETRY_PAUSES[retries]).await;
+                attempts.push(Attempt { batch, judgements, retries: retries + 1 });
+            }
+            Failure::Unavailable(_) | Failure::Deadline | Failure::Unknown(_) => {
+                if matches!(failure, Failure::Unknown(_)) {
+                    self.context.metrics.commits_unknown.inc();
                 }
-                Failure::Refused(_) | Failure::MissingReference if batch.len() > 1 => {
-                    let right = batch.split_off(batch.len() / 2);
-                    // The left half first: of two events with one identity the earlier is stored.
-                    attempts.push(Attempt { batch: right, judgements, retries });
-                    attempts.push(Attempt { batch, judgements, retries });
-                }
-                Failure::Refused(sqlstate) => attempts.extend(self.refuse(batch, &sqlstate)),
-                Failure::Stale | Failure::MissingReference if judgements < JUDGEMENTS_MAX => {
-                    let batch = self.judge_again(batch).await;
-                    attempts.push(Attempt { batch, judgements: judgements + 1, retries });
-                }
-                Failure::Stale | Failure::MissingReference => {
-                    // The catalog changes faster than these can be judged; the others need not wait for it.
-                    let (settleable, waiting): (Vec<Judged>, Vec<Judged>) = batch.into_iter().partition(|judged| judged.verdict.is_ok());
-                    self.hand_back(waiting, &failure);
-                    if matches!(failure, Failure::Stale) && !settleable.is_empty() {
-                        attempts.push(Attempt { batch: settleable, judgements, retries });
-                    } else {
-                        self.hand_back(settleable, &failure);
-                    }
-                }
-                Failure::Unavailable(_) if retries < RETRY_PAUSES.len() && self.context.store_gate.is_open() => {
-                    tokio::time::sleep(RETRY_PAUSES[retries]).await;
-                    attempts.push(Attempt { batch, judgements, retries: retries + 1 });
-                }
-                Failure::Unavailable(_) | Failure::Deadline | Failure::Unknown(_) => {
-                    if matches!(failure, Failure::Unknown(_)) {
-                        self.context.metrics.commits_unknown.inc();
-                    }
-                    self.context.store_gate.fail(failure.to_string());
-                    let rest = attempts.drain(..).flat_map(|attempt| attempt.batch);
-                    self.hand_back(batch.into_iter().chain(rest).collect(), &failure);
-                }
+                self.context.store_gate.fail(failure.to_string());
+                let rest = attempts.drain(..).flat_map(|attempt| attempt.batch);
+                self.hand_back(batch.into_iter().chain(rest).collect(), &failure);
             }
         }
     }
