@@ -59,6 +59,16 @@ impl Dev {
     }
 }
 
+impl Drop for Dev {
+    /// Where `dev` runs as root its cluster lies outside of the directory, as the one who runs Postgres may not enter that.
+    fn drop(&mut self) {
+        let _ = self.child.start_kill();
+        if let Ok(home) = std::fs::read_to_string(self.directory.0.join(".dev/cluster")) {
+            let _ = std::fs::remove_dir_all(home.trim_end());
+        }
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a directory");
     for entry in std::fs::read_dir(from).expect("a directory") {
