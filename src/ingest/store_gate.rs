@@ -78,3 +78,27 @@ impl StoreGate {
         *self.is_open.borrow()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many events a poller may ask for now; none where it has to wait.
+    async fn pass(gate: &StoreGate, is_first_poller: bool) -> Option<usize> {
+        tokio::time::timeout(Duration::ZERO, gate.pass(is_first_poller, 10)).await.ok()
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_write_one_poller_tries_with_one_event_until_a_write_succeeds() {
+        let gate = StoreGate::new(Arc::new(Metrics::new().expect("metrics")), Arc::default());
+        assert_eq!((pass(&gate, true).await, pass(&gate, false).await), (None, None), "nothing is known yet");
+        gate.set(Ok(()));
+        assert_eq!((pass(&gate, true).await, pass(&gate, false).await), (Some(10), Some(10)));
+        gate.fail("it does not store".to_owned());
+        assert_eq!((pass(&gate, true).await, pass(&gate, false).await), (None, None));
+        gate.set(Ok(()));
+        assert_eq!((pass(&gate, true).await, pass(&gate, false).await), (Some(1), None), "it looks fit, and may refuse again");
+        gate.succeed();
+        assert_eq!((pass(&gate, true).await, pass(&gate, false).await), (Some(10), Some(10)));
+    }
+}

@@ -23,3 +23,4 @@ mod settings;
 mod shutdown;
 mod tables;
 mod verdicts;
+mod window;

@@ -1,0 +1,71 @@
+//! The window: what is reserved, held, given back and counted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_processor::metrics::{Metrics, Outcome};
+use event_processor::queue::{QueueBinding, ReceivedMessage};
+use event_processor::window::Window;
+
+fn window(events_max: usize, bytes_max: usize) -> (Window, Arc<Metrics>) {
+    let metrics = Arc::new(Metrics::new().expect("metrics"));
+    (Window::new(events_max, bytes_max, Arc::clone(&metrics)), metrics)
+}
+
+fn messages(count: usize, bytes: usize) -> Vec<ReceivedMessage> {
+    let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true };
+    (0..count).map(|_| ReceivedMessage::of_body(binding.clone(), vec![b' '; bytes])).collect()
+}
+
+/// How many messages a poll may ask for now; none where it would have to wait.
+async fn room(window: &Window) -> Option<usize> {
+    let reservation = tokio::time::timeout(Duration::ZERO, window.reserve(10)).await.ok()?;
+    Some(reservation.messages())
+}
+
+#[tokio::test]
+async fn a_poll_asks_for_what_there_is_room_for_by_number_and_by_bytes() {
+    assert_eq!(room(&window(3, 64 << 20).0).await, Some(3));
+    assert_eq!(room(&window(100, 4 << 20).0).await, Some(4));
+    assert_eq!(room(&window(100, 64 << 20).0).await, Some(10));
+}
+
+#[tokio::test]
+async fn what_is_held_takes_room_until_it_is_dropped() {
+    let (window, metrics) = window(4, 4 << 20);
+    let mut held = window.reserve(10).await.hold(messages(3, 1000));
+    assert_eq!((metrics.in_flight_events.get(), metrics.in_flight_bytes.get()), (3, 3000));
+    // Three messages of 1 KiB are held; a fourth of up to 1 MiB fits.
+    assert_eq!(room(&window).await, Some(1));
+    let more = window.reserve(10).await.hold(messages(1, 1000));
+    assert_eq!(room(&window).await, None);
+    drop(more);
+    held.truncate(1);
+    assert_eq!(room(&window).await, Some(3));
+}
+
+#[tokio::test]
+async fn an_idle_poll_holds_one_slot_and_may_overshoot() {
+    let (window, metrics) = window(1, 1 << 20);
+    let reservation = window.reserve_idle(10).await;
+    assert_eq!(reservation.messages(), 10);
+    let held = reservation.hold(messages(10, 200_000));
+    assert_eq!(metrics.in_flight_events.get(), 10);
+    assert_eq!(room(&window).await, None, "the window is overshot, and nothing more is received");
+    drop(held);
+    assert_eq!(room(&window).await, Some(1));
+    assert_eq!((metrics.in_flight_events.get(), metrics.in_flight_bytes.get()), (0, 0));
+}
+
+#[tokio::test]
+async fn each_copy_gets_exactly_one_outcome_and_one_that_is_dropped_was_released() {
+    let (window, metrics) = window(10, 10 << 20);
+    let mut held = window.reserve(10).await.hold(messages(2, 10));
+    held[0].slot.record("shop", Outcome::Stored);
+    held[0].slot.record("shop", Outcome::Duplicate);
+    assert_eq!(metrics.in_flight_events.get(), 1);
+    drop(held);
+    let outcome = |tenant, outcome| metrics.events.with_label_values(&["events", tenant, outcome]).get();
+    assert_eq!((outcome("shop", "stored"), outcome("shop", "duplicate"), outcome("unknown", "released")), (1, 0, 1));
+    assert_eq!(metrics.messages_received.with_label_values(&["events"]).get(), 2);
+}
