@@ -133,7 +133,7 @@ fn main() -> ExitCode {
         }
     };
     let is_dev = is_dev(cli.command.as_ref());
-    start_logging(&cli.logging, if is_dev { "warn" } else { "info" });
+    start_logging(&cli.logging, if is_dev { "warn,sqlx_core=error" } else { "info" });
     if !is_dev {
         adopt_dev_environment();
     }

@@ -20,6 +20,11 @@ impl CatalogFiles {
         Self { directory, seen: None }
     }
 
+    /// Whether the files declare a tenant.
+    pub fn has_tenant(&self, name: &str) -> bool {
+        self.directory.join(name).is_dir()
+    }
+
     /// Applies the files where something was saved since.
     pub async fn apply_if_saved(&mut self, connection: &mut PgConnection) {
         if self.seen.as_ref() != Some(&self.look()) {

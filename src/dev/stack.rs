@@ -29,7 +29,10 @@ use crate::settings::{
 use crate::store;
 
 /// The queue that the samples go to.
-const QUEUES: &str = "events?trust=any";
+const SHARED_QUEUE: &str = "events?trust=any";
+
+/// A queue of one tenant, for events that name none; there where the catalog has the tenant.
+const BOUND_QUEUE: &str = "platform-events=platform";
 const REGION: &str = "us-east-1";
 
 /// Says who runs `dev` here.
@@ -219,11 +222,17 @@ async fn run_on(
     let declaration = catalog.apply(&mut connection).await;
 
     let clients = Clients::local(&server.endpoint_url(), REGION).await;
-    clients.create_queue("events").await.map_err(anyhow::Error::from)?;
-    let queues: Vec<QueueSetting> = parse_queues(QUEUES).map_err(anyhow::Error::msg)?;
+    let list = match catalog.has_tenant("platform") {
+        true => format!("{SHARED_QUEUE},{BOUND_QUEUE}"),
+        false => SHARED_QUEUE.to_owned(),
+    };
+    let queues: Vec<QueueSetting> = parse_queues(&list).map_err(anyhow::Error::msg)?;
+    for queue in &queues {
+        clients.create_queue(&queue.name).await.map_err(anyhow::Error::from)?;
+    }
     let queue = Queue::open(&clients, &queues[0]).await.map_err(anyhow::Error::from)?;
     let address = listener.local_addr().map_err(anyhow::Error::from)?;
-    write_environment(url, &server.endpoint_url(), address)
+    write_environment(url, &list, &server.endpoint_url(), address)
         .map_err(|error| anyhow::anyhow!("failed to write {DEV_ENVIRONMENT_FILE}: {error}"))?;
 
     // Its own stop: the daemon drains only when the stack is done with it.
@@ -266,7 +275,7 @@ async fn accompany(
     if settings.exit_after_sample {
         return if is_accounted { Ok(()) } else { Err(DevError::Sample) };
     }
-    print!("{}", invitation(url, &server.endpoint_url(), queue.url(), address));
+    print!("{}", invitation(url, &server.endpoint_url(), address));
     while !stop.is_cancelled() {
         catalog.apply_if_saved(connection).await;
         tokio::select! {
@@ -278,21 +287,21 @@ async fn accompany(
 }
 
 /// What to paste into another terminal.
-fn invitation(url: &str, endpoint_url: &str, queue_url: &str, address: SocketAddr) -> String {
-    let body = r#"{"tenant_id":"platform","event_type":"monitor-app","client_id":"client-1","message":"hello 7"}"#;
+fn invitation(url: &str, endpoint_url: &str, address: SocketAddr) -> String {
+    let body = r#"{"event_type":"monitor-app","client_id":"client-1","message":"hello 7"}"#;
     format!(
         "\nIt goes on until you interrupt it, and applies what you save under the catalog's directory. In another terminal:\n\n  \
          psql '{url}' -c 'select count(*) from message'\n  \
-         awslocal --endpoint-url {endpoint_url} sqs send-message --queue-url {queue_url} \\\n    --message-body '{body}'\n  \
+         awslocal --endpoint-url {endpoint_url} sqs send-message --queue-url {endpoint_url}/000000000000/platform-events \\\n    --message-body '{body}'\n  \
          cargo run -q -- dead-letter list\n  \
          curl http://{address}/metrics\n"
     )
 }
 
-fn write_environment(url: &str, endpoint_url: &str, address: SocketAddr) -> std::io::Result<()> {
+fn write_environment(url: &str, queues: &str, endpoint_url: &str, address: SocketAddr) -> std::io::Result<()> {
     let text = format!(
         "# Written by `processor dev`, removed when it ends. To use it in a shell: set -a; . {DEV_ENVIRONMENT_FILE}; set +a\n\
-         DATABASE_URL='{url}'\nQUEUES='{QUEUES}'\nAWS_ENDPOINT_URL='{endpoint_url}'\nAWS_REGION='{REGION}'\nAWS_DEFAULT_REGION='{REGION}'\n\
+         DATABASE_URL='{url}'\nQUEUES='{queues}'\nAWS_ENDPOINT_URL='{endpoint_url}'\nAWS_REGION='{REGION}'\nAWS_DEFAULT_REGION='{REGION}'\n\
          AWS_ACCESS_KEY_ID='test'\nAWS_SECRET_ACCESS_KEY='test'\nLISTEN_ADDRESS='{address}'\n"
     );
     std::fs::create_dir_all(".dev")?;

@@ -89,7 +89,7 @@ fn blocks(readme: &str, heading: &str) -> Vec<String> {
 fn stand_ins(directory: &Directory) {
     let cargo =
         format!("#!/bin/sh\nshift 2\nif [ \"$1\" = --bin ]; then shift 3; exec {PRODUCERS} \"$@\"; fi\nshift; exec {PROCESSOR} \"$@\"\n");
-    let awslocal = format!("#!/bin/sh\nfor body; do :; done\nprintf %s \"$body\" | {PRODUCERS} send --queue events --wait\n");
+    let awslocal = format!("#!/bin/sh\nfor body; do :; done\nprintf %s \"$body\" | {PRODUCERS} send --queue \"${{4##*/}}\" --wait\n");
     for (name, script) in [("cargo", cargo), ("awslocal", awslocal)] {
         directory.write(&format!("bin/{name}"), &script);
         let path = directory.0.join("bin").join(name);
