@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
+use sqlx::{ConnectOptions as _, PgConnection};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -17,15 +17,14 @@ use super::binaries::Binaries;
 use super::catalog_files::CatalogFiles;
 use super::cluster::Cluster;
 use super::container::Container;
+use super::given_database::check_given;
 use super::installation::install;
 use super::queue_server::QueueServer;
 use super::sample;
 use crate::catalog::declaration::Declaration;
 use crate::ingest::Daemon;
 use crate::queue::{Clients, Queue};
-use crate::settings::{
-    DEV_ENVIRONMENT_FILE, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, is_local, parse_count, parse_queues,
-};
+use crate::settings::{DEV_ENVIRONMENT_FILE, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, parse_count, parse_queues};
 use crate::store;
 
 /// The queue that the samples go to.
@@ -37,9 +36,6 @@ const REGION: &str = "us-east-1";
 
 /// Says who runs `dev` here.
 const LOCK_FILE: &str = ".dev/lock";
-
-/// What a database carries as its comment that `dev` may use again.
-const MARK: &str = "made by processor dev";
 
 /// How often the catalog's files are looked at.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
@@ -176,35 +172,6 @@ async fn start_postgres(settings: &DevSettings) -> Result<(Postgres, String), De
     let cluster = started.map_err(anyhow::Error::from)??;
     let url = cluster.url("postgres");
     Ok((Postgres::Cluster(Box::new(cluster)), url))
-}
-
-/// Nobody's production gets sample tenants: a given database is used only on this machine, and only when it is empty or was made here.
-async fn check_given(options: &PgConnectOptions) -> Result<(), DevError> {
-    let refused = |problem: &str| DevError::Setting(format!("the value of DATABASE_URL (--database-url) is (not shown): {problem}"));
-    if !is_local(options) {
-        return Err(refused("`dev` uses only a database on loopback or a socket; unset it, and `dev` starts a Postgres of its own"));
-    }
-    let asked = async {
-        let mut connection = options.connect().await?;
-        let is_empty = sqlx::query_file_scalar!("src/dev/stack/is_empty.sql").fetch_one(&mut connection).await?;
-        let is_ours = sqlx::query_file_scalar!("src/dev/stack/is_ours.sql", MARK).fetch_one(&mut connection).await?.unwrap_or(false);
-        if is_empty {
-            mark(&mut connection).await?;
-        }
-        Ok::<_, sqlx::Error>(is_empty || is_ours)
-    };
-    match asked.await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(refused("that database holds tables which `dev` did not make; name an empty one, or unset it")),
-        Err(error) => Err(anyhow::anyhow!("the database at DATABASE_URL did not answer ({})", store::describe(&error)).into()),
-    }
-}
-
-async fn mark(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    // A statement that takes no parameters; both its parts are constants.
-    let statement = format!("do $$ begin execute format('comment on database %I is %L', current_database(), '{MARK}'); end $$");
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await?;
-    Ok(())
 }
 
 async fn run_on(
