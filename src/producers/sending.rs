@@ -196,6 +196,7 @@ impl Sender<'_> {
 
 /// Spreads events evenly; what a pause of the machine has cost, up to a tenth of a second, is made up for.
 fn limiter(rate: f64) -> DefaultDirectRateLimiter {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive, and one above 4 billion may be cut")]
     let at_once = NonZeroU32::new((rate / 10.0).ceil() as u32).unwrap_or(NonZeroU32::MIN);
     let quota = Quota::with_period(Duration::from_secs_f64(1.0 / rate)).unwrap_or(Quota::per_second(NonZeroU32::MIN));
     RateLimiter::direct(quota.allow_burst(at_once))

@@ -18,7 +18,7 @@ pub use report::{Counts, Finding, Kind, Report};
 const QUIET_TIMES: u32 = 3;
 
 /// The pause between two looks at the queues.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Why a ledger could not be compared.
 #[derive(Debug, thiserror::Error)]

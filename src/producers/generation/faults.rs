@@ -89,8 +89,8 @@ impl Fault {
             Self::TooDeep => fields.payload_text = format!("{}{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX)),
             Self::MalformedJson => return fields.write().trim_end_matches('}').to_owned(),
             Self::DuplicateKey => fields.others.push(("source", quote(&fields.source))),
-            Self::NumberOutOfRange => fields.payload_text = "1e999".to_owned(),
-            Self::Unstorable => fields.payload_text = "\"\\u0000\"".to_owned(),
+            Self::NumberOutOfRange => "1e999".clone_into(&mut fields.payload_text),
+            Self::Unstorable => "\"\\u0000\"".clone_into(&mut fields.payload_text),
             Self::PayloadByReference => {
                 let key = quote(&fields.event_id);
                 let bucket = quote(&fields.source);
