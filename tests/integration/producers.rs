@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
+use crate::proxy::{Fault, Proxy};
 use crate::stack::{Daemon, PRODUCERS, Stack, eventually, sample_catalog};
 use crate::terminal::{Ended, Terminal};
 
@@ -136,5 +137,32 @@ async fn payloads_of_ones_own_are_sent_once_to_each_type_and_their_verdict_is_fo
     assert_eq!(stored, ["monitor-app | \"\\u00e9\"", "monitor-app | \"hello\"", "user-app | \"\\u00e9\"", "user-app | \"hello\""]);
     let letters = database.rows("select reason, count(*)::text as letters from dead_letter group by 1 order by 1").await;
     assert_eq!(letters, ["malformed_json | 2", "schema_violation | 2"]);
+    assert_eq!(run.daemon.stop().await, 0);
+}
+
+#[tokio::test]
+async fn copies_that_are_sent_because_replies_were_lost_are_accounted_for() {
+    let mut run = Run::start("events?trust=any").await;
+    let queue = run.stack.queue("events").await;
+    let proxy = Proxy::before(&run.stack.server.endpoint_url()).await;
+    run.terminal.environment.retain(|(name, _)| *name != "AWS_ENDPOINT_URL");
+    run.terminal.environment.push(("AWS_ENDPOINT_URL", proxy.url.clone()));
+    proxy.trap("SendMessageBatch", Fault::LoseReply);
+    let child = run.begin("events", "--events 300 --rate 1000 --invalid 0.3 --duplicates 0.1", 50).await;
+    eventually("what was lost arrives", async || {
+        let arrived = run.stack.database.count("select (select count(*) from message) + (select count(*) from dead_letter)").await;
+        (arrived >= 50).then_some(())
+    })
+    .await;
+    proxy.mend();
+    let output = child.wait_with_output().await.expect("a status");
+    let told = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success() && told.contains("sent 300 events to events; ") && told.contains("replies were lost"), "{told}");
+    let verified = run.verify().await;
+    assert_eq!(verified.status, 0, "{verified:?}");
+    let (sent, letters) = (verified.json()["sent"].as_i64(), verified.json()["dead_lettered"].as_i64());
+    assert_eq!(sent, Some(300));
+    run.stack.at_rest(&queue).await;
+    assert!(run.stack.database.count("select count(*) from dead_letter").await > letters.expect("a number"), "no letter came twice");
     assert_eq!(run.daemon.stop().await, 0);
 }
