@@ -140,17 +140,22 @@ fn generator(settings: &GenerateSettings, binding: QueueBinding, seed: u64) -> R
     Ok(generator.with_payloads(&payloads, settings.events.is_none() && settings.duration.is_none()))
 }
 
-/// Cancelled by SIGINT or SIGTERM.
+/// Cancelled by SIGINT or SIGTERM. A second one does not wait for what is on its way; its lines in the ledger say `unknown`.
 fn stop_on_signal() -> std::io::Result<CancellationToken> {
     let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let waiting = async move {
-        tokio::select! {
-            _ = interrupted.recv() => {}
-            _ = terminated.recv() => {}
+        for status in [None, Some(75)] {
+            tokio::select! {
+                _ = interrupted.recv() => {}
+                _ = terminated.recv() => {}
+            }
+            stopped.cancel();
+            if let Some(status) = status {
+                std::process::exit(status);
+            }
         }
-        stopped.cancel();
     };
     #[expect(clippy::disallowed_methods, reason = "it ends with the process")]
     tokio::spawn(waiting);

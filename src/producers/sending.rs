@@ -114,6 +114,15 @@ struct Batch {
     failure: Option<SendingError>,
 }
 
+impl Batch {
+    /// Notes that SQS has not said of these whether it has them, so that each further try may make a copy.
+    fn answer_is_lost(&mut self, positions: &[usize]) {
+        for position in positions {
+            self.entries[*position].lost_replies += 1;
+        }
+    }
+}
+
 impl Sender<'_> {
     async fn send_all(&mut self, generator: &mut Generator, pace: Pace, progress: &mut Progress, stop: &CancellationToken) {
         let limiter = limiter(pace.rate);
@@ -222,12 +231,9 @@ async fn send(queue: Queue, mut batch: Batch) -> Batch {
                 }
                 let (entries, refused) = (&batch.entries, &batch.refused);
                 left.retain(|position| entries[*position].sending == Sending::Unknown && !refused.contains(position));
+                batch.answer_is_lost(&left);
             }
-            Err(error) if error.is_unanswered() => {
-                for position in &left {
-                    batch.entries[*position].lost_replies += 1;
-                }
-            }
+            Err(error) if error.is_unanswered() => batch.answer_is_lost(&left),
             Err(error) if error.class() == "throttled" => last = Some(error),
             Err(error) => {
                 batch.refused.extend(&left);

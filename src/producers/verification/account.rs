@@ -55,15 +55,12 @@ impl Judge<'_> {
     /// The fates of the events that share an identity: one of them is the row, those that are equal to it are duplicates, and the others
     /// conflict with it. Which one is the row is up to the order in which SQS hands them over.
     fn fates(&self, group: &[usize], row: Option<&Row>) -> Vec<(usize, Fate)> {
-        let Some(row) = row else {
-            return group.iter().map(|position| (*position, self.without_row(*position))).collect();
-        };
+        let Some(row) = row else { return self.without_row(group) };
         let Some(carrier) = self.carrier(group, row) else {
             let how = format!("is stored from SQS message {}, by which it was not sent", row.sqs_message_id);
             return group.iter().map(|position| (*position, Fate::Altered(how.clone()))).collect();
         };
-        let is_conflict = |position: usize| self.entries[position].reason.as_deref() == Some(Reason::IdConflict.as_str());
-        let fate = |position: usize| match (position == carrier, is_conflict(carrier) || is_conflict(position)) {
+        let fate = |position: usize| match (position == carrier, self.is_conflict(carrier) || self.is_conflict(position)) {
             (true, _) => self.stored(position, row),
             (false, true) => self.letter(position, Reason::IdConflict.as_str()),
             (false, false) => self.duplicate(position),
@@ -78,22 +75,34 @@ impl Judge<'_> {
         by_message.or_else(|| group.iter().copied().find(|position| is_copy(&self.entries[*position])))
     }
 
-    fn without_row(&self, position: usize) -> Fate {
-        let entry = &self.entries[position];
-        match &entry.reason {
-            Some(reason) if reason != Reason::IdConflict.as_str() => self.letter(position, reason),
-            _ => match self.letters(position).first() {
-                Some(letter) => {
-                    Fate::Altered(format!("is dead letter {} ({}), but had to be stored", letter.dead_letter_id, letter.reason))
-                }
-                None => absent(entry),
-            },
+    fn is_conflict(&self, position: usize) -> bool {
+        self.entries[position].reason.as_deref() == Some(Reason::IdConflict.as_str())
+    }
+
+    /// The fates of the events under an identity that no row has.
+    fn without_row(&self, group: &[usize]) -> Vec<(usize, Fate)> {
+        let is_contested = group.iter().any(|position| self.is_conflict(*position));
+        let conflicts = |letter: &&Letter| is_contested && letter.reason == Reason::IdConflict.as_str();
+        let fate = |position: usize| match (self.letters(position).first(), &self.entries[position].reason) {
+            (_, Some(reason)) if !is_contested => self.letter(position, reason),
+            (Some(letter), _) if conflicts(letter) => self.letter(position, Reason::IdConflict.as_str()),
+            (Some(letter), _) => {
+                Fate::Altered(format!("is dead letter {} ({}), but had to be stored", letter.dead_letter_id, letter.reason))
+            }
+            (None, _) => absent(&self.entries[position]),
+        };
+        let mut fates: Vec<(usize, Fate)> = group.iter().map(|position| (*position, fate(*position))).collect();
+        // A conflict is one with an event that is stored. That one is not there, also where its sender never heard that it was taken.
+        let has = |fates: &[(usize, Fate)], sought: &Fate| fates.iter().any(|(_, fate)| fate == sought);
+        if is_contested && has(&fates, &Fate::DeadLettered) && !has(&fates, &Fate::Missing) {
+            fates[0].1 = Fate::Missing;
         }
+        fates
     }
 
     fn stored(&self, position: usize, row: &Row) -> Fate {
         let entry = &self.entries[position];
-        let is_foreseen = entry.expected != Verdict::Rejected || entry.reason.as_deref() == Some(Reason::IdConflict.as_str());
+        let is_foreseen = entry.expected != Verdict::Rejected || self.is_conflict(position);
         let wrong = [
             (!is_foreseen, "is stored, but had to become a dead letter"),
             (row.payload_sha256 != entry.payload_sha256, "is stored with another payload"),

@@ -3,10 +3,15 @@
 use super::Run;
 
 /// Statements on one row or letter, and the word for what they did.
-const FORGERIES: [(&str, &str); 17] = [
+const FORGERIES: [(&str, &str); 19] = [
     ("delete from message where event_id = (select max(event_id) from message)", "missing"),
     ("delete from dead_letter where dead_letter_id = (select max(dead_letter_id) from dead_letter where reason = 'malformed_json')", "missing"),
     ("update dead_letter set replay_outcome = 'stored' where reason = 'unknown_client' and dead_letter_id % 2 = 0", "missing"),
+    (
+        "delete from message where (tenant_id, source, event_id) in (select tenant_id, source, event_id from dead_letter where reason = 'id_conflict')",
+        "missing",
+    ),
+    ("delete from dead_letter where reason = 'id_conflict'", "missing"),
     ("update message set payload = '\"forged\"' where event_id = (select max(event_id) from message)", "altered"),
     (
         "update message set payload = '\"forged\"', payload_hash = sha256('\"forged\"') where event_id = (select max(event_id) from message)",
