@@ -20,7 +20,7 @@ use crate::{Failure, open, parse_queue, say};
 
 #[derive(Args)]
 pub struct GenerateSettings {
-    /// The queue: a name or URL, as an entry of QUEUES. With `=tenant` behind it the queue is that tenant's, only its events are sent, and
+    /// The queue, which has to be named: a name or URL, as an entry of QUEUES. With `=tenant` behind it the queue is that tenant's, only its events are sent, and
     /// their bodies name no tenant. It is taken for granted that the sender may write for the tenants.
     #[arg(long, value_parser = parse_queue)]
     queue: Option<QueueSetting>,
