@@ -53,7 +53,7 @@ fn line(sent: u64, elapsed: Duration, events: Option<u64>, duration: Option<Dura
     #[expect(clippy::cast_precision_loss, reason = "shown rounded")]
     let rate = sent as f64 / elapsed.as_secs_f64().max(0.001);
     #[expect(clippy::cast_precision_loss, reason = "shown rounded")]
-    let by_events = events.map(|events| events.saturating_sub(sent) as f64 / rate.max(0.001));
+    let by_events = events.filter(|_| sent > 0).map(|events| events.saturating_sub(sent) as f64 / rate.max(0.001));
     let by_duration = duration.map(|duration| duration.saturating_sub(elapsed).as_secs_f64());
     let remaining = by_events.into_iter().chain(by_duration).reduce(f64::min);
     let of = events.map_or_else(String::new, |events| format!(" of {events}"));
@@ -68,6 +68,7 @@ mod tests {
     #[test]
     fn the_rate_and_what_remains_are_told() {
         let seconds = Duration::from_secs;
+        assert_eq!(line(0, seconds(0), Some(2000), None), "0 of 2000 sent, 0 a second");
         assert_eq!(line(500, seconds(5), None, None), "500 sent, 100 a second");
         assert_eq!(line(500, seconds(5), Some(2000), None), "500 of 2000 sent, 100 a second, 15 s remain");
         assert_eq!(line(500, seconds(5), Some(2000), Some(seconds(12))), "500 of 2000 sent, 100 a second, 7 s remain");
