@@ -44,6 +44,8 @@ pub mod ingest;
 pub mod dead_letter;
 /// What became of one message.
 pub mod trace;
+/// `producers`: events by the thousand, a ledger of them, and the proof that none was lost.
+pub mod producers;
 /// `processor dev`: everything on one machine, with nothing to set up.
 #[cfg(feature = "dev")]
 pub mod dev;

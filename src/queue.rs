@@ -1,6 +1,7 @@
 //! 1. Receive from SQS; hand back to SQS.
 
 mod client;
+mod sending;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use time::OffsetDateTime;
 use crate::event::TenantId;
 use crate::settings::QueueSetting;
 pub use client::{ClientError, Clients, POLL_WAIT_MAX};
+pub use sending::SendReply;
 
 /// SQS: at most ten messages in a receive, ten entries in a batch.
 pub const SQS_BATCH_MAX: usize = 10;
@@ -151,15 +153,6 @@ impl Queue {
         let reply = request.send().await?;
         let messages = reply.messages.unwrap_or_default();
         Ok(messages.into_iter().map(|message| self.take(message)).collect())
-    }
-
-    /// Sends one message, as a producer does; gives SQS's id of it.
-    ///
-    /// # Errors
-    /// When SQS does not answer in time or refuses.
-    pub async fn send(&self, body: &str) -> Result<String, ClientError> {
-        let reply = self.acknowledge.send_message().queue_url(&self.url).message_body(body).send().await?;
-        Ok(reply.message_id.unwrap_or_default())
     }
 
     /// How many messages SQS says there are, by state.

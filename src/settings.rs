@@ -153,7 +153,11 @@ pub fn parse_count<N: Copy + FromStr + PartialOrd + std::fmt::Display>(text: &st
     text.parse().ok().filter(is_within).ok_or_else(|| format!("write a whole number from {min} to {max}"))
 }
 
-fn parse_bytes(text: &str, min: usize, max: usize) -> Result<usize, String> {
+/// A number of bytes, with or without a unit, within limits.
+///
+/// # Errors
+/// A sentence that says what would be right.
+pub fn parse_bytes(text: &str, min: usize, max: usize) -> Result<usize, String> {
     let (number, unit) = text.split_at(text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len()));
     let unit = match unit.trim() {
         "" | "B" => Some(1),

@@ -1,53 +1,35 @@
-//! `producers`: stands in for the applications that put events on the queues.
+//! `producers`: stands in for the applications that put events on the queues, and proves that nothing of theirs is lost.
+
+mod generate;
+mod send;
+mod verify;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
-use event_processor::queue::{Clients, Queue};
-use event_processor::settings::{DatabaseSettings, QueueSetting, adopt_dev_environment, explain, parse_duration, parse_queues, read_body};
-use event_processor::trace::{Fate, fate};
-use sqlx::ConnectOptions as _;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use event_processor::queue::{ClientError, Clients, Queue};
+use event_processor::settings::{QueueSetting, adopt_dev_environment, explain, parse_queues};
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, PgConnection};
 
-/// Sends events as real producers would.
+/// Sends events as real producers would: the catalog's examples with values of their own, until it is interrupted or --events or --duration
+/// ends it.
 #[derive(Parser)]
-#[command(name = "producers", version)]
+#[command(name = "producers", version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    generate: generate::GenerateSettings,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Send one body, exactly as it is.
-    Send(SendSettings),
-}
-
-#[derive(Args)]
-struct SendSettings {
-    /// The body's file; - or nothing: standard input.
-    #[arg(default_value = "-")]
-    file: String,
-    /// The queue: a name or URL.
-    #[arg(long, value_parser = parse_queue)]
-    queue: QueueSetting,
-    /// Wait until the event is stored or a dead letter, and say which; ends with 65 where it is a dead letter.
-    #[arg(long)]
-    wait: bool,
-    /// How long to wait at most.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = |text: &str| parse_duration(text, 1, 3600))]
-    timeout: Duration,
-    #[command(flatten)]
-    database: DatabaseSettings,
-}
-
-fn parse_queue(text: &str) -> Result<QueueSetting, String> {
-    let mut queues = parse_queues(text)?;
-    match (queues.pop(), queues.is_empty()) {
-        (Some(queue), true) => Ok(queue),
-        _ => Err("write one queue's name or URL".to_owned()),
-    }
+    Send(send::SendSettings),
+    /// Hold a ledger against the database and the queue: ends with 0 when every event is accounted for, with 65 when not.
+    Verify(verify::VerifySettings),
 }
 
 /// What to say, and the exit status of `sysexits.h`.
@@ -58,8 +40,11 @@ async fn main() -> ExitCode {
     let outcome = match Cli::try_parse() {
         Ok(cli) => {
             adopt_dev_environment();
-            let Command::Send(settings) = cli.command;
-            send(settings).await
+            match cli.command {
+                None => generate::run(cli.generate).await,
+                Some(Command::Send(settings)) => send::run(settings).await,
+                Some(Command::Verify(settings)) => verify::run(settings).await,
+            }
         }
         Err(error) => Err(explain(&error, &Cli::command())),
     };
@@ -70,63 +55,51 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err((sentence, status)) => {
-            eprintln!("{}", sentence.trim_end());
+            if !sentence.is_empty() {
+                eprintln!("{}", sentence.trim_end());
+            }
             ExitCode::from(status)
         }
     }
 }
 
-async fn send(settings: SendSettings) -> Result<(), Failure> {
-    let body = read_body(&settings.file).map_err(|problem| (problem, 78))?;
-    let body =
-        String::from_utf8(body).map_err(|_| (format!("the body in {:?} is not UTF-8, and SQS carries text only", settings.file), 78))?;
-    // Before anything is sent: who is told that a setting is missing will send again.
-    let database = match settings.wait {
-        true => Some(settings.database.options().map_err(|missing| (format!("--wait looks into the database: {missing}"), 78))?),
-        false => None,
-    };
-    let clients = Clients::load().await;
-    if !clients.has_region() && settings.queue.url.is_none() {
-        return Err(("AWS_REGION is not set; set it to the queue's region, for example eu-central-1".to_owned(), 78));
-    }
-    let name = &settings.queue.name;
-    let unavailable = |error: event_processor::queue::ClientError| match error.is_missing_queue() {
-        true => (format!("the queue {name} does not exist; create it or correct --queue"), 69),
-        false => (format!("the queue {name} cannot be used ({error}); check region, endpoint, credentials and permissions"), 69),
-    };
-    let queue = Queue::open(&clients, &settings.queue).await.map_err(unavailable)?;
-    let sqs_message_id = queue.send(&body).await.map_err(unavailable)?;
-    println!("sent to {name} as SQS message {sqs_message_id}");
-    match database {
-        Some(database) => wait(&settings, &database, &body, &sqs_message_id).await,
-        None => Ok(()),
+/// The value of `--queue`.
+fn parse_queue(text: &str) -> Result<QueueSetting, String> {
+    let mut queues = parse_queues(text)?;
+    match (queues.pop(), queues.is_empty()) {
+        (Some(queue), true) => Ok(queue),
+        _ => Err("write one queue's name or URL".to_owned()),
     }
 }
 
-async fn wait(settings: &SendSettings, options: &PgConnectOptions, body: &str, sqs_message_id: &str) -> Result<(), Failure> {
-    let database = |error: sqlx::Error| {
-        (format!("the database did not answer ({}); check DATABASE_URL", event_processor::store::describe(&error)), 69)
-    };
+/// The queue of a setting, where it is there.
+async fn open(setting: &QueueSetting) -> Result<Queue, Failure> {
+    let clients = Clients::load().await;
+    if !clients.has_region() && setting.url.is_none() {
+        return Err(("AWS_REGION is not set; set it to the queue's region, for example eu-central-1".to_owned(), 78));
+    }
+    Queue::open(&clients, setting).await.map_err(|error| unavailable_queue(&setting.name, &error))
+}
+
+fn unavailable_queue(name: &str, error: &ClientError) -> Failure {
+    match error.is_missing_queue() {
+        true => (format!("the queue {name} does not exist; create it or correct --queue"), 69),
+        false => (format!("the queue {name} cannot be used ({error}); check region, endpoint, credentials and permissions"), 69),
+    }
+}
+
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Failure> {
     let connecting = tokio::time::timeout(Duration::from_secs(10), options.connect()).await;
     let connecting = connecting.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
-    let mut connection = connecting.map_err(database)?;
-    let began = tokio::time::Instant::now();
-    while began.elapsed() < settings.timeout {
-        match fate(&mut connection, &settings.queue.name, sqs_message_id, body).await.map_err(database)? {
-            Some(Fate::Stored { tenant_id, event_id }) => {
-                println!("stored for tenant {tenant_id} as event {event_id}");
-                return Ok(());
-            }
-            Some(Fate::Duplicate { tenant_id, event_id }) => {
-                println!("a duplicate of event {event_id} of tenant {tenant_id}, which was stored before");
-                return Ok(());
-            }
-            Some(Fate::DeadLetter { dead_letter_id, reason }) => {
-                println!("dead letter {dead_letter_id}: {reason}; `processor dead-letter show {dead_letter_id}` explains it");
-                return Err((String::new(), 65));
-            }
-            None => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
-    }
-    Err((format!("nothing became of it within {:?}; is the processor running and polling this queue?", settings.timeout), 69))
+    connecting.map_err(|error| unavailable_database(&error))
+}
+
+fn unavailable_database(error: &sqlx::Error) -> Failure {
+    (format!("the database did not answer ({}); check DATABASE_URL", event_processor::store::describe(error)), 69)
+}
+
+/// Prints a line. Whoever reads may have heard enough; that is no reason to stop.
+fn say(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -54,6 +54,12 @@ impl ClientError {
         }
     }
 
+    /// Whether SQS may have done what it was asked all the same: its reply was lost, or it does not know itself.
+    pub fn is_unanswered(&self) -> bool {
+        let is_internal = self.code.contains("Internal") || self.code.contains("ServiceUnavailable");
+        is_internal || matches!(self.class(), "timeout" | "connection" | "protocol")
+    }
+
     /// Whether SQS answered that the queue does not exist. Emulators name the code in different ways.
     pub fn is_missing_queue(&self) -> bool {
         self.code.ends_with("QueueDoesNotExist") || self.code.ends_with("NonExistentQueue")

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which modules may name an outside crate; all others reach it through them.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 10] = [
     ("aws_config", &["queue"]),
     ("aws_sdk_sqs", &["queue"]),
     ("aws_smithy_http_client", &["queue"]),
     ("axum", &["health"]),
+    ("governor", &["producers"]),
     ("jsonschema", &["schema"]),
     ("prometheus", &["metrics"]),
     ("rustack_sqs_core", &["dev"]),
-    ("sqlx", &["settings", "catalog", "snapshot", "store", "ingest", "dead_letter", "trace", "dev"]),
+    ("sqlx", &["settings", "catalog", "snapshot", "store", "ingest", "dead_letter", "trace", "producers", "dev"]),
     ("testcontainers", &["dev"]),
 ];
 

@@ -16,6 +16,7 @@ mod examples;
 mod generated;
 mod identity;
 mod path;
+mod producers;
 mod readme;
 mod refusals;
 mod session;

@@ -235,7 +235,7 @@ async fn every_command_has_help() {
     ];
     assert_eq!(commands, BTreeSet::from(expected.map(str::to_owned)));
     let commands: BTreeSet<_> = helps("producers", "").await.into_iter().map(|(command, _)| command).collect();
-    assert_eq!(commands, BTreeSet::from(["", "send"].map(str::to_owned)));
+    assert_eq!(commands, BTreeSet::from(["", "send", "verify"].map(str::to_owned)));
 }
 
 #[tokio::test]

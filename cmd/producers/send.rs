@@ -1,0 +1,70 @@
+//! `producers send`.
+
+use std::time::Duration;
+
+use clap::Args;
+use event_processor::settings::{DatabaseSettings, QueueSetting, parse_duration, read_body};
+use event_processor::trace::{Fate, fate};
+use sqlx::postgres::PgConnectOptions;
+
+use crate::{Failure, connect, open, parse_queue, unavailable_database, unavailable_queue};
+
+#[derive(Args)]
+pub struct SendSettings {
+    /// The body's file; - or nothing: standard input.
+    #[arg(default_value = "-")]
+    file: String,
+    /// The queue: a name or URL.
+    #[arg(long, value_parser = parse_queue)]
+    queue: QueueSetting,
+    /// Wait until the event is stored or a dead letter, and say which; ends with 65 where it is a dead letter.
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait at most.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = |text: &str| parse_duration(text, 1, 3600))]
+    timeout: Duration,
+    #[command(flatten)]
+    database: DatabaseSettings,
+}
+
+pub async fn run(settings: SendSettings) -> Result<(), Failure> {
+    let body = read_body(&settings.file).map_err(|problem| (problem, 78))?;
+    let body =
+        String::from_utf8(body).map_err(|_| (format!("the body in {:?} is not UTF-8, and SQS carries text only", settings.file), 78))?;
+    // Before anything is sent: who is told that a setting is missing will send again.
+    let database = match settings.wait {
+        true => Some(settings.database.options().map_err(|missing| (format!("--wait looks into the database: {missing}"), 78))?),
+        false => None,
+    };
+    let name = &settings.queue.name;
+    let queue = open(&settings.queue).await?;
+    let sqs_message_id = queue.send(&body).await.map_err(|error| unavailable_queue(name, &error))?;
+    println!("sent to {name} as SQS message {sqs_message_id}");
+    match database {
+        Some(database) => wait(&settings, &database, &body, &sqs_message_id).await,
+        None => Ok(()),
+    }
+}
+
+async fn wait(settings: &SendSettings, options: &PgConnectOptions, body: &str, sqs_message_id: &str) -> Result<(), Failure> {
+    let mut connection = connect(options).await?;
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < settings.timeout {
+        match fate(&mut connection, &settings.queue.name, sqs_message_id, body).await.map_err(|error| unavailable_database(&error))? {
+            Some(Fate::Stored { tenant_id, event_id }) => {
+                println!("stored for tenant {tenant_id} as event {event_id}");
+                return Ok(());
+            }
+            Some(Fate::Duplicate { tenant_id, event_id }) => {
+                println!("a duplicate of event {event_id} of tenant {tenant_id}, which was stored before");
+                return Ok(());
+            }
+            Some(Fate::DeadLetter { dead_letter_id, reason }) => {
+                println!("dead letter {dead_letter_id}: {reason}; `processor dead-letter show {dead_letter_id}` explains it");
+                return Err((String::new(), 65));
+            }
+            None => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+    Err((format!("nothing became of it within {:?}; is the processor running and polling this queue?", settings.timeout), 69))
+}

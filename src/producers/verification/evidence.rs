@@ -1,0 +1,128 @@
+//! What the database has of a ledger's events. Bodies and payloads are hashed as they stream by and not kept.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::TryStreamExt as _;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use crate::producers::ledger::{Entry, sha256};
+
+/// A dead letter.
+#[derive(Debug)]
+pub(super) struct Letter {
+    pub(super) dead_letter_id: i64,
+    pub(super) tenant_id: Option<String>,
+    pub(super) queue: String,
+    pub(super) sqs_message_id: String,
+    pub(super) reason: String,
+    pub(super) body_sha256: String,
+    pub(super) is_open: bool,
+    /// Whether it was closed because its event was stored after all.
+    pub(super) is_stored: bool,
+    /// Whether it came after the ledger began.
+    pub(super) is_since: bool,
+}
+
+/// A stored event.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) tenant_id: String,
+    pub(super) source: String,
+    pub(super) event_id: String,
+    pub(super) event_type: String,
+    pub(super) client_id: Option<String>,
+    pub(super) payload_sha256: String,
+    /// Whether the column beside the payload says the same.
+    pub(super) has_own_hash: bool,
+    pub(super) queue: String,
+    pub(super) sqs_message_id: String,
+}
+
+/// All that bears on a ledger.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    pub(super) letters: Vec<Letter>,
+    pub(super) rows: Vec<Row>,
+}
+
+/// Reads the rows of the ledger's sources and the letters of its queues.
+pub(super) async fn collect(connection: &mut PgConnection, entries: &[Entry]) -> Result<Evidence, sqlx::Error> {
+    let distinct = |name: fn(&Entry) -> &String| entries.iter().map(name).collect::<BTreeSet<_>>().into_iter().cloned().collect::<Vec<_>>();
+    let (queues, sources) = (distinct(|entry| &entry.queue), distinct(|entry| &entry.source));
+    let began = entries.iter().map(|entry| entry.sent_at).min().unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let mut letters = Vec::new();
+    let mut stream = sqlx::query_file!("src/producers/verification/letters.sql", &queues, began).fetch(&mut *connection);
+    while let Some(row) = stream.try_next().await? {
+        letters.push(Letter {
+            dead_letter_id: row.dead_letter_id,
+            tenant_id: row.tenant_id,
+            queue: row.queue,
+            sqs_message_id: row.sqs_message_id,
+            reason: row.reason,
+            body_sha256: sha256(&row.body),
+            is_open: row.is_open,
+            is_stored: row.is_stored,
+            is_since: row.is_since,
+        });
+    }
+    drop(stream);
+    let mut rows = Vec::new();
+    let mut stream = sqlx::query_file!("src/producers/verification/stored.sql", &sources).fetch(connection);
+    while let Some(row) = stream.try_next().await? {
+        let payload_sha256 = sha256(row.payload.as_bytes());
+        rows.push(Row {
+            has_own_hash: hex::encode(&row.payload_hash) == payload_sha256,
+            tenant_id: row.tenant_id,
+            source: row.source,
+            event_id: row.event_id,
+            event_type: row.event_type,
+            client_id: row.client_id,
+            payload_sha256,
+            queue: row.queue,
+            sqs_message_id: row.sqs_message_id,
+        });
+    }
+    Ok(Evidence { letters, rows })
+}
+
+/// The ledger and the evidence, each findable by the other.
+#[derive(Debug)]
+pub(super) struct Matches<'a> {
+    /// By position in the ledger: the letters that the event left.
+    pub(super) letters: Vec<Vec<&'a Letter>>,
+    /// Letters that nothing in the ledger explains.
+    pub(super) strangers: Vec<&'a Letter>,
+    by_message: HashMap<(&'a str, &'a str), usize>,
+}
+
+impl<'a> Matches<'a> {
+    pub(super) fn of(entries: &'a [Entry], evidence: &'a Evidence) -> Self {
+        let mut by_message = HashMap::new();
+        // Copies of which only the body is known.
+        let mut by_body = HashMap::new();
+        for (position, entry) in entries.iter().enumerate() {
+            if let Some(sqs_message_id) = &entry.sqs_message_id {
+                by_message.insert((entry.queue.as_str(), sqs_message_id.as_str()), position);
+            }
+            if entry.may_have_copies() {
+                by_body.entry((entry.queue.as_str(), entry.body_sha256.as_str())).or_insert(position);
+            }
+        }
+        let mut matches = Self { letters: entries.iter().map(|_| Vec::new()).collect(), strangers: Vec::new(), by_message };
+        for letter in &evidence.letters {
+            let by_body = || by_body.get(&(letter.queue.as_str(), letter.body_sha256.as_str())).copied();
+            match matches.entry_of(&letter.queue, &letter.sqs_message_id).or_else(by_body) {
+                Some(position) => matches.letters[position].push(letter),
+                None if letter.is_since => matches.strangers.push(letter),
+                None => {}
+            }
+        }
+        matches
+    }
+
+    /// The position of the event that SQS took under this id.
+    pub(super) fn entry_of(&self, queue: &str, sqs_message_id: &str) -> Option<usize> {
+        self.by_message.get(&(queue, sqs_message_id)).copied()
+    }
+}
