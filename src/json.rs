@@ -4,6 +4,7 @@
 //! value in the text, and which of two defects comes first.
 
 mod canonical;
+mod names;
 mod reader;
 
 use std::borrow::Cow;

@@ -1,14 +1,9 @@
 //! The reader: recursive descent, at most [`DEPTH_MAX`] deep, each byte looked at once.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 
+use super::names::Names;
 use super::{DEPTH_MAX, Defect, DefectKind, Member, NUMBER_DIGITS_MAX, NUMBER_EXPONENTS, Node};
-
-/// Above so many members an object's names are looked up by hash instead of one by one.
-const NAMES_COMPARED_MAX: usize = 16;
 
 /// Reads one JSON value that fills the whole text, white space aside.
 ///
@@ -289,25 +284,4 @@ fn is_within_range(text: &str) -> bool {
     let exponent = text.split(['e', 'E']).nth(1).and_then(|exponent| exponent.parse::<i64>().ok());
     let is_readable = exponent.is_some_and(|exponent| NUMBER_EXPONENTS.contains(&exponent));
     is_readable && text.parse::<f64>().is_ok_and(f64::is_finite)
-}
-
-/// The names that an object has so far.
-#[derive(Default)]
-struct Names {
-    hashes: HashSet<u64>,
-    state: RandomState,
-}
-
-impl Names {
-    fn has(&mut self, name: &str, members: &[Member<'_>]) -> bool {
-        let is_among = |members: &[Member<'_>]| members.iter().any(|member| member.name == name);
-        if members.len() < NAMES_COMPARED_MAX {
-            return is_among(members);
-        }
-        if self.hashes.is_empty() {
-            let hashes = members.iter().map(|member| self.state.hash_one(member.name.as_ref()));
-            self.hashes.extend(hashes);
-        }
-        !self.hashes.insert(self.state.hash_one(name)) && is_among(members)
-    }
 }

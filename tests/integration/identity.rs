@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use sqlx::Connection as _;
 
+use crate::daemon::Daemon;
 use crate::producer::Producer;
-use crate::stack::{Daemon, Directory, Stack, eventually};
+use crate::stack::{Directory, Stack, eventually};
 use pairs::{Expect, Pair, pairs};
 
 /// Two tenants; `acme` has two types that take any payload, the second version of one of them being stricter.

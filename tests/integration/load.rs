@@ -4,7 +4,8 @@ use event_processor::queue::Queue;
 use futures_util::StreamExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::stack::{Daemon, Database, Directory, eventually};
+use crate::daemon::Daemon;
+use crate::stack::{Database, Directory, eventually};
 
 /// An event of the tenant `platform`, which has one subscriber for it.
 pub fn event(event_id: &str) -> String {

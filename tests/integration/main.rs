@@ -1,6 +1,7 @@
 //! Tests of the real binary on a real Postgres and a real queue server.
 
 mod corpus;
+mod daemon;
 mod load;
 mod producer;
 mod proxy;

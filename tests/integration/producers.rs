@@ -8,8 +8,9 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
+use crate::daemon::Daemon;
 use crate::proxy::{Fault, Proxy};
-use crate::stack::{Daemon, PRODUCERS, Stack, eventually, sample_catalog};
+use crate::stack::{PRODUCERS, Stack, eventually, sample_catalog};
 use crate::terminal::{Ended, Terminal};
 
 /// The words of a command that sends the sample catalog's events.

@@ -11,7 +11,8 @@ use tokio::process::{Child, Command};
 use crate::stack::{Directory, PROCESSOR, PRODUCERS, eventually, sample_catalog};
 
 /// The tasks that a newcomer does while `dev` runs, by their headings.
-const TASKS: [&str; 5] = ["Send an event", "Look at it", "Add your tenant", "Break it, and see why", "Mend it"];
+const TASKS: [&str; 6] =
+    ["Send an event", "Look at it", "Add your tenant", "Break it, and see why", "Mend it", "Prove that nothing is lost"];
 
 /// `dev` in a directory of its own, on ports that the system gives.
 struct Dev {
@@ -134,6 +135,7 @@ async fn each_task_of_the_readme_works_when_it_is_pasted() {
         "at /total: expected at least 0, found number",
         "rejected: schema_violation",
         "stored for tenant acme as event",
+        "every event is accounted for, and the queue rests",
     ] {
         assert!(printed.contains(expected), "no `{expected}` in\n{printed}");
     }

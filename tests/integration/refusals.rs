@@ -1,7 +1,8 @@
 //! What Postgres refuses costs nobody but the event that is at fault.
 
+use crate::daemon::Daemon;
 use crate::load::{Lock, catalog_of_acme, counted, depth, outcomes, requests, send, waiting_for};
-use crate::stack::{Daemon, Directory, Stack, eventually};
+use crate::stack::{Directory, Stack, eventually};
 
 /// The tenant `acme` with two versions of `note`, and a subscriber.
 async fn stack_of_acme() -> (Stack, Directory) {

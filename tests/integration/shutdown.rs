@@ -1,8 +1,9 @@
 //! Daemons that end in the middle of their work, and daemons that share it.
 
+use crate::daemon::Daemon;
 use crate::load::{Lock, assert_each_stored_once, catalog_of_acme, counted, depth, event, events, outcomes, send, visible, waiting_for};
 use crate::proxy::{Fault, Proxy};
-use crate::stack::{Daemon, Stack, eventually};
+use crate::stack::{Stack, eventually};
 
 const QUEUES: &str = "events?trust=any";
 

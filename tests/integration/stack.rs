@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use event_processor::catalog::{directory, publication};
@@ -13,12 +13,13 @@ use event_processor::settings::parse_queues;
 use event_processor::store;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::Instant;
 
+use crate::daemon::Daemon;
+
 /// How long a condition may take to come true before the test fails. Generous: the machine is shared.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often a condition is looked at.
 const TICK: Duration = Duration::from_millis(25);
@@ -275,97 +276,3 @@ pub const PROCESSOR: &str = env!("CARGO_BIN_EXE_processor");
 
 /// The path of the `producers` binary.
 pub const PRODUCERS: &str = env!("CARGO_BIN_EXE_producers");
-
-/// A running daemon; killed with the test.
-pub struct Daemon {
-    child: Child,
-    pub address: String,
-    log: Arc<Mutex<Vec<String>>>,
-}
-
-impl Daemon {
-    async fn start(environment: Vec<(&'static str, String)>) -> Self {
-        let mut child = Command::new(PROCESSOR)
-            .arg("run")
-            .env_clear()
-            .envs(environment)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the daemon starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("standard error")).lines();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let address = loop {
-            let line = lines.next_line().await.expect("UTF-8").expect("the daemon says where it listens");
-            let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-            log.lock().expect("the log").push(line);
-            if let Some(address) = entry["address"].as_str() {
-                break address.to_owned();
-            }
-        };
-        let writing = Arc::clone(&log);
-        let reading = async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                writing.lock().expect("the log").push(line);
-            }
-        };
-        #[expect(clippy::disallowed_methods, reason = "it ends with the daemon's standard error")]
-        tokio::spawn(reading);
-        Self { child, address, log }
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id().expect("the daemon runs")
-    }
-
-    /// Everything logged so far.
-    pub fn log(&self) -> String {
-        self.log.lock().expect("the log").join("\n")
-    }
-
-    /// Status and body of a path on the health endpoint.
-    pub async fn get(&self, path: &str) -> (u16, String) {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let mut stream = tokio::net::TcpStream::connect(&self.address).await.expect("the daemon listens");
-        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.expect("a request");
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).await.expect("a reply");
-        let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
-        (head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"), body.to_owned())
-    }
-
-    pub async fn ready(&self) {
-        eventually("the daemon is ready", async || (self.get("/readyz").await.0 == 200).then_some(())).await;
-    }
-
-    /// Waits until `/readyz` says this, among what stands in the way.
-    pub async fn says(&self, problem: &str) {
-        eventually(&format!("/readyz says {problem}"), async || self.get("/readyz").await.1.contains(problem).then_some(())).await;
-    }
-
-    /// The sum of a metric's series whose labels contain this text.
-    pub async fn metric(&self, name: &str, labels: &str) -> f64 {
-        let (_, text) = self.get("/metrics").await;
-        let series = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name) && line.contains(labels));
-        series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
-    }
-
-    /// Sends a signal by its number.
-    pub fn signal(&self, name: &str) {
-        let status = std::process::Command::new("/bin/sh").args(["-c", &format!("kill -{name} {}", self.id())]).status();
-        assert!(status.expect("sh").success(), "kill -{name}");
-    }
-
-    /// Waits for the daemon's end: its exit status, -1 where a signal ended it.
-    pub async fn ended(&mut self) -> i32 {
-        let waited = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        waited.expect("the daemon ends").expect("a status").code().unwrap_or(-1)
-    }
-
-    /// SIGTERM, and the exit status.
-    pub async fn stop(mut self) -> i32 {
-        self.signal("TERM");
-        self.ended().await
-    }
-}
