@@ -96,6 +96,17 @@ impl Daemon {
         waited.expect("the daemon ends").expect("a status").code().unwrap_or(-1)
     }
 
+    /// Whether it has ended by now.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a status").is_some()
+    }
+
+    /// The signal that ended it, where one did.
+    pub async fn ended_by(mut self) -> Option<i32> {
+        use std::os::unix::process::ExitStatusExt as _;
+        self.child.wait().await.expect("a status").signal()
+    }
+
     /// SIGTERM, and the exit status.
     pub async fn stop(mut self) -> i32 {
         self.signal("TERM");

@@ -2,6 +2,7 @@
 
 mod corpus;
 mod daemon;
+mod ledger;
 mod load;
 mod producer;
 mod proxy;
@@ -13,10 +14,12 @@ mod catalog_changes;
 mod commands;
 mod corpus_github;
 mod corpus_json;
+mod crash_places;
 mod examples;
 mod generated;
 mod identity;
 mod path;
+mod planted;
 mod producers;
 mod readme;
 mod refusals;
