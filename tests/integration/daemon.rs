@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::stack::{PATIENCE, PROCESSOR, eventually};
+use crate::stack::{PROCESSOR, eventually, patience};
 
 /// A running daemon; killed with the test.
 pub struct Daemon {
@@ -92,7 +92,7 @@ impl Daemon {
 
     /// Waits for the daemon's end: its exit status, -1 where a signal ended it.
     pub async fn ended(&mut self) -> i32 {
-        let waited = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let waited = tokio::time::timeout(patience(), self.child.wait()).await;
         waited.expect("the daemon ends").expect("a status").code().unwrap_or(-1)
     }
 

@@ -18,8 +18,11 @@ use tokio::time::Instant;
 
 use crate::daemon::Daemon;
 
-/// How long a condition may take to come true before the test fails. Generous: the machine is shared.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a condition may take to come true before the test fails, `TEST_PATIENCE` in seconds. Generous: the machine is shared.
+pub fn patience() -> Duration {
+    std::env::var("TEST_PATIENCE")
+        .map_or(Duration::from_mins(1), |text| Duration::from_secs(text.parse().expect("TEST_PATIENCE in seconds")))
+}
 
 /// How often a condition is looked at.
 const TICK: Duration = Duration::from_millis(25);
@@ -48,7 +51,7 @@ pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Optio
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(began.elapsed() < patience(), "not within {:?}: {what}", patience());
     }
 }
 
