@@ -112,8 +112,7 @@ impl Poller {
             self.report_success();
             self.adapt(messages.len(), asked);
             if stop.is_cancelled() {
-                // Never started, so others may have them at once.
-                self.context.release(messages, Duration::ZERO..Duration::ZERO);
+                self.context.release_now(messages);
                 return;
             }
             let snapshot = self.context.catalog.snapshot();

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
-use super::context::{Context, RELEASE_DELAY};
+use super::context::Context;
 use crate::store::{self, Failure, Judged, Session, Settled, WRITE_TIMEOUT};
 
 /// Bodies in one transaction at most; a batch of few large events is as much work as one of many small ones.
@@ -138,7 +138,7 @@ impl Writer {
             return;
         }
         tracing::warn!(events = batch.len(), %failure, "not stored: handed back to the queue");
-        self.context.release(batch.into_iter().map(|judged| judged.held).collect(), RELEASE_DELAY);
+        self.context.release_later(batch.into_iter().map(|judged| judged.held).collect());
     }
 
     async fn pass_on(&self, settled: Vec<Settled>) {
