@@ -4,21 +4,17 @@
 //! `CRASH_EVENTS=20000 CRASH_SEEDS=10` makes it long, with `-- crashes --nocapture` behind `cargo test --test integration`. A seed decides
 //! on the events, the moments and the victims; `CRASH_SEED` begins with a certain one, so that what has failed can be looked at again.
 
-use std::path::PathBuf;
-use std::process::Stdio;
-
 use event_processor::dev::cluster::Cluster;
 use event_processor::producers::ledger::{self, Verdict};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
-use tokio::process::{Child, Command};
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 
 use crate::daemon::{Daemon, sum};
+use crate::ledger::Ledger;
 use crate::stack::{Database, PRODUCERS, Stack, command, eventually, sample_catalog};
-use crate::terminal::Terminal;
 
 const QUEUES: &str = "events?trust=any";
 
@@ -30,7 +26,8 @@ const STORED_SHARE: f64 = 0.84;
 
 #[derive(Debug, Clone, Copy)]
 enum Fault {
-    /// `kill -9` of one of the two daemons, while it has events in flight. Another is started in its place.
+    /// `kill -9` of one of the two daemons, while it has events in flight and when it has just committed others, which it can hardly have
+    /// deleted yet. Another is started in its place.
     KillDaemon(usize),
     /// Postgres ends at once and without a checkpoint, and is started again when both daemons have noticed.
     CrashPostgres,
@@ -62,6 +59,7 @@ fn plan(random: &mut StdRng, events: u32) -> Vec<Moment> {
 struct Counted {
     in_flight: i64,
     received: i64,
+    outcomes: i64,
     duplicates: i64,
 }
 
@@ -76,6 +74,7 @@ impl Counted {
         Self {
             in_flight: count("in_flight_events", ""),
             received: count("messages_received_total", ""),
+            outcomes: count("events_total", ""),
             duplicates: count("events_total", r#"outcome="duplicate""#),
         }
     }
@@ -90,7 +89,7 @@ impl Counted {
 struct Run {
     stack: Stack,
     cluster: Cluster,
-    terminal: Terminal,
+    ledger: Ledger,
     daemons: Vec<Daemon>,
     /// By daemons that were killed, up to their last scrape.
     counted_by_killed: Counted,
@@ -102,25 +101,12 @@ impl Run {
         let cluster = cluster.expect("a Postgres for the test");
         let stack = Stack::start_on(Database::on(&cluster).await, &["events"]).await;
         stack.database.apply(&sample_catalog()).await;
-        let terminal = Terminal::with(stack.environment());
+        let ledger = Ledger::on(&stack);
         let daemons = vec![stack.daemon(QUEUES, &DAEMON_SETTINGS).await, stack.daemon(QUEUES, &DAEMON_SETTINGS).await];
         for daemon in &daemons {
             daemon.ready().await;
         }
-        Self { stack, cluster, terminal, daemons, counted_by_killed: Counted::default() }
-    }
-
-    fn ledger(&self) -> PathBuf {
-        self.terminal.directory.0.join("ledger")
-    }
-
-    fn producers(&self, seed: u64, events: u32) -> Child {
-        let mut command = Command::new(PRODUCERS);
-        command.args(["--queue", QUEUES, "--invalid", "0.11", "--duplicates", "0.05", "--rate", "4000", "--ledger", "ledger"]);
-        command.args(["--events", &events.to_string(), "--seed", &seed.to_string()]).arg("--schemas").arg(sample_catalog());
-        command.env_clear().envs(self.terminal.environment.iter().map(|(name, value)| (name, value)));
-        command.current_dir(&self.terminal.directory.0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.kill_on_drop(true).spawn().expect("producers starts")
+        Self { stack, cluster, ledger, daemons, counted_by_killed: Counted::default() }
     }
 
     async fn stored(&self) -> i64 {
@@ -133,8 +119,11 @@ impl Run {
         match moment.fault {
             Fault::KillDaemon(victim) => {
                 let daemon = &self.daemons[victim];
-                let holding = async || Some(Counted::by(daemon).await).filter(|counted| counted.in_flight > 0);
-                let counted = eventually("the daemon has events in flight", holding).await;
+                let is_vulnerable = async || {
+                    let (before, now) = (Counted::by(daemon).await, Counted::by(daemon).await);
+                    (now.in_flight > 0 && now.outcomes > before.outcomes).then_some(now)
+                };
+                let counted = eventually("the daemon commits and has events in flight", is_vulnerable).await;
                 self.daemons.remove(victim).kill().await;
                 self.daemons.insert(victim, self.stack.daemon(QUEUES, &DAEMON_SETTINGS).await);
                 self.counted_by_killed.add(counted);
@@ -164,17 +153,17 @@ async fn prove(seed: u64, events: u32) {
     println!("seed {seed}, {events} events; once more by CRASH_SEED={seed} CRASH_EVENTS={events}");
     let began = Instant::now();
     let mut run = Run::start().await;
-    let producers = run.producers(seed, events);
+    let arguments = format!("--events {events} --rate 5000 --invalid 0.11 --duplicates 0.05 --seed {seed}");
+    let producers = run.ledger.begin(QUEUES, &arguments, 1).await;
     for moment in plan(&mut StdRng::seed_from_u64(seed), events) {
         run.inflict(&moment).await;
     }
     let output = producers.wait_with_output().await.expect("a status");
     assert!(output.status.success(), "{output:?}");
-    println!("  sent after {:.1?}", began.elapsed());
 
-    let path = run.ledger().display().to_string();
-    let arguments = ["verify", "--ledger", &path, "--json", "--timeout", "10m"];
-    let (status, report, errors) = command(PRODUCERS, &arguments, &run.terminal.environment).await;
+    let path = run.ledger.terminal.directory.0.join("ledger");
+    let arguments = ["verify", "--json", "--timeout", "10m", "--ledger", path.to_str().expect("UTF-8")];
+    let (status, report, errors) = command(PRODUCERS, &arguments, &run.stack.environment()).await;
     let report: serde_json::Value = serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error}: {report}{errors}"));
     assert_eq!(status, 0, "{report:#}");
     for (name, count) in [("sent", events), ("missing", 0), ("altered", 0), ("unexpected", 0), ("on_queue", 0)] {
@@ -184,7 +173,7 @@ async fn prove(seed: u64, events: u32) {
 
     // Of a killed daemon the last scrape is known, not what it did from then until the kill: it did and saw at least so much.
     let counted = run.counted().await;
-    let entries = ledger::read(&run.ledger()).expect("a ledger");
+    let entries = ledger::read(&path).expect("a ledger");
     let copies: i64 = entries.iter().map(|entry| 1 + i64::from(entry.lost_replies)).sum();
     let repeated = entries.iter().map(|entry| i64::from(entry.lost_replies) + i64::from(entry.expected == Verdict::Duplicate)).sum::<i64>();
     let (redeliveries, duplicates) = (counted.received - copies, counted.duplicates - repeated);
