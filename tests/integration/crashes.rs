@@ -14,44 +14,46 @@ use tokio::time::Instant;
 
 use crate::daemon::{Daemon, sum};
 use crate::ledger::Ledger;
+use crate::proxy::{Fault, Proxy};
 use crate::stack::{Database, PRODUCERS, Stack, command, eventually, sample_catalog};
 
 const QUEUES: &str = "events?trust=any";
 
 /// Short, so that what a killed daemon held comes back soon.
-const DAEMON_SETTINGS: [(&str, &str); 1] = [("VISIBILITY_TIMEOUT", "3")];
+const LEASE_SECONDS: &str = "3";
 
 /// The share of events that become rows, so that moments can be told before the ledger is complete.
 const STORED_SHARE: f64 = 0.84;
 
 #[derive(Debug, Clone, Copy)]
-enum Fault {
-    /// `kill -9` of one of the two daemons, while it has events in flight and when it has just committed others, which it can hardly have
-    /// deleted yet. Another is started in its place.
-    KillDaemon(usize),
+enum Crash {
+    /// `kill -9` of one of the two daemons, while it has events in flight. Another is started in its place.
+    Daemon(usize),
+    /// The same, when it has just committed events and its deletes do not arrive any more, so that each of them comes again.
+    DaemonBeforeDelete(usize),
     /// Postgres ends at once and without a checkpoint, and is started again when both daemons have noticed.
-    CrashPostgres,
+    Postgres,
 }
 
 /// What befalls when so many events are stored.
 #[derive(Debug)]
 struct Moment {
     stored: i64,
-    fault: Fault,
+    crash: Crash,
 }
 
-/// Four faults in a random order, one at a random moment of each quarter of what lies between 10 % and 90 % of the load.
+/// Four crashes in a random order, one at a random moment of each quarter of what lies between 10 % and 90 % of the load.
 fn plan(random: &mut StdRng, events: u32) -> Vec<Moment> {
-    let mut kill = || Fault::KillDaemon(random.random_range(0..2));
-    let mut faults = [kill(), kill(), kill(), Fault::CrashPostgres];
-    faults.shuffle(random);
-    let mut moment = |(quarter, fault): (u32, Fault)| {
+    let mut victim = || random.random_range(0..2);
+    let mut crashes = [Crash::Daemon(victim()), Crash::Daemon(victim()), Crash::DaemonBeforeDelete(victim()), Crash::Postgres];
+    crashes.shuffle(random);
+    let moment = |(quarter, crash): (u32, Crash)| {
         let share = 0.1 + 0.2 * (f64::from(quarter) + random.random_range(0.0..1.0));
         #[expect(clippy::cast_possible_truncation, reason = "a share of a few thousand events")]
         let stored = (f64::from(events) * STORED_SHARE * share) as i64;
-        Moment { stored, fault }
+        Moment { stored, crash }
     };
-    (0..).zip(faults).map(|quarter| moment(quarter)).collect()
+    (0..).zip(crashes).map(moment).collect()
 }
 
 /// What daemons have counted.
@@ -59,7 +61,7 @@ fn plan(random: &mut StdRng, events: u32) -> Vec<Moment> {
 struct Counted {
     in_flight: i64,
     received: i64,
-    outcomes: i64,
+    stored: i64,
     duplicates: i64,
 }
 
@@ -74,7 +76,7 @@ impl Counted {
         Self {
             in_flight: count("in_flight_events", ""),
             received: count("messages_received_total", ""),
-            outcomes: count("events_total", ""),
+            stored: count("events_total", r#"outcome="stored""#),
             duplicates: count("events_total", r#"outcome="duplicate""#),
         }
     }
@@ -85,12 +87,17 @@ impl Counted {
     }
 }
 
+async fn daemon(stack: &Stack, proxy: &Proxy) -> Daemon {
+    stack.daemon(QUEUES, &[("VISIBILITY_TIMEOUT", LEASE_SECONDS), ("AWS_ENDPOINT_URL", &proxy.url)]).await
+}
+
 /// A load under way.
 struct Run {
     stack: Stack,
     cluster: Cluster,
     ledger: Ledger,
-    daemons: Vec<Daemon>,
+    /// Each with its own way to the queue.
+    daemons: Vec<(Daemon, Proxy)>,
     /// By daemons that were killed, up to their last scrape.
     counted_by_killed: Counted,
 }
@@ -102,9 +109,12 @@ impl Run {
         let stack = Stack::start_on(Database::on(&cluster).await, &["events"]).await;
         stack.database.apply(&sample_catalog()).await;
         let ledger = Ledger::on(&stack);
-        let daemons = vec![stack.daemon(QUEUES, &DAEMON_SETTINGS).await, stack.daemon(QUEUES, &DAEMON_SETTINGS).await];
-        for daemon in &daemons {
+        let mut daemons = Vec::new();
+        for _ in 0..2 {
+            let proxy = Proxy::before(&stack.server.endpoint_url()).await;
+            let daemon = daemon(&stack, &proxy).await;
             daemon.ready().await;
+            daemons.push((daemon, proxy));
         }
         Self { stack, cluster, ledger, daemons, counted_by_killed: Counted::default() }
     }
@@ -116,22 +126,19 @@ impl Run {
     async fn inflict(&mut self, moment: &Moment) {
         eventually("enough is stored", async || (self.stored().await >= moment.stored).then_some(())).await;
         let stored = self.stored().await;
-        match moment.fault {
-            Fault::KillDaemon(victim) => {
-                let daemon = &self.daemons[victim];
-                let is_vulnerable = async || {
-                    let (before, now) = (Counted::by(daemon).await, Counted::by(daemon).await);
-                    (now.in_flight > 0 && now.outcomes > before.outcomes).then_some(now)
-                };
-                let counted = eventually("the daemon commits and has events in flight", is_vulnerable).await;
-                self.daemons.remove(victim).kill().await;
-                self.daemons.insert(victim, self.stack.daemon(QUEUES, &DAEMON_SETTINGS).await);
-                self.counted_by_killed.add(counted);
-                println!("  {stored} stored: killed daemon {victim} with {} events in flight", counted.in_flight);
+        match moment.crash {
+            Crash::Daemon(victim) => {
+                let in_flight = self.kill(victim, 0).await;
+                println!("  {stored} stored: killed daemon {victim} with {in_flight} events in flight");
             }
-            Fault::CrashPostgres => {
+            Crash::DaemonBeforeDelete(victim) => {
+                self.daemons[victim].1.trap("DeleteMessageBatch", Fault::LoseRequest);
+                let in_flight = self.kill(victim, 1).await;
+                println!("  {stored} stored: killed daemon {victim} before its deletes, with {in_flight} events in flight");
+            }
+            Crash::Postgres => {
                 block_in_place(|| self.cluster.crash()).expect("Postgres ends");
-                for daemon in &self.daemons {
+                for (daemon, _) in &self.daemons {
                     daemon.says("database").await;
                 }
                 block_in_place(|| self.cluster.recover()).expect("Postgres starts again");
@@ -140,9 +147,22 @@ impl Run {
         }
     }
 
+    /// Kills a daemon when it has stored so many more events and has others in flight, and starts its successor. Gives how many it had.
+    async fn kill(&mut self, victim: usize, more: i64) -> i64 {
+        let (killed, proxy) = self.daemons.remove(victim);
+        let before = Counted::by(&killed).await;
+        let is_due = |counted: &Counted| counted.in_flight > 0 && counted.stored >= before.stored + more;
+        let counted = eventually("the daemon has work", async || Some(Counted::by(&killed).await).filter(is_due)).await;
+        killed.kill().await;
+        self.counted_by_killed.add(counted);
+        proxy.mend();
+        self.daemons.insert(victim, (daemon(&self.stack, &proxy).await, proxy));
+        counted.in_flight
+    }
+
     async fn counted(&self) -> Counted {
         let mut counted = self.counted_by_killed;
-        for daemon in &self.daemons {
+        for (daemon, _) in &self.daemons {
             counted.add(Counted::by(daemon).await);
         }
         counted
@@ -183,7 +203,7 @@ async fn prove(seed: u64, events: u32) {
         report["stored"]
     );
     assert!(redeliveries > 0 && duplicates > 0, "nothing came twice: {counted:?}");
-    for daemon in run.daemons {
+    for (daemon, _) in run.daemons {
         assert_eq!(daemon.stop().await, 0);
     }
 }
