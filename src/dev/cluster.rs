@@ -17,6 +17,7 @@ use super::account::{Account, prepare_home, temporary_parent};
 use super::binaries::Binaries;
 use super::guard::Guard;
 
+mod crash;
 mod leftover;
 
 /// Long enough for the recovery after a crash; a start that works takes well under a second.
@@ -29,14 +30,16 @@ const ATTEMPTS_MAX: u32 = 5;
 pub struct Cluster {
     // Declared in the order in which they have to go: the lock is held until Postgres has ended.
     guard: Guard,
-    home: PathBuf,
+    home: Home,
     port: u16,
+    settings: Vec<String>,
     _lock: File,
 }
 
-/// What it takes to start a cluster, before there is one.
-struct Home<'a> {
-    binaries: &'a Binaries,
+/// What it takes to start a cluster.
+#[derive(Debug)]
+struct Home {
+    binaries: Binaries,
     directory: PathBuf,
     data: PathBuf,
     account: Option<Account>,
@@ -86,29 +89,30 @@ impl Cluster {
     pub fn stop(self) -> Result<()> {
         let status = self.guard.stop().context("failed to wait for Postgres")?;
         if !status.success() {
-            bail!("Postgres ended with {status}; its log is {}", self.home.join("log").display());
+            bail!("Postgres ended with {status}; its log is {}", self.home.directory.join("log").display());
         }
         Ok(())
     }
 }
 
-impl<'a> Home<'a> {
-    fn prepare(binaries: &'a Binaries, directory: &Path, temporary: bool) -> Result<Self> {
+impl Home {
+    fn prepare(binaries: &Binaries, directory: &Path, temporary: bool) -> Result<Self> {
         let account = prepare_home(directory)?;
         // Absolute, because Postgres runs in another directory than we do.
         let directory = directory.canonicalize().with_context(|| format!("failed to look at {}", directory.display()))?;
-        Ok(Self { binaries, data: directory.join("data"), directory, account, temporary })
+        Ok(Self { binaries: binaries.clone(), data: directory.join("data"), directory, account, temporary })
     }
 
-    fn start(&self, settings: &[&str]) -> Result<Cluster> {
+    fn start(self, settings: &[&str]) -> Result<Cluster> {
+        let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let lock = self.lock()?;
         self.create_data()?;
         for attempt in 1.. {
             self.stop_leftover()?;
             let port = free_port()?;
-            let mut guard = self.start_postgres(port, settings)?;
+            let mut guard = self.start_postgres(port, &settings)?;
             let Some(status) = self.ended_before_ready(&mut guard, port)? else {
-                return Ok(Cluster { guard, home: self.directory.clone(), port, _lock: lock });
+                return Ok(Cluster { guard, home: self, port, settings, _lock: lock });
             };
             guard.keep_directory();
             let log = self.log();
@@ -179,11 +183,12 @@ impl<'a> Home<'a> {
         Ok(())
     }
 
-    fn start_postgres(&self, port: u16, settings: &[&str]) -> Result<Guard> {
+    fn start_postgres(&self, port: u16, settings: &[String]) -> Result<Guard> {
         let port = format!("port={port}");
         let mut arguments = vec!["-D", utf8(&self.data)?];
         // The socket's place is relative to the data, and so within the 107 bytes for a socket's path wherever the home is.
-        for setting in [&port, "listen_addresses=127.0.0.1", "unix_socket_directories=.."].iter().chain(settings) {
+        let ours = [port.as_str(), "listen_addresses=127.0.0.1", "unix_socket_directories=.."];
+        for setting in ours.into_iter().chain(settings.iter().map(String::as_str)) {
             arguments.extend(["-c", setting]);
         }
         self.guarded("postgres", &arguments)

@@ -8,6 +8,12 @@ use tokio::process::{Child, Command};
 
 use crate::stack::{PROCESSOR, eventually, patience};
 
+/// The sum of a metric's series whose labels contain this text, among all that was scraped at once.
+pub fn sum(scraped: &str, name: &str, labels: &str) -> f64 {
+    let series = scraped.lines().filter(|line| line.split(['{', ' ']).next() == Some(name) && line.contains(labels));
+    series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
 /// A running daemon; killed with the test.
 pub struct Daemon {
     child: Child,
@@ -79,15 +85,18 @@ impl Daemon {
 
     /// The sum of a metric's series whose labels contain this text.
     pub async fn metric(&self, name: &str, labels: &str) -> f64 {
-        let (_, text) = self.get("/metrics").await;
-        let series = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name) && line.contains(labels));
-        series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        sum(&self.get("/metrics").await.1, name, labels)
     }
 
     /// Sends a signal by its number.
     pub fn signal(&self, name: &str) {
         let status = std::process::Command::new("/bin/sh").args(["-c", &format!("kill -{name} {}", self.id())]).status();
         assert!(status.expect("sh").success(), "kill -{name}");
+    }
+
+    /// Ends it as the system does that is out of memory: at once, and without asking.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("the daemon ends");
     }
 
     /// Waits for the daemon's end: its exit status, -1 where a signal ended it.

@@ -15,6 +15,7 @@ mod commands;
 mod corpus_github;
 mod corpus_json;
 mod crash_places;
+mod crashes;
 mod examples;
 mod generated;
 mod identity;

@@ -58,13 +58,21 @@ pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Optio
 /// A database of the test's own, with the tables; dropped with it.
 pub struct Database {
     pub url: String,
-    name: String,
+    /// None: it goes with a server of the test's own.
+    name: Option<String>,
 }
 
 impl Database {
     /// With the tables.
     pub async fn create() -> Self {
         let database = Self::create_empty().await;
+        store::migrate(&database.options()).await.expect("migrations");
+        database
+    }
+
+    /// On a server of the test's own, with the tables.
+    pub async fn on(cluster: &Cluster) -> Self {
+        let database = Self { url: cluster.url("postgres"), name: None };
         store::migrate(&database.options()).await.expect("migrations");
         database
     }
@@ -77,7 +85,7 @@ impl Database {
         sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&mut connection).await.expect("create database");
         let mut url = url::Url::parse(server_url()).expect("a URL");
         url.set_path(&name);
-        Self { url: url.to_string(), name }
+        Self { url: url.to_string(), name: Some(name) }
     }
 
     pub fn options(&self) -> PgConnectOptions {
@@ -138,7 +146,8 @@ fn ordered(json: &str) -> Vec<(String, serde_json::Value)> {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let statement = format!("drop database if exists {} with (force)", self.name);
+        let Some(name) = &self.name else { return };
+        let statement = format!("drop database if exists {name} with (force)");
         let dropping = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail};
 
 use super::{Home, utf8};
 
-impl Home<'_> {
+impl Home {
     /// We hold the lock, so a server that still runs here has lost its `dev` and its guard to a kill, or is just being stopped by the latter.
     pub(super) fn stop_leftover(&self) -> Result<()> {
         let Some((pid, command)) = self.postmaster().and_then(|pid| Some((pid, command_line(pid)?))) else {
@@ -18,16 +18,22 @@ impl Home<'_> {
             return self.disown(pid);
         }
         let home = self.directory.display();
-        let mut pg_ctl = Command::new(self.binaries.program("pg_ctl"));
-        pg_ctl.args(["stop", "--wait", "--mode=fast", "--pgdata", utf8(&self.data)?]).env("LC_ALL", "C").current_dir("/");
-        if let Some(account) = self.account {
-            account.apply(&mut pg_ctl);
-        }
-        let output = pg_ctl.output().with_context(|| format!("failed to run pg_ctl to stop process {pid}, left over in {home}"))?;
+        let output =
+            self.pg_ctl_stop("fast").with_context(|| format!("failed to run pg_ctl to stop process {pid}, left over in {home}"))?;
         if self.postmaster() == Some(pid) && command_line(pid).is_some() {
             bail!("failed to stop Postgres, process {pid}, left over in {home}: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(())
+    }
+
+    /// Ends the server in one of the ways that Postgres has for that, and waits for it.
+    pub(super) fn pg_ctl_stop(&self, mode: &str) -> Result<Output> {
+        let mut pg_ctl = Command::new(self.binaries.program("pg_ctl"));
+        pg_ctl.args(["stop", "--wait", "--mode", mode, "--pgdata", utf8(&self.data)?]).env("LC_ALL", "C").current_dir("/");
+        if let Some(account) = self.account {
+            account.apply(&mut pg_ctl);
+        }
+        Ok(pg_ctl.output()?)
     }
 
     /// The number in the process file went to another program since, or to a dead child that nobody collects; Postgres would take either for

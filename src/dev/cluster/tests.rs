@@ -19,7 +19,7 @@ fn hold_a_cluster_when_asked_to() {
     } else {
         Cluster::start(&Binaries::find().unwrap(), Path::new(&home), &["fsync=off"]).unwrap()
     };
-    println!("\nholding {} {}", cluster.port, cluster.home.display());
+    println!("\nholding {} {}", cluster.port, cluster.home.directory.display());
     loop {
         thread::park();
     }
@@ -73,8 +73,22 @@ impl Drop for TemporaryHome {
 #[test]
 fn a_temporary_cluster_leaves_nothing_behind() {
     let cluster = Cluster::temporary(&["fsync=off"]).unwrap();
-    let (home, port) = (cluster.home.clone(), cluster.port());
+    let (home, port) = (cluster.home.directory.clone(), cluster.port());
     assert!(listens(port));
+    cluster.stop().unwrap();
+    assert!(!listens(port) && !home.exists());
+}
+
+#[test]
+fn a_cluster_recovers_from_a_crash_on_its_port_and_leaves_nothing_behind() {
+    let mut cluster = Cluster::temporary(&[]).unwrap();
+    let (home, port) = (cluster.home.directory.clone(), cluster.port());
+    for _ in 0..2 {
+        cluster.crash().unwrap();
+        assert!(!listens(port) && home.exists());
+        cluster.recover().unwrap();
+        assert!(listens(port) && cluster.home.log().contains("was interrupted"), "{}", cluster.home.log());
+    }
     cluster.stop().unwrap();
     assert!(!listens(port) && !home.exists());
 }
