@@ -13,6 +13,7 @@ mod catalog_changes;
 mod commands;
 mod corpus_github;
 mod corpus_json;
+mod cuts;
 mod examples;
 mod generated;
 mod identity;
