@@ -7,6 +7,8 @@
 //! verdict; an error is a reason not to acknowledge. What may be acknowledged is a [`store::Settled`], and only a commit that the server
 //! has confirmed makes one.
 
+/// What tests break on purpose; nothing in a user's build.
+pub mod fault;
 /// JSON, read within limits and compared by meaning.
 pub mod json;
 /// The words: ids, envelopes, reasons.

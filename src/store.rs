@@ -21,6 +21,7 @@ use time::OffsetDateTime;
 
 use crate::admit::tenant_of_queue;
 use crate::event::{Reason, Rejection, TenantId, Violation};
+use crate::fault;
 use crate::metrics::Outcome;
 use crate::queue::{QueueBinding, ReceivedMessage};
 use crate::validate::Verdict;
@@ -175,6 +176,7 @@ type Transacted = Result<(Vec<Settlement>, Committed), Failure>;
 
 /// The outer error closes the connection; an inner failure leaves it fit for the next batch.
 async fn transact(connection: &mut PgConnection, batch: &[Judged], commit_was_sent: &AtomicBool) -> Result<Transacted, sqlx::Error> {
+    fault::crash("before_begin");
     sqlx::raw_sql("begin").execute(&mut *connection).await?;
     let begun = sqlx::query_file!("src/store/begin.sql").fetch_one(&mut *connection).await?;
     let is_stale = |judged: &Judged| {
@@ -186,6 +188,7 @@ async fn transact(connection: &mut PgConnection, batch: &[Judged], commit_was_se
     } else {
         match settle(connection, batch).await {
             Ok(settlements) => {
+                fault::crash("before_commit");
                 commit_was_sent.store(true, Ordering::Relaxed);
                 return Ok(commit(connection, &begun.xid).await.map(|committed| (settlements, committed)).map_err(Failure::of_commit));
             }
@@ -200,6 +203,7 @@ async fn transact(connection: &mut PgConnection, batch: &[Judged], commit_was_se
 /// All statements of a batch but begin and commit.
 async fn settle(connection: &mut PgConnection, batch: &[Judged]) -> Result<Vec<Settlement>, sqlx::Error> {
     let inserted = rows::insert_messages(connection, batch).await?;
+    fault::crash("after_insert");
     let others = (0..batch.len()).filter(|position| !inserted.contains(position));
     let equal = rows::compare_with_stored(connection, batch, others).await?;
     let mut rejections: Vec<Option<Rejection>> = Vec::with_capacity(batch.len());
@@ -226,6 +230,7 @@ fn decide(judged: &Judged, is_inserted: bool, is_equal: Option<bool>) -> Result<
             Ok((Settlement::Rejected(Reason::IdConflict), Some(rejection)))
         }
         // Neither inserted nor there: the row it met was deleted in between. The whole batch is tried again.
+        (Ok(_), false, None) if fault::has_bug("key_without_tenant") => Ok((Settlement::Duplicate, None)),
         (Ok(_), false, None) => Err(sqlx::Error::RowNotFound),
         (Err(rejection), ..) => Ok((Settlement::Rejected(rejection.reason), Some(rejection.clone()))),
     }

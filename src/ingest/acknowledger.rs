@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::context::Context;
+use crate::fault;
 use crate::metrics::Metrics;
 use crate::queue::{ClientError, Queue, SQS_BATCH_MAX};
 use crate::store::Settled;
@@ -70,10 +71,15 @@ async fn delete(queue: Queue, mut events: Vec<Settled>, metrics: Arc<Metrics>, d
     let _permit = deletes.acquire().await;
     let name = queue.binding.name.as_str();
     for pause in RETRY_PAUSES.into_iter().map(Some).chain([None]) {
+        fault::crash("before_delete");
         let handles: Vec<&str> = events.iter().map(Settled::receipt_handle).collect();
         let reply = queue.delete(&handles).await;
         let result = reply.as_ref().map_or_else(ClientError::class, |_| "ok");
         metrics.sqs_requests.with_label_values(&[name, "delete", result]).inc();
+        if reply.is_ok() && fault::has_bug("ignored_failed") {
+            return;
+        }
+        fault::crash("mid_delete");
         let reply = reply.unwrap_or_default();
         for (_, code) in &reply.refused {
             let reason = if code.contains("ReceiptHandle") { "receipt_handle_invalid" } else { "refused" };

@@ -1,6 +1,7 @@
 //! What the stages share.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,9 +18,6 @@ use crate::snapshot::{Catalog, Snapshot};
 use crate::store::Judged;
 use crate::validate::judge;
 use crate::window::{Held, Window};
-
-/// When an event that could not be stored may be received again: spread, so that a mended database is not met by all at once.
-pub const RELEASE_DELAY: std::ops::Range<Duration> = Duration::from_secs(30)..Duration::from_mins(2);
 
 /// Shared by all stages.
 #[derive(Debug)]
@@ -46,6 +44,12 @@ impl Context {
         Self { settings, metrics, readiness, catalog, window, stop, store_gate, tracker: TaskTracker::new(), queues: RwLock::default() }
     }
 
+    /// When an event that could not be stored may be received again: about a lease from now, spread so that a mended database is not met by
+    /// all at once.
+    fn release_delay(&self) -> Range<Duration> {
+        self.settings.visibility_timeout / 2..self.settings.visibility_timeout * 2
+    }
+
     /// Makes a queue known to those who delete and release.
     pub fn add_queue(&self, queue: &Queue) {
         // A panic elsewhere leaves the map whole.
@@ -66,7 +70,7 @@ impl Context {
             for held in messages {
                 match context.judge_one(&held, &snapshot) {
                     Some(verdict) => judged.push(Judged::new(held, verdict, snapshot.generation)),
-                    None => context.release(vec![held], RELEASE_DELAY),
+                    None => context.release_later(vec![held]),
                 }
             }
             judged
@@ -94,8 +98,18 @@ impl Context {
         }
     }
 
-    /// Hands messages back in the background, to be received again after a delay from the range.
-    pub fn release(self: &Arc<Self>, messages: Vec<Held>, delay: std::ops::Range<Duration>) {
+    /// Hands messages back that were never begun: others may have them at once.
+    pub fn release_now(self: &Arc<Self>, messages: Vec<Held>) {
+        self.release(messages, Duration::ZERO..Duration::ZERO);
+    }
+
+    /// Hands messages back that cannot be stored now.
+    pub fn release_later(self: &Arc<Self>, messages: Vec<Held>) {
+        self.release(messages, self.release_delay());
+    }
+
+    /// In the background, to be received again after a delay from the range.
+    fn release(self: &Arc<Self>, messages: Vec<Held>, delay: Range<Duration>) {
         let mut by_queue: HashMap<String, Vec<Held>> = HashMap::new();
         for mut held in messages {
             let snapshot = self.catalog.snapshot();
@@ -109,7 +123,7 @@ impl Context {
     }
 }
 
-async fn release_to(queue: Queue, messages: Vec<Held>, delay: std::ops::Range<Duration>, metrics: Arc<Metrics>) {
+async fn release_to(queue: Queue, messages: Vec<Held>, delay: Range<Duration>, metrics: Arc<Metrics>) {
     for chunk in messages.chunks(SQS_BATCH_MAX) {
         let spread = || {
             if delay.is_empty() { delay.start } else { rand::rng().random_range(delay.clone()) }

@@ -9,11 +9,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::context::Context;
+use crate::fault;
 use crate::queue::{ClientError, Clients, POLL_WAIT_MAX, Queue, SQS_BATCH_MAX};
 use crate::settings::QueueSetting;
 use crate::snapshot::{Catalog, Snapshot};
 use crate::store::Judged;
-use crate::window::Reservation;
+use crate::window::{Held, Reservation};
 
 /// Polls of one queue in flight at most.
 const POLLERS_MAX: usize = 4;
@@ -112,9 +113,15 @@ impl Poller {
             self.report_success();
             self.adapt(messages.len(), asked);
             if stop.is_cancelled() {
-                // Never started, so others may have them at once.
-                self.context.release(messages, Duration::ZERO..Duration::ZERO);
+                if fault::has_bug("loss_on_sigterm") {
+                    self.delete(&messages).await;
+                }
+                self.context.release_now(messages);
                 return;
+            }
+            fault::crash("received");
+            if fault::has_bug("delete_before_commit") {
+                self.delete(&messages).await;
             }
             let snapshot = self.context.catalog.snapshot();
             for judged in self.context.judge_all(messages, snapshot).await {
@@ -124,6 +131,12 @@ impl Poller {
                 }
             }
         }
+    }
+
+    /// What no build but the tests' may do.
+    async fn delete(&self, messages: &[Held]) {
+        let handles: Vec<&str> = messages.iter().map(|held| held.message.receipt_handle.as_str()).collect();
+        let _ = self.queue.delete(&handles).await;
     }
 
     /// Waits until this poller is wanted, its events can be stored, and there is room.

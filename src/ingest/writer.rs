@@ -9,7 +9,8 @@ use time::OffsetDateTime;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
-use super::context::{Context, RELEASE_DELAY};
+use super::context::Context;
+use crate::fault;
 use crate::store::{self, Failure, Judged, Session, Settled, WRITE_TIMEOUT};
 
 /// Bodies in one transaction at most; a batch of few large events is as much work as one of many small ones.
@@ -79,7 +80,7 @@ impl Writer {
             Failure::Stale | Failure::MissingReference if judgements == 0 => {
                 attempts.push(Attempt { batch: self.judge_again(batch).await, judgements: 1, retries });
             }
-            Failure::Refused(_) | Failure::MissingReference if batch.len() > 1 => {
+            Failure::Refused(_) | Failure::MissingReference if batch.len() > 1 && !fault::has_bug("no_isolation") => {
                 let right = batch.split_off(batch.len() / 2);
                 // The left half first: of two events with one identity the earlier is stored.
                 attempts.push(Attempt { batch: right, judgements, retries });
@@ -138,7 +139,7 @@ impl Writer {
             return;
         }
         tracing::warn!(events = batch.len(), %failure, "not stored: handed back to the queue");
-        self.context.release(batch.into_iter().map(|judged| judged.held).collect(), RELEASE_DELAY);
+        self.context.release_later(batch.into_iter().map(|judged| judged.held).collect());
     }
 
     async fn pass_on(&self, settled: Vec<Settled>) {

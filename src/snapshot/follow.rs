@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Snapshot;
+use crate::fault;
 
 /// Notifications are a hint; this is how long a change may stay unseen without one.
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
@@ -124,6 +125,7 @@ impl CatalogFollower {
         let mut connection = self.options.connect().await?;
         let previous = Arc::clone(&self.snapshots.borrow());
         let snapshot = Snapshot::load(&mut connection, Some(&previous), self.tenant_labels_max).await?;
+        fault::crash("mid_reload");
         connection.close().await?;
         Ok(snapshot)
     }

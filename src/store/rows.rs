@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use super::{Judged, Quotes, Settlement, tenant_of};
 use crate::decode::message_attributes;
 use crate::event::{Envelope, Identity, Rejection, TenantId};
+use crate::fault;
 use crate::json;
 use crate::validate::ValidEvent;
 
@@ -31,45 +32,53 @@ pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged]) ->
     let mut firsts: BTreeMap<Identity<'_>, (usize, &Judged, &ValidEvent)> = BTreeMap::new();
     for (position, judged) in batch.iter().enumerate() {
         if let (Ok(event), Some((identity, _))) = (&judged.verdict, identity_of(judged)) {
-            firsts.entry(identity).or_insert((position, judged, event));
+            firsts.entry(key(identity)).or_insert((position, judged, event));
         }
     }
     if firsts.is_empty() {
         return Ok(HashSet::new());
     }
-    let payloads: Vec<&str> = firsts.values().map(|(_, judged, event)| payload_of(judged, event.envelope())).collect();
+    let mut rows: Rows<'_> = firsts.values().collect();
+    if fault::has_bug("unsorted_keys") {
+        rows.sort_by_key(|(position, ..)| *position);
+    }
+    let payloads: Vec<&str> = rows.iter().map(|(_, judged, event)| payload_of(judged, event.envelope())).collect();
     let hashes: Vec<Vec<u8>> = payloads.iter().map(|payload| Sha256::digest(payload).to_vec()).collect();
     let inserted = sqlx::query_file!(
         "src/store/insert_messages.sql",
-        &column(&firsts, |_, event| event.tenant_id().as_str()) as _,
-        &column(&firsts, |_, event| event.envelope().source.as_str()) as _,
-        &column(&firsts, |_, event| event.envelope().event_id.as_str()) as _,
-        &column(&firsts, |_, event| event.envelope().event_type.as_str()) as _,
-        &column(&firsts, |_, event| event.schema_version()),
-        &column(&firsts, |_, event| event.envelope().client_id.as_deref()) as _,
-        &column(&firsts, |_, event| event.envelope().subject.as_deref()) as _,
-        &column(&firsts, |_, event| event.envelope().occurred_at) as _,
-        &column(&firsts, |judged, _| judged.held.message.sent_at) as _,
+        &column(&rows, |_, event| event.tenant_id().as_str()) as _,
+        &column(&rows, |_, event| event.envelope().source.as_str()) as _,
+        &column(&rows, |_, event| event.envelope().event_id.as_str()) as _,
+        &column(&rows, |_, event| event.envelope().event_type.as_str()) as _,
+        &column(&rows, |_, event| event.schema_version()),
+        &column(&rows, |_, event| event.envelope().client_id.as_deref()) as _,
+        &column(&rows, |_, event| event.envelope().subject.as_deref()) as _,
+        &column(&rows, |_, event| event.envelope().occurred_at) as _,
+        &column(&rows, |judged, _| judged.held.message.sent_at) as _,
         &payloads as _,
         &hashes,
-        &column(&firsts, |_, event| event.envelope().attributes.as_str()) as _,
-        &column(&firsts, |judged, _| judged.held.message.queue.name.as_str()) as _,
-        &column(&firsts, |judged, _| judged.held.message.sqs_message_id.as_str()) as _,
-        &column(&firsts, |judged, _| judged.held.message.message_group.as_deref()) as _,
-        &column(&firsts, |_, event| event.envelope().traceparent.as_deref()) as _,
-        &column(&firsts, |judged, _| judged.generation),
+        &column(&rows, |_, event| event.envelope().attributes.as_str()) as _,
+        &column(&rows, |judged, _| judged.held.message.queue.name.as_str()) as _,
+        &column(&rows, |judged, _| judged.held.message.sqs_message_id.as_str()) as _,
+        &column(&rows, |judged, _| judged.held.message.message_group.as_deref()) as _,
+        &column(&rows, |_, event| event.envelope().traceparent.as_deref()) as _,
+        &column(&rows, |judged, _| judged.generation),
     )
     .fetch_all(connection)
     .await?;
     let position =
-        |tenant_id: &str, source: &str, event_id: &str| firsts.get(&Identity { tenant_id, source, event_id }).map(|first| first.0);
+        |tenant_id: &str, source: &str, event_id: &str| firsts.get(&key(Identity { tenant_id, source, event_id })).map(|first| first.0);
     Ok(inserted.iter().filter_map(|row| position(&row.tenant_id, &row.source, &row.event_id)).collect())
 }
 
-type Firsts<'a> = BTreeMap<Identity<'a>, (usize, &'a Judged, &'a ValidEvent)>;
+type Rows<'a> = Vec<&'a (usize, &'a Judged, &'a ValidEvent)>;
 
-fn column<'a, T>(firsts: &Firsts<'a>, value: impl Fn(&'a Judged, &'a ValidEvent) -> T) -> Vec<T> {
-    firsts.values().map(|(_, judged, event)| value(judged, event)).collect()
+fn key(identity: Identity<'_>) -> Identity<'_> {
+    if fault::has_bug("key_without_tenant") { Identity { tenant_id: "", ..identity } } else { identity }
+}
+
+fn column<'a, T>(rows: &Rows<'a>, value: impl Fn(&'a Judged, &'a ValidEvent) -> T) -> Vec<T> {
+    rows.iter().map(|(_, judged, event)| value(judged, event)).collect()
 }
 
 /// How the event at a position compares with what is stored under its identity: true when they are equal.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection};
 
+use crate::fault;
+
 /// Work on a connection. Its future owns nothing but borrows the connection, which ends with it.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
 
@@ -40,6 +42,12 @@ impl Session {
     where
         F: for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T>,
     {
+        if fault::has_bug("kept_connection")
+            && let Some(connection) = &mut self.connection
+        {
+            let outcome = tokio::time::timeout(deadline, work(connection)).await;
+            return outcome.map_err(|_| SessionError::Deadline)?.map_err(SessionError::Driver);
+        }
         let kept = self.connection.take();
         let options = &self.options;
         let owning = async move {
@@ -94,7 +102,15 @@ pub enum CommitError {
 /// Whenever it is not certain that the transaction is committed.
 pub async fn commit(connection: &mut PgConnection, xid: &str) -> Result<Committed, CommitError> {
     let unknown = |error| CommitError::Unknown(Some(error));
-    sqlx::raw_sql("commit").execute(&mut *connection).await.map_err(unknown)?;
+    let answer = sqlx::raw_sql("commit").execute(&mut *connection).await;
+    fault::crash("commit_sent");
+    if fault::has_bug("delete_on_unknown") {
+        return Ok(Committed(()));
+    }
+    answer.map_err(unknown)?;
+    if fault::has_bug("swallowed_error") {
+        return Ok(Committed(()));
+    }
     let status = sqlx::query_file_scalar!("src/store/transaction_status.sql", xid).fetch_one(connection).await.map_err(unknown)?;
     match status.as_deref() {
         Some("committed") => Ok(Committed(())),

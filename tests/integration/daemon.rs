@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::stack::{PATIENCE, PROCESSOR, eventually};
+use crate::stack::{PROCESSOR, eventually, patience};
 
 /// A running daemon; killed with the test.
 pub struct Daemon {
@@ -92,8 +92,19 @@ impl Daemon {
 
     /// Waits for the daemon's end: its exit status, -1 where a signal ended it.
     pub async fn ended(&mut self) -> i32 {
-        let waited = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let waited = tokio::time::timeout(patience(), self.child.wait()).await;
         waited.expect("the daemon ends").expect("a status").code().unwrap_or(-1)
+    }
+
+    /// Whether it has ended by now.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a status").is_some()
+    }
+
+    /// The signal that ended it, where one did.
+    pub async fn ended_by(mut self) -> Option<i32> {
+        use std::os::unix::process::ExitStatusExt as _;
+        self.child.wait().await.expect("a status").signal()
     }
 
     /// SIGTERM, and the exit status.

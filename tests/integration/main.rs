@@ -2,6 +2,7 @@
 
 mod corpus;
 mod daemon;
+mod ledger;
 mod load;
 mod producer;
 mod proxy;
@@ -13,11 +14,13 @@ mod catalog_changes;
 mod commands;
 mod corpus_github;
 mod corpus_json;
+mod crash_places;
 mod cuts;
 mod examples;
 mod generated;
 mod identity;
 mod path;
+mod planted;
 mod producers;
 mod readme;
 mod refusals;

@@ -4,26 +4,15 @@ mod flags;
 mod forgeries;
 mod generation;
 
-use std::process::Stdio;
-
-use tokio::process::{Child, Command};
-
 use crate::daemon::Daemon;
+use crate::ledger::Ledger;
 use crate::proxy::{Fault, Proxy};
-use crate::stack::{PRODUCERS, Stack, eventually, sample_catalog};
-use crate::terminal::{Ended, Terminal};
+use crate::stack::{Stack, eventually};
 
-/// The words of a command that sends the sample catalog's events.
-fn words(queue: &str, arguments: &str) -> Vec<String> {
-    let schemas = sample_catalog().display().to_string();
-    let fixed = ["--queue", queue, "--schemas", &schemas, "--ledger", "ledger"];
-    fixed.into_iter().chain(arguments.split_whitespace()).map(str::to_owned).collect()
-}
-
-/// A daemon, a terminal, and a ledger of what was sent.
+/// A daemon, and a ledger of what was sent.
 struct Run {
     stack: Stack,
-    terminal: Terminal,
+    ledger: Ledger,
     daemon: Daemon,
 }
 
@@ -32,42 +21,23 @@ impl Run {
     async fn start(queue: &str) -> Self {
         let name = queue.split(['=', '?']).next().expect("a name");
         let stack = Stack::start(&[name]).await;
-        let terminal = Terminal::with(stack.environment());
+        let ledger = Ledger::on(&stack);
         let daemon = stack.daemon(queue, &[]).await;
-        Self { stack, terminal, daemon }
+        Self { stack, ledger, daemon }
     }
 
     /// Sends with these arguments to a queue as `QUEUES` names it.
     async fn send(queue: &str, arguments: &str) -> Self {
         let run = Self::start(queue).await;
-        let ended = run.terminal.run(PRODUCERS, &words(queue, arguments).iter().map(String::as_str).collect::<Vec<_>>()).await;
-        assert_eq!(ended.status, 0, "{ended:?}");
+        run.ledger.send(queue, arguments).await;
         run
-    }
-
-    /// Begins to send with these arguments, without an end; waits until the ledger has so many lines.
-    async fn begin(&self, queue: &str, arguments: &str, lines: usize) -> Child {
-        let mut command = Command::new(PRODUCERS);
-        command.args(words(queue, arguments)).env_clear().envs(self.terminal.environment.iter().map(|(name, value)| (name, value)));
-        command.current_dir(&self.terminal.directory.0).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-        let child = command.spawn().expect("producers starts");
-        eventually("the ledger grows", async || (self.ledger().lines().count() >= lines).then_some(())).await;
-        child
-    }
-
-    fn ledger(&self) -> String {
-        std::fs::read_to_string(self.terminal.directory.0.join("ledger")).unwrap_or_default()
-    }
-
-    async fn verify(&self) -> Ended {
-        self.terminal.run(PRODUCERS, &["verify", "--ledger", "ledger", "--json"]).await
     }
 }
 
 #[tokio::test]
 async fn two_thousand_events_of_every_sort_are_accounted_for() {
     let run = Run::send("events?trust=any", "--events 2000 --rate 5000 --invalid 0.11 --duplicates 0.05 --seed 7").await;
-    let verified = run.verify().await;
+    let verified = run.ledger.verify().await;
     assert_eq!((verified.status, verified.errors.as_str()), (0, ""), "{verified:?}");
     let report = verified.json();
     for (name, count) in [("sent", 2000), ("missing", 0), ("altered", 0), ("unexpected", 0), ("unknown", 0), ("on_queue", 0)] {
@@ -85,7 +55,7 @@ async fn two_thousand_events_of_every_sort_are_accounted_for() {
 #[tokio::test]
 async fn on_a_bound_queue_the_tenants_own_events_are_sent_and_accounted_for() {
     let run = Run::send("shop-events=shop", "--events 300 --rate 5000 --invalid 0.2 --duplicates 0.1 --size 300").await;
-    let verified = run.verify().await;
+    let verified = run.ledger.verify().await;
     assert_eq!(verified.status, 0, "{verified:?}");
     assert_eq!(run.stack.database.rows("select distinct tenant_id from message").await, ["shop"]);
     assert_eq!(run.stack.database.count("select count(distinct reason) from dead_letter").await, 15);
@@ -96,15 +66,15 @@ async fn on_a_bound_queue_the_tenants_own_events_are_sent_and_accounted_for() {
 #[tokio::test]
 async fn an_interrupt_ends_it_with_a_complete_ledger() {
     let run = Run::start("events?trust=any").await;
-    let mut child = run.begin("events", "--rate 1000", 50).await;
+    let mut child = run.ledger.begin("events", "--rate 1000", 50).await;
     let id = child.id().expect("it runs").to_string();
     let killed = std::process::Command::new("/bin/sh").args(["-c", &format!("kill -INT {id}")]).status();
     assert!(killed.expect("sh").success());
     assert_eq!(child.wait().await.expect("a status").code(), Some(0));
-    assert!(run.ledger().lines().all(|line| line.contains("\"sending\":\"accepted\"")), "{}", run.ledger());
-    let verified = run.verify().await;
+    assert!(run.ledger.text().lines().all(|line| line.contains("\"sending\":\"accepted\"")), "{}", run.ledger.text());
+    let verified = run.ledger.verify().await;
     assert_eq!(verified.status, 0, "{verified:?}");
-    assert_eq!(verified.json()["sent"], run.ledger().lines().count());
+    assert_eq!(verified.json()["sent"], run.ledger.text().lines().count());
     assert_eq!(run.daemon.stop().await, 0);
 }
 
@@ -112,11 +82,11 @@ async fn an_interrupt_ends_it_with_a_complete_ledger() {
 async fn a_killed_producer_leaves_a_line_for_all_that_it_sent() {
     let run = Run::start("events?trust=any").await;
     for round in 0..3 {
-        let mut child = run.begin("events", "--rate 3000 --invalid 0.1 --duplicates 0.1", 300).await;
+        let mut child = run.ledger.begin("events", "--rate 3000 --invalid 0.1 --duplicates 0.1", 300).await;
         child.kill().await.expect("killed");
-        let verified = run.verify().await;
+        let verified = run.ledger.verify().await;
         assert_eq!(verified.status, 0, "round {round}: {verified:?}");
-        std::fs::remove_file(run.terminal.directory.0.join("ledger")).expect("removed");
+        std::fs::remove_file(run.ledger.terminal.directory.0.join("ledger")).expect("removed");
     }
     assert_eq!(run.daemon.stop().await, 0);
 }
@@ -126,12 +96,12 @@ async fn payloads_of_ones_own_are_sent_once_to_each_type_and_their_verdict_is_fo
     let run = Run::start("events?trust=any").await;
     let payloads = [("a.json", "\"hello\"\n"), ("b/c.json", " \"\\u00e9\" "), ("d.json", "7"), ("e.txt", "Hello World")];
     for (name, payload) in payloads {
-        run.terminal.directory.write(&format!("payloads/{name}"), payload);
+        run.ledger.terminal.directory.write(&format!("payloads/{name}"), payload);
     }
-    let words = words("events", "--payloads payloads --tenant platform --event-type monitor-app --event-type user-app");
-    let sent = run.terminal.run(PRODUCERS, &words.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let arguments = "--payloads payloads --tenant platform --event-type monitor-app --event-type user-app";
+    let sent = run.ledger.send("events", arguments).await;
     assert!(sent.status == 0 && sent.output.contains("\nsent 8 events to events\n"), "{sent:?}");
-    let verified = run.verify().await;
+    let verified = run.ledger.verify().await;
     assert_eq!(verified.status, 0, "{verified:?}");
     let database = &run.stack.database;
     let stored = database.rows("select event_type, payload::text as payload from message order by 1, 2").await;
@@ -146,10 +116,10 @@ async fn copies_that_are_sent_because_replies_were_lost_are_accounted_for() {
     let mut run = Run::start("events?trust=any").await;
     let queue = run.stack.queue("events").await;
     let proxy = Proxy::before(&run.stack.server.endpoint_url()).await;
-    run.terminal.environment.retain(|(name, _)| *name != "AWS_ENDPOINT_URL");
-    run.terminal.environment.push(("AWS_ENDPOINT_URL", proxy.url.clone()));
+    run.ledger.terminal.environment.retain(|(name, _)| *name != "AWS_ENDPOINT_URL");
+    run.ledger.terminal.environment.push(("AWS_ENDPOINT_URL", proxy.url.clone()));
     proxy.trap("SendMessageBatch", Fault::LoseReply);
-    let child = run.begin("events", "--events 300 --rate 1000 --invalid 0.3 --duplicates 0.1", 50).await;
+    let child = run.ledger.begin("events", "--events 300 --rate 1000 --invalid 0.3 --duplicates 0.1", 50).await;
     eventually("what was lost arrives", async || {
         let arrived = run.stack.database.count("select (select count(*) from message) + (select count(*) from dead_letter)").await;
         (arrived >= 50).then_some(())
@@ -159,7 +129,7 @@ async fn copies_that_are_sent_because_replies_were_lost_are_accounted_for() {
     let output = child.wait_with_output().await.expect("a status");
     let told = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.status.success() && told.contains("sent 300 events to events; ") && told.contains("replies were lost"), "{told}");
-    let verified = run.verify().await;
+    let verified = run.ledger.verify().await;
     assert_eq!(verified.status, 0, "{verified:?}");
     let (sent, letters) = (verified.json()["sent"].as_i64(), verified.json()["dead_lettered"].as_i64());
     assert_eq!(sent, Some(300));

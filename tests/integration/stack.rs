@@ -18,14 +18,17 @@ use tokio::time::Instant;
 
 use crate::daemon::Daemon;
 
-/// How long a condition may take to come true before the test fails. Generous: the machine is shared.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a condition may take to come true before the test fails, `TEST_PATIENCE` in seconds. Generous: the machine is shared.
+pub fn patience() -> Duration {
+    std::env::var("TEST_PATIENCE")
+        .map_or(Duration::from_mins(1), |text| Duration::from_secs(text.parse().expect("TEST_PATIENCE in seconds")))
+}
 
 /// How often a condition is looked at.
 const TICK: Duration = Duration::from_millis(25);
 
 /// The server that all tests share: the one at `TEST_DATABASE_URL`, else one of their own, which ends with the test process.
-fn server_url() -> &'static str {
+pub fn server_url() -> &'static str {
     static CLUSTER: OnceLock<(Option<Cluster>, String)> = OnceLock::new();
     let (_, url) = CLUSTER.get_or_init(|| match std::env::var("TEST_DATABASE_URL") {
         Ok(url) => (None, url),
@@ -48,7 +51,7 @@ pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Optio
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(began.elapsed() < patience(), "not within {:?}: {what}", patience());
     }
 }
 
@@ -224,7 +227,7 @@ impl Stack {
 
     /// The environment in which commands find the stack.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let mut environment = vec![
             ("DATABASE_URL", self.database.url.clone()),
             ("AWS_ENDPOINT_URL", self.server.endpoint_url()),
             ("AWS_REGION", "us-east-1".to_owned()),
@@ -233,7 +236,10 @@ impl Stack {
             ("LISTEN_ADDRESS", "127.0.0.1:0".to_owned()),
             ("LOG_FORMAT", "json".to_owned()),
             ("DRAIN_TIMEOUT", "4".to_owned()),
-        ]
+        ];
+        // A bug that is planted here is planted in the daemon too.
+        environment.extend(std::env::var("FAILPOINTS").ok().map(|planted| ("FAILPOINTS", planted)));
+        environment
     }
 
     /// Starts the real binary on these queues; `settings` are further variables.

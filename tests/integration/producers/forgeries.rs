@@ -62,7 +62,7 @@ const RESTORE: &str = "truncate message, delivery, dead_letter;
 
 async fn check(run: &Run, forgery: &str, word: &str) {
     run.stack.database.execute(forgery).await;
-    let verified = run.verify().await;
+    let verified = run.ledger.verify().await;
     let report = verified.json();
     assert_eq!(verified.status, 65, "{forgery}: {report}");
     for name in ["missing", "altered", "unexpected"] {
@@ -76,14 +76,14 @@ async fn check(run: &Run, forgery: &str, word: &str) {
 #[tokio::test]
 async fn each_forgery_is_found_and_called_by_its_name() {
     let run = Run::send("events?trust=any", "--events 400 --rate 5000 --invalid 0.3 --duplicates 0.1 --seed 3").await;
-    assert_eq!(run.verify().await.status, 0);
+    assert_eq!(run.ledger.verify().await.status, 0);
     let database = &run.stack.database;
     database.execute("create table message_copy as table message; create table dead_letter_copy as table dead_letter").await;
     database.execute("truncate delivery").await;
     for (forgery, word) in FORGERIES {
         check(&run, forgery, word).await;
     }
-    assert_eq!(run.verify().await.status, 0, "what was restored is not as it was");
+    assert_eq!(run.ledger.verify().await.status, 0, "what was restored is not as it was");
     assert_eq!(run.daemon.stop().await, 0);
 }
 
@@ -93,10 +93,10 @@ async fn what_others_did_meanwhile_is_unexpected_only_where_it_is_the_runs_own()
     let queue = run.stack.queue("events").await;
     let stored = r#"{"tenant_id":"platform","event_type":"monitor-app","payload":"of another source"}"#;
     queue.send(stored).await.expect("sent");
-    assert_eq!(run.verify().await.status, 0);
+    assert_eq!(run.ledger.verify().await.status, 0);
     queue.send("Hello World").await.expect("sent");
     run.stack.at_rest(&queue).await;
-    let verified = run.terminal.run(crate::stack::PRODUCERS, &["verify", "--ledger", "ledger"]).await;
+    let verified = run.ledger.terminal.run(crate::stack::PRODUCERS, &["verify", "--ledger", "ledger"]).await;
     assert_eq!(verified.status, 65, "{verified:?}");
     assert!(verified.output.contains("\nunexpected: dead letter 1 (malformed_json) is of no event of the ledger\n"), "{verified:?}");
     assert_eq!(run.daemon.stop().await, 0);
@@ -109,7 +109,7 @@ async fn a_queue_that_does_not_rest_is_no_proof() {
     run.stack.at_rest(&queue).await;
     assert_eq!(run.daemon.stop().await, 0);
     queue.send("Hello World").await.expect("sent");
-    let verified = run.terminal.run(crate::stack::PRODUCERS, &["verify", "--ledger", "ledger", "--timeout", "1s"]).await;
+    let verified = run.ledger.terminal.run(crate::stack::PRODUCERS, &["verify", "--ledger", "ledger", "--timeout", "1s"]).await;
     assert_eq!(verified.status, 65);
     assert!(verified.output.ends_with("the queue does not rest: 1 message(s) on it; is the processor running?\n"), "{verified:?}");
 }
