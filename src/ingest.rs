@@ -4,6 +4,7 @@
 
 mod acknowledger;
 mod context;
+mod leases;
 mod poller;
 mod store_gate;
 mod writer;
@@ -36,6 +37,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(15);
 const RETRY_INTERVAL_MIN: Duration = Duration::from_millis(200);
 const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(2);
 
+/// Beyond the drain, for what it could not finish.
+const HAND_BACK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What is said of a part before it was looked at.
 const NOT_KNOWN: &str = "not known yet";
 
@@ -57,9 +61,9 @@ pub struct Daemon {
 /// How a daemon ended.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// What was in flight could not be stored and acknowledged in time; it comes again.
+    /// What was in flight could not be stored and acknowledged in time; it was handed back.
     #[error(
-        "the drain ran out of time ({0:?}): what was in flight is received again by another process; raise DRAIN_TIMEOUT where this recurs"
+        "the drain ran out of time ({0:?}): what was in flight is handed back and received by another process; raise DRAIN_TIMEOUT where this recurs"
     )]
     DrainTimeout(Duration),
     /// A task ended that runs as long as the process does.
@@ -121,6 +125,7 @@ impl Daemon {
             Some(ended) = services.join_next() => return Err(fault("beside the path", ended)),
         }
         let outcome = drain(&context, path, drain_timeout).await;
+        context.drained.cancel();
         // Cut short where they wait: each connection belongs to the future that uses it.
         services.shutdown().await;
         outcome
@@ -142,7 +147,12 @@ async fn drain(context: &Context, mut path: JoinSet<()>, drain_timeout: Duration
         Ok(())
     };
     // What is cut here is waiting, not a transaction: the process ends next, and the connections with it.
-    tokio::time::timeout(drain_timeout, ended).await.unwrap_or(Err(DaemonError::DrainTimeout(drain_timeout)))
+    if let Ok(outcome) = tokio::time::timeout(drain_timeout, ended).await {
+        return outcome;
+    }
+    // What is not handed back in time comes again when its lease ends.
+    let _ = tokio::time::timeout(HAND_BACK_TIMEOUT, context.hand_back_all()).await;
+    Err(DaemonError::DrainTimeout(drain_timeout))
 }
 
 async fn serve(listener: TcpListener, shown: Shown) {

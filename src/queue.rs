@@ -1,6 +1,7 @@
 //! 1. Receive from SQS; hand back to SQS.
 
 mod client;
+mod lease;
 mod sending;
 
 use std::collections::BTreeMap;
@@ -11,14 +12,19 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use crate::event::TenantId;
 use crate::settings::QueueSetting;
 pub use client::{ClientError, Clients, POLL_WAIT_MAX};
+pub use lease::{Extending, Lease};
 pub use sending::SendReply;
 
 /// SQS: at most ten messages in a receive, ten entries in a batch.
 pub const SQS_BATCH_MAX: usize = 10;
+
+/// How long a reply may take from SQS's picking of its messages to our having them.
+const REPLY_TIME: Duration = Duration::from_millis(500);
 
 /// What is known of a queue before a message comes from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +50,8 @@ pub struct ReceivedMessage {
     pub queue: Arc<QueueBinding>,
     /// SQS's id of the message; the same in every redelivery, another after a redrive.
     pub sqs_message_id: String,
-    /// What this delivery is deleted or handed back by.
-    pub receipt_handle: String,
+    /// By which it is ours, for a time.
+    pub lease: Lease,
     /// The body as it was sent.
     pub body: Vec<u8>,
     /// The message attributes that the sender set.
@@ -66,7 +72,7 @@ impl ReceivedMessage {
         Self {
             queue: Arc::new(queue),
             sqs_message_id: String::new(),
-            receipt_handle: String::new(),
+            lease: Lease::default(),
             body,
             attributes: BTreeMap::new(),
             sender_id: None,
@@ -150,9 +156,12 @@ impl Queue {
             .visibility_timeout(to_seconds(visibility_timeout))
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .message_attribute_names("All");
+        let sent_at = Instant::now();
         let reply = request.send().await?;
         let messages = reply.messages.unwrap_or_default();
-        Ok(messages.into_iter().map(|message| self.take(message)).collect())
+        // A lease begins when SQS picks its message, at the end of a long poll; never before the request.
+        let leased_at = Instant::now().checked_sub(REPLY_TIME).map_or(sent_at, |picked_at| picked_at.max(sent_at));
+        Ok(messages.into_iter().map(|message| self.take(message, leased_at + visibility_timeout)).collect())
     }
 
     /// How many messages SQS says there are, by state.
@@ -171,7 +180,7 @@ impl Queue {
         Ok(states.into_iter().filter_map(|(name, state)| Some((state, attributes.get(&name)?.parse().ok()?))).collect())
     }
 
-    fn take(&self, message: Message) -> ReceivedMessage {
+    fn take(&self, message: Message, lease_ends_at: Instant) -> ReceivedMessage {
         let mut system = message.attributes.unwrap_or_default();
         let number = |text: Option<&String>| text.and_then(|text| text.parse::<i64>().ok());
         let sent_ms = number(system.get(&MessageSystemAttributeName::SentTimestamp));
@@ -179,7 +188,7 @@ impl Queue {
         ReceivedMessage {
             queue: Arc::clone(&self.binding),
             sqs_message_id: message.message_id.unwrap_or_default(),
-            receipt_handle: message.receipt_handle.unwrap_or_default(),
+            lease: Lease::new(message.receipt_handle.unwrap_or_default(), Some(lease_ends_at)),
             body: message.body.unwrap_or_default().into_bytes(),
             attributes: message.message_attributes.unwrap_or_default().into_iter().map(attribute).collect(),
             sender_id: system.remove(&MessageSystemAttributeName::SenderId),
@@ -193,10 +202,10 @@ impl Queue {
     ///
     /// # Errors
     /// When SQS does not answer in time or refuses the whole batch.
-    pub async fn delete(&self, receipt_handles: &[&str]) -> Result<BatchReply, ClientError> {
+    pub async fn delete(&self, receipt_handles: &[String]) -> Result<BatchReply, ClientError> {
         let mut request = self.acknowledge.delete_message_batch().queue_url(&self.url);
         for (position, handle) in receipt_handles.iter().enumerate() {
-            let entry = DeleteMessageBatchRequestEntry::builder().id(position.to_string()).receipt_handle(*handle).build();
+            let entry = DeleteMessageBatchRequestEntry::builder().id(position.to_string()).receipt_handle(handle).build();
             request = request.entries(entry.map_err(|error| ClientError::from_build(&error))?);
         }
         let reply = request.send().await?;
@@ -206,11 +215,11 @@ impl Queue {
         })
     }
 
-    /// Hands up to ten messages back: others may receive each after its delay.
+    /// Hides up to ten messages, by their receipt handles, from now on for so long each: to keep them, or to hand them back after a delay.
     ///
     /// # Errors
-    /// When SQS does not answer in time or refuses the whole batch; the messages then come back when their leases end.
-    pub async fn release(&self, messages: &[(&str, Duration)]) -> Result<BatchReply, ClientError> {
+    /// When SQS does not answer in time or refuses the whole batch; the leases then are as they were.
+    pub async fn set_visibility(&self, messages: &[(&str, Duration)]) -> Result<BatchReply, ClientError> {
         let mut request = self.acknowledge.change_message_visibility_batch().queue_url(&self.url);
         for (position, (handle, delay)) in messages.iter().enumerate() {
             let entry = ChangeMessageVisibilityBatchRequestEntry::builder()

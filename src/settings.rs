@@ -98,6 +98,10 @@ pub struct IngestSettings {
     /// costs work but loses nothing. Too high: what a killed process held comes back late.
     #[arg(long, env = "VISIBILITY_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = |text: &str| parse_duration(text, 1, 43_200))]
     pub visibility_timeout: Duration,
+    /// For how long an event is held at most, its lease extended meanwhile: then it is left to others. Too low: a slow database makes
+    /// events come again before they are stored. Too high: an event that this process cannot finish is kept from others.
+    #[arg(long, env = "HOLD_MAX", value_name = "DURATION", default_value = "5m", value_parser = |text: &str| parse_duration(text, 1, 39_600))]
+    pub hold_max: Duration,
     /// For how long a SIGTERM waits for what is in flight to be stored and acknowledged. Too low: the rest is received again by another
     /// process. Keep the supervisor's own patience above it.
     #[arg(long, env = "DRAIN_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = |text: &str| parse_duration(text, 1, 3_600))]

@@ -23,7 +23,7 @@ use crate::admit::tenant_of_queue;
 use crate::event::{Reason, Rejection, TenantId, Violation};
 use crate::fault;
 use crate::metrics::Outcome;
-use crate::queue::{QueueBinding, ReceivedMessage};
+use crate::queue::{Lease, QueueBinding, ReceivedMessage};
 use crate::validate::Verdict;
 use crate::window::{Held, Slot};
 pub use database::{DatabaseState, look, migrate};
@@ -77,7 +77,7 @@ enum Settlement {
 #[derive(Debug)]
 pub struct Settled {
     queue: Arc<QueueBinding>,
-    receipt_handle: String,
+    lease: Lease,
     slot: Slot,
     settlement: Settlement,
     tenant_id: Option<TenantId>,
@@ -91,8 +91,8 @@ impl Settled {
     }
 
     /// What to delete it by.
-    pub fn receipt_handle(&self) -> &str {
-        &self.receipt_handle
+    pub fn lease(&self) -> &Lease {
+        &self.lease
     }
 
     /// Its room in the window.
@@ -134,8 +134,9 @@ impl Settled {
             Ok(event) => Some(event.tenant_id().clone()),
             Err(rejection) => tenant_of(&message, &rejection).cloned(),
         };
-        let (queue, receipt_handle, sent_at) = (message.queue, message.receipt_handle, message.sent_at);
-        Self { queue, receipt_handle, slot, settlement, tenant_id, sent_at }
+        let (queue, lease, sent_at) = (message.queue, message.lease, message.sent_at);
+        lease.finish();
+        Self { queue, lease, slot, settlement, tenant_id, sent_at }
     }
 }
 

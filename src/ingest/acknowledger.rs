@@ -72,7 +72,10 @@ async fn delete(queue: Queue, mut events: Vec<Settled>, metrics: Arc<Metrics>, d
     let name = queue.binding.name.as_str();
     for pause in RETRY_PAUSES.into_iter().map(Some).chain([None]) {
         fault::crash("before_delete");
-        let handles: Vec<&str> = events.iter().map(Settled::receipt_handle).collect();
+        for event in &events {
+            event.lease().finished().await;
+        }
+        let handles: Vec<String> = events.iter().map(|event| event.lease().receipt_handle()).collect();
         let reply = queue.delete(&handles).await;
         let result = reply.as_ref().map_or_else(ClientError::class, |_| "ok");
         metrics.sqs_requests.with_label_values(&[name, "delete", result]).inc();

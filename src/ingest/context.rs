@@ -9,6 +9,7 @@ use rand::Rng as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::leases::Leases;
 use super::store_gate::StoreGate;
 use crate::health::Readiness;
 use crate::metrics::{Metrics, Outcome};
@@ -33,7 +34,11 @@ pub struct Context {
     pub store_gate: StoreGate,
     /// Deletes and releases under way.
     pub tracker: TaskTracker,
-    queues: RwLock<HashMap<String, Queue>>,
+    /// What extends leases; until `drained`.
+    pub heartbeats: TaskTracker,
+    /// Nothing is in flight any more.
+    pub drained: CancellationToken,
+    queues: RwLock<HashMap<String, Arc<Leases>>>,
 }
 
 impl Context {
@@ -41,7 +46,9 @@ impl Context {
         let window = Window::new(settings.in_flight_events_max, settings.in_flight_bytes_max, Arc::clone(&metrics));
         let readiness = Arc::<Readiness>::default();
         let store_gate = StoreGate::new(Arc::clone(&metrics), Arc::clone(&readiness));
-        Self { settings, metrics, readiness, catalog, window, stop, store_gate, tracker: TaskTracker::new(), queues: RwLock::default() }
+        let (tracker, heartbeats, drained) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
+        let queues = RwLock::default();
+        Self { settings, metrics, readiness, catalog, window, stop, store_gate, tracker, heartbeats, drained, queues }
     }
 
     /// When an event that could not be stored may be received again: about a lease from now, spread so that a mended database is not met by
@@ -50,15 +57,24 @@ impl Context {
         self.settings.visibility_timeout / 2..self.settings.visibility_timeout * 2
     }
 
-    /// Makes a queue known to those who delete and release.
-    pub fn add_queue(&self, queue: &Queue) {
+    /// Makes a queue known to those who delete and release; gives its leases.
+    pub fn add_queue(&self, queue: Queue) -> Arc<Leases> {
+        let (visibility_timeout, hold_max) = (self.settings.visibility_timeout, self.settings.hold_max);
+        let leases = Arc::new(Leases::new(queue, visibility_timeout, hold_max, Arc::clone(&self.metrics)));
         // A panic elsewhere leaves the map whole.
         let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
-        queues.insert(queue.binding.name.clone(), queue.clone());
+        queues.insert(leases.queue.binding.name.clone(), Arc::clone(&leases));
+        leases
+    }
+
+    /// Hands back whatever is in flight: this process will not finish it.
+    pub async fn hand_back_all(&self) {
+        let queues: Vec<_> = self.queues.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        futures_util::future::join_all(queues.iter().map(|leases| leases.hand_back())).await;
     }
 
     pub fn queue(&self, name: &str) -> Option<Queue> {
-        self.queues.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.queues.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|leases| leases.queue.clone())
     }
 
     /// Judges messages by the newest snapshot, on a thread that may block: a schema can be slow, a payload deep. What cannot be judged,
@@ -98,6 +114,18 @@ impl Context {
         }
     }
 
+    /// Drops events whose leases have ended: someone else may have them by now. What was committed before goes on.
+    pub fn drop_lost(&self, batch: Vec<Judged>) -> Vec<Judged> {
+        let (held, lost): (Vec<Judged>, Vec<Judged>) = batch.into_iter().partition(|judged| judged.held.message.lease.is_held());
+        if !lost.is_empty() {
+            tracing::warn!(events = lost.len(), "leases ended before their events could be stored: they come again");
+        }
+        for Judged { mut held, .. } in lost {
+            held.slot.record(self.catalog.snapshot().label(held.message.queue.tenant.as_ref()), Outcome::Released);
+        }
+        held
+    }
+
     /// Hands messages back that were never begun: others may have them at once.
     pub fn release_now(self: &Arc<Self>, messages: Vec<Held>) {
         self.release(messages, Duration::ZERO..Duration::ZERO);
@@ -128,8 +156,12 @@ async fn release_to(queue: Queue, messages: Vec<Held>, delay: Range<Duration>, m
         let spread = || {
             if delay.is_empty() { delay.start } else { rand::rng().random_range(delay.clone()) }
         };
-        let entries: Vec<_> = chunk.iter().map(|held| (held.message.receipt_handle.as_str(), spread())).collect();
-        let reply = queue.release(&entries).await;
+        for held in chunk {
+            held.message.lease.finished().await;
+        }
+        let handles: Vec<String> = chunk.iter().map(|held| held.message.lease.receipt_handle()).collect();
+        let entries: Vec<_> = handles.iter().map(|handle| (handle.as_str(), spread())).collect();
+        let reply = queue.set_visibility(&entries).await;
         // A release that fails costs time, never an event: the lease ends by itself.
         let result = reply.map_or_else(|error| error.class(), |_| "ok");
         metrics.sqs_requests.with_label_values(&[queue.binding.name.as_str(), "release", result]).inc();

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::context::Context;
+use super::leases::Leases;
 use crate::fault;
 use crate::queue::{ClientError, Clients, POLL_WAIT_MAX, Queue, SQS_BATCH_MAX};
 use crate::settings::QueueSetting;
@@ -35,13 +36,22 @@ pub async fn poll_queue(setting: QueueSetting, clients: Clients, context: Arc<Co
         () = stop.cancelled() => return,
         queue = open(&setting, &clients, &context) => queue,
     };
-    context.add_queue(&queue);
+    let leases = context.add_queue(queue.clone());
+    // Longer than the pollers: up to the last commit and delete.
+    let drained = context.drained.clone();
+    let extending = Arc::clone(&leases).extend_all();
+    context.heartbeats.spawn(async move { drained.run_until_cancelled(extending).await });
     // How many pollers are awake: doubled by a full reply, one again after an empty one.
     let awake = Arc::new(watch::Sender::new(1));
     let mut pollers = JoinSet::new();
     for number in 0..POLLERS_MAX {
-        let poller =
-            Poller { number, queue: queue.clone(), context: Arc::clone(&context), judged: judged.clone(), awake: Arc::clone(&awake) };
+        let poller = Poller {
+            number,
+            leases: Arc::clone(&leases),
+            context: Arc::clone(&context),
+            judged: judged.clone(),
+            awake: Arc::clone(&awake),
+        };
         pollers.spawn(poller.run());
     }
     pollers.spawn(watch_depth(queue, context));
@@ -71,7 +81,7 @@ async fn open(setting: &QueueSetting, clients: &Clients, context: &Context) -> Q
 
 struct Poller {
     number: usize,
-    queue: Queue,
+    leases: Arc<Leases>,
     context: Arc<Context>,
     judged: mpsc::Sender<Judged>,
     awake: Arc<watch::Sender<usize>>,
@@ -90,12 +100,17 @@ impl Poller {
             let wait = POLL_WAIT_MAX.min(self.context.settings.drain_timeout / 2).max(Duration::from_secs(1));
             let began = Instant::now();
             // Never under a select: a receive that is dropped has leased messages that nobody sees.
-            let reply = self.queue.receive(asked, wait, self.context.settings.visibility_timeout).await;
+            let reply = self.leases.queue.receive(asked, wait, self.context.settings.visibility_timeout).await;
             let result = reply.as_ref().map_or_else(ClientError::class, |_| "ok");
             self.context.metrics.sqs_requests.with_label_values(&[self.name(), "receive", result]).inc();
             let messages = match reply {
                 // An empty reply that comes long before the wait is over is a broken proxy's; asked again at once it would never end.
-                Ok(messages) if !messages.is_empty() || began.elapsed() > wait / 2 => reservation.hold(messages),
+                Ok(mut messages) if !messages.is_empty() || began.elapsed() > wait / 2 => {
+                    for message in &mut messages {
+                        self.leases.keep(message);
+                    }
+                    reservation.hold(messages)
+                }
                 reply => {
                     drop(reservation);
                     if let Err(error) = reply {
@@ -135,8 +150,8 @@ impl Poller {
 
     /// What no build but the tests' may do.
     async fn delete(&self, messages: &[Held]) {
-        let handles: Vec<&str> = messages.iter().map(|held| held.message.receipt_handle.as_str()).collect();
-        let _ = self.queue.delete(&handles).await;
+        let handles: Vec<String> = messages.iter().map(|held| held.message.lease.receipt_handle()).collect();
+        let _ = self.leases.queue.delete(&handles).await;
     }
 
     /// Waits until this poller is wanted, its events can be stored, and there is room.
@@ -163,7 +178,7 @@ impl Poller {
 
     /// A queue is polled only under a catalog that has its tenant.
     async fn wait_for_catalog(&self, catalog: &mut Catalog) {
-        let tenant = self.queue.binding.tenant.as_ref();
+        let tenant = self.leases.queue.binding.tenant.as_ref();
         let is_known =
             |snapshot: &Snapshot| snapshot.generation > 0 && tenant.is_none_or(|tenant| snapshot.tenant(tenant.as_str()).is_some());
         if is_known(&catalog.snapshot()) {
@@ -181,7 +196,7 @@ impl Poller {
     }
 
     fn name(&self) -> &str {
-        &self.queue.binding.name
+        &self.leases.queue.binding.name
     }
 
     fn adapt(&self, received: usize, asked: usize) {

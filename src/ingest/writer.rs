@@ -59,6 +59,10 @@ impl Writer {
     async fn store(&mut self, batch: Vec<Judged>) {
         let mut attempts = vec![Attempt { batch, judgements: 0, retries: 0 }];
         while let Some(Attempt { batch, judgements, retries }) = attempts.pop() {
+            let batch = self.context.drop_lost(batch);
+            if batch.is_empty() {
+                continue;
+            }
             let began = Instant::now();
             self.context.metrics.batch_rows.observe(to_f64(batch.len()));
             match store::write(&mut self.session, WRITE_TIMEOUT, batch).await {

@@ -80,12 +80,13 @@ async fn a_second_signal_ends_at_once_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_drain_that_runs_out_of_time_says_so_and_loses_nothing() {
+async fn a_drain_that_runs_out_of_time_says_so_and_hands_everything_back() {
     let stack = Stack::start(&["events"]).await;
-    let settings = [("DRAIN_TIMEOUT", "1"), ("VISIBILITY_TIMEOUT", "2")];
+    let settings = [("DRAIN_TIMEOUT", "1"), ("VISIBILITY_TIMEOUT", "1h")];
     let (lock, mut daemon) = stuck(&stack, 100, &settings).await;
     daemon.signal("TERM");
     assert_eq!(daemon.ended().await, 75);
+    assert_eq!(visible(&stack.queue("events").await).await, 100, "not handed back");
     eventually("the reason is logged", async || daemon.log().contains("raise DRAIN_TIMEOUT").then_some(())).await;
     assert_eq!(stack.database.count("select count(*) from dead_letter").await, 0);
     lock.release().await;
