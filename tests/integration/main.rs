@@ -16,6 +16,7 @@ mod corpus_github;
 mod corpus_json;
 mod crash_places;
 mod crashes;
+mod cuts;
 mod examples;
 mod generated;
 mod identity;

@@ -1,6 +1,7 @@
-//! A TCP proxy that forwards everything until a request holds certain bytes, and then fails as it was told to.
+//! A TCP proxy that forwards everything, until a request holds certain bytes or a test says otherwise, and then fails as it was told to.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -13,6 +14,8 @@ use tokio::task::JoinSet;
 pub enum Fault {
     /// It is cut before the request arrives.
     LoseRequest,
+    /// It is cut when half of the request has arrived.
+    HalveRequest,
     /// The request arrives; once the server has replied, the connection is cut and the reply lost.
     LoseReply,
     /// The request arrives; the reply is held back until the proxy is mended.
@@ -21,17 +24,39 @@ pub enum Fault {
     StallAfterReply,
 }
 
-#[derive(Clone)]
+/// Where bytes go.
+#[derive(Clone, Copy)]
+pub enum Toward {
+    Server,
+    Client,
+}
+
+/// A delay that ends only when the proxy is mended: a black hole.
+pub const UNTIL_MENDED: Duration = Duration::MAX;
+
 struct Trap {
     bytes: Vec<u8>,
     fault: Fault,
+    springs_max: u32,
 }
 
-/// A proxy on a port of its own; its connections end with it.
+/// What all connections go by, those that come later too.
+#[derive(Default)]
+struct State {
+    trap: Option<Trap>,
+    /// How often the latest trap was met.
+    sprung: u32,
+    /// How long bytes wait, by where they go.
+    delays: [Duration; 2],
+    /// How often the connections of the moment were cut.
+    cuts: u32,
+}
+
+/// A proxy on a port of its own; its connections end with it. Its server may come and go.
 pub struct Proxy {
     /// The address of what is behind it, by way of the proxy.
     pub url: String,
-    trap: watch::Sender<Option<Trap>>,
+    state: watch::Sender<State>,
     _accepting: JoinSet<()>,
 }
 
@@ -50,59 +75,92 @@ impl Proxy {
             // It has to see what passes.
             url.query_pairs_mut().append_pair("sslmode", "disable");
         }
-        let (trap, traps) = watch::channel(None);
+        let state = watch::Sender::new(State::default());
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, (host, port), traps));
-        Self { url: url.as_str().trim_end_matches('/').to_owned(), trap, _accepting: accepting }
+        accepting.spawn(accept(listener, (host, port), state.clone()));
+        Self { url: url.as_str().trim_end_matches('/').to_owned(), state, _accepting: accepting }
     }
 
     /// From now on, each request with these bytes meets the fault.
     pub fn trap(&self, bytes: &str, fault: Fault) {
-        self.trap.send_replace(Some(Trap { bytes: bytes.as_bytes().to_vec(), fault }));
+        self.set_trap(bytes, fault, u32::MAX);
+    }
+
+    /// The next request with these bytes meets the fault, and no other.
+    pub fn trap_once(&self, bytes: &str, fault: Fault) {
+        self.set_trap(bytes, fault, 1);
+    }
+
+    fn set_trap(&self, bytes: &str, fault: Fault, springs_max: u32) {
+        let trap = Trap { bytes: bytes.as_bytes().to_vec(), fault, springs_max };
+        self.state.send_modify(|state| (state.trap, state.sprung) = (Some(trap), 0));
+    }
+
+    /// How many requests have met the latest trap.
+    pub fn sprung(&self) -> u32 {
+        self.state.borrow().sprung
+    }
+
+    /// Cuts every connection that there is.
+    pub fn cut(&self) {
+        self.state.send_modify(|state| state.cuts += 1);
+    }
+
+    /// From now on, bytes that go there come so much later.
+    pub fn delay(&self, toward: Toward, delay: Duration) {
+        self.state.send_modify(|state| state.delays[toward as usize] = delay);
     }
 
     /// Forwards everything again, also what was held back.
     pub fn mend(&self) {
-        self.trap.send_replace(None);
+        self.state.send_modify(|state| (state.trap, state.delays) = (None, Default::default()));
     }
 }
 
-async fn accept(listener: TcpListener, server: (String, u16), traps: watch::Receiver<Option<Trap>>) {
+async fn accept(listener: TcpListener, server: (String, u16), state: watch::Sender<State>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        connections.spawn(converse(client, server.clone(), traps.clone()));
+        connections.spawn(converse(client, server.clone(), state.clone()));
     }
 }
 
-/// Ends both sides as soon as either has ended.
-async fn converse(client: TcpStream, server: (String, u16), traps: watch::Receiver<Option<Trap>>) {
+/// Ends both sides as soon as either has ended, or both are cut.
+async fn converse(client: TcpStream, server: (String, u16), state: watch::Sender<State>) {
+    let mut cutting = state.subscribe();
+    let cuts = cutting.borrow().cuts;
     let Ok(server) = TcpStream::connect(server).await else { return };
+    for stream in [&client, &server] {
+        stream.set_nodelay(true).expect("a connection");
+    }
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
     let (caught, catches) = watch::channel(None);
     tokio::select! {
-        () = forward_requests(client_read, server_write, traps.clone(), caught) => {}
-        () = forward_replies(server_read, client_write, traps, catches) => {}
+        () = forward_requests(client_read, server_write, &state, caught) => {}
+        () = forward_replies(server_read, client_write, state.subscribe(), catches) => {}
+        _ = cutting.wait_for(|state| state.cuts != cuts) => {}
     }
 }
 
 async fn forward_requests(
     mut client: OwnedReadHalf,
     mut server: OwnedWriteHalf,
-    traps: watch::Receiver<Option<Trap>>,
+    state: &watch::Sender<State>,
     caught: watch::Sender<Option<Fault>>,
 ) {
+    let mut following = state.subscribe();
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = client.read(&mut buffer).await {
-        let request = &buffer[..read];
-        let is_trapped = |trap: &&Trap| request.windows(trap.bytes.len()).any(|window| window == trap.bytes);
-        let fault = traps.borrow().as_ref().filter(is_trapped).map(|trap| trap.fault);
+        let mut request = &buffer[..read];
+        let fault = spring(state, request);
         match fault {
             Some(Fault::LoseRequest) => return,
+            Some(Fault::HalveRequest) => request = &request[..read / 2],
             Some(fault) => _ = caught.send_replace(Some(fault)),
             None => {}
         }
-        if server.write_all(request).await.is_err() {
+        wait(&mut following, Toward::Server).await;
+        if server.write_all(request).await.is_err() || matches!(fault, Some(Fault::HalveRequest)) {
             return;
         }
     }
@@ -111,7 +169,7 @@ async fn forward_requests(
 async fn forward_replies(
     mut server: OwnedReadHalf,
     mut client: OwnedWriteHalf,
-    mut traps: watch::Receiver<Option<Trap>>,
+    mut state: watch::Receiver<State>,
     catches: watch::Receiver<Option<Fault>>,
 ) {
     let mut buffer = vec![0; 64 << 10];
@@ -121,12 +179,34 @@ async fn forward_replies(
         match fault {
             Some(Fault::LoseReply) => return,
             Some(Fault::StallAfterReply) if !is_answered => is_answered = true,
-            // Without a proxy there is no one left to forward for.
-            Some(_) if traps.wait_for(Option::is_none).await.is_err() => return,
-            _ => {}
+            Some(_) => _ = state.wait_for(|state| state.trap.is_none()).await,
+            None => {}
         }
+        wait(&mut state, Toward::Client).await;
         if client.write_all(&buffer[..read]).await.is_err() {
             return;
         }
+    }
+}
+
+/// The fault that a request meets.
+fn spring(state: &watch::Sender<State>, request: &[u8]) -> Option<Fault> {
+    let mut fault = None;
+    state.send_if_modified(|state| {
+        let holds = |trap: &&Trap| request.windows(trap.bytes.len()).any(|window| window == trap.bytes);
+        fault = state.trap.as_ref().filter(|trap| state.sprung < trap.springs_max).filter(holds).map(|trap| trap.fault);
+        state.sprung += u32::from(fault.is_some());
+        fault.is_some()
+    });
+    fault
+}
+
+/// Waits as long as bytes have to that go there; by the new delay where it changes meanwhile.
+async fn wait(state: &mut watch::Receiver<State>, toward: Toward) {
+    let delay_of = |state: &State| state.delays[toward as usize];
+    let mut delay = delay_of(&state.borrow());
+    while !delay.is_zero() {
+        let changed = tokio::time::timeout(delay, state.wait_for(|state| delay_of(state) != delay)).await;
+        delay = changed.ok().and_then(Result::ok).map_or(Duration::ZERO, |state| delay_of(&state));
     }
 }
