@@ -2,6 +2,7 @@
 
 mod corpus;
 mod daemon;
+mod endpoint;
 mod ledger;
 mod load;
 mod producer;
@@ -9,9 +10,11 @@ mod proxy;
 mod stack;
 mod terminal;
 
+mod acknowledging;
 mod architecture;
 mod catalog_changes;
 mod commands;
+mod conservation;
 mod corpus_github;
 mod corpus_json;
 mod crash_places;
@@ -25,6 +28,8 @@ mod planted;
 mod producers;
 mod readme;
 mod refusals;
+mod schedule;
+mod senders;
 mod session;
 mod settings;
 mod shutdown;

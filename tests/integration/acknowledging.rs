@@ -1,0 +1,116 @@
+//! What SQS does with deletes and receives that do not go as they should.
+
+use crate::daemon::Daemon;
+use crate::endpoint::{Answer, Endpoint};
+use crate::load::{assert_each_stored_once, counted, events, outcomes, send};
+use crate::stack::{Stack, eventually};
+
+const QUEUES: &str = "events?trust=any";
+
+/// Events on a queue, behind an endpoint.
+async fn start(count: usize) -> (Stack, Endpoint) {
+    let stack = Stack::start(&["events"]).await;
+    let endpoint = Endpoint::before(&stack.server.endpoint_url()).await;
+    send(&stack.queue("events").await, events(count)).await;
+    (stack, endpoint)
+}
+
+async fn daemon(stack: &Stack, endpoint: &Endpoint, visibility_timeout: &str) -> Daemon {
+    stack.daemon(QUEUES, &[("AWS_ENDPOINT_URL", &endpoint.url), ("VISIBILITY_TIMEOUT", visibility_timeout)]).await
+}
+
+/// The queue is empty, each event is stored once, and each copy that was handed out has an outcome.
+async fn assert_settled(stack: &Stack, endpoint: &Endpoint, daemon: Daemon, count: usize) {
+    stack.at_rest(&stack.queue("events").await).await;
+    assert_each_stored_once(&stack.database, count).await;
+    let (copies, messages) = endpoint.handed_out();
+    let copies = i64::try_from(copies).expect("a number");
+    eventually("each copy has an outcome", async || (counted(&daemon, "events_total", "").await == copies).then_some(())).await;
+    assert_eq!((outcomes(&daemon, "stored").await, messages), (i64::try_from(count).expect("a number"), count));
+    assert_eq!(endpoint.unsigned(), 0, "requests without a signature");
+    assert_eq!(daemon.stop().await, 0);
+}
+
+#[tokio::test]
+async fn what_sqs_did_not_delete_is_tried_again() {
+    let (stack, endpoint) = start(40).await;
+    let answers = [Answer::FailEntries, Answer::ForgetEntries, Answer::FailEntries];
+    endpoint.next("DeleteMessageBatch", &answers);
+    // None comes again by itself.
+    let daemon = daemon(&stack, &endpoint, "1h").await;
+    stack.at_rest(&stack.queue("events").await).await;
+    assert_eq!((endpoint.met(Answer::FailEntries), endpoint.met(Answer::ForgetEntries)), (2, 1));
+    assert_eq!(counted(&daemon, "delete_failures_total", "").await, 0);
+    assert_settled(&stack, &endpoint, daemon, 40).await;
+}
+
+#[tokio::test]
+async fn a_stale_receipt_handle_is_counted_and_its_event_comes_again_as_a_duplicate() {
+    let (stack, endpoint) = start(1).await;
+    endpoint.next("DeleteMessageBatch", &[Answer::RefuseHandles]);
+    let daemon = daemon(&stack, &endpoint, "2").await;
+    stack.at_rest(&stack.queue("events").await).await;
+    assert_eq!(counted(&daemon, "delete_failures_total", r#"reason="receipt_handle_invalid""#).await, 1);
+    assert_eq!((outcomes(&daemon, "duplicate").await, endpoint.requests("DeleteMessageBatch")), (1, 2), "tried again in vain");
+    assert_settled(&stack, &endpoint, daemon, 1).await;
+}
+
+#[tokio::test]
+async fn a_delete_that_sqs_only_says_to_have_done_makes_a_duplicate() {
+    let (stack, endpoint) = start(10).await;
+    endpoint.next("DeleteMessageBatch", &[Answer::Pretend]);
+    let daemon = daemon(&stack, &endpoint, "2").await;
+    stack.at_rest(&stack.queue("events").await).await;
+    assert!(outcomes(&daemon, "duplicate").await > 0, "nothing came again");
+    assert_settled(&stack, &endpoint, daemon, 10).await;
+}
+
+#[tokio::test]
+async fn a_message_twice_in_one_reply_is_stored_once_and_has_two_outcomes() {
+    let (stack, endpoint) = start(10).await;
+    endpoint.always("ReceiveMessage", Answer::Twice);
+    let daemon = daemon(&stack, &endpoint, "1h").await;
+    stack.at_rest(&stack.queue("events").await).await;
+    assert_eq!(endpoint.handed_out(), (20, 10));
+    eventually("the second copies are duplicates", async || (outcomes(&daemon, "duplicate").await == 10).then_some(())).await;
+    assert_settled(&stack, &endpoint, daemon, 10).await;
+}
+
+#[tokio::test]
+async fn while_too_many_messages_are_in_flight_the_queue_hands_out_none_and_work_goes_on() {
+    let (stack, endpoint) = start(60).await;
+    endpoint.set_in_flight_max(10);
+    let daemon = daemon(&stack, &endpoint, "1h").await;
+    eventually("the quota was met", async || (endpoint.met(Answer::OverLimit) > 0).then_some(())).await;
+    assert_settled(&stack, &endpoint, daemon, 60).await;
+}
+
+#[tokio::test]
+async fn no_answer_of_sqs_loses_or_doubles_an_event() {
+    let answers = [
+        Answer::Throttled,
+        Answer::TooManyRequests,
+        Answer::InternalFailure,
+        Answer::Unavailable,
+        Answer::Denied,
+        Answer::MissingQueue,
+        Answer::LoseRequest,
+        Answer::LoseReply,
+        Answer::Drip,
+        Answer::Empty,
+        Answer::Truncated,
+    ];
+    let (stack, endpoint) = start(0).await;
+    let queue = stack.queue("events").await;
+    let daemon = daemon(&stack, &endpoint, "2").await;
+    daemon.ready().await;
+    for (number, answer) in answers.into_iter().enumerate() {
+        endpoint.next("ReceiveMessage", &[answer]);
+        endpoint.next("DeleteMessageBatch", &[answer]);
+        let event = |event: usize| crate::load::event(&format!("event-{number}-{event}"));
+        send(&queue, (0..5).map(event)).await;
+        eventually(&format!("{answer:?} is met twice"), async || (endpoint.met(answer) == 2).then_some(())).await;
+        stack.at_rest(&queue).await;
+    }
+    assert_settled(&stack, &endpoint, daemon, 5 * answers.len()).await;
+}

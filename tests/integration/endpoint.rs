@@ -1,0 +1,242 @@
+//! An SQS endpoint that misbehaves by script: it stands before the real queue server, counts what passes, and answers as it was told to.
+
+mod answer;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+pub use answer::Answer;
+use answer::{Body, Reply, lost};
+
+/// Whom the endpoint says that a body came from; none: it does not say.
+pub type Sender = fn(body: &str) -> Option<&'static str>;
+
+#[derive(Default)]
+struct State {
+    /// What the next requests of an operation meet, in this order.
+    next: HashMap<String, VecDeque<Answer>>,
+    /// What every request of an operation meets.
+    always: HashMap<String, Answer>,
+    sender: Option<Sender>,
+    in_flight_max: Option<usize>,
+    requests: BTreeMap<String, usize>,
+    met: BTreeMap<Answer, usize>,
+    /// How often each message was handed out, by SQS's id of it.
+    handed_out: HashMap<String, usize>,
+    /// Handed out and not deleted, by receipt handle.
+    in_flight: HashMap<String, String>,
+    unsigned: usize,
+}
+
+/// What a request is answered by.
+struct Front {
+    server: String,
+    state: Mutex<State>,
+    mended: watch::Sender<u32>,
+}
+
+/// An endpoint on a port of its own; it ends with its owner.
+pub struct Endpoint {
+    pub url: String,
+    inner: Arc<Front>,
+    _accepting: JoinSet<()>,
+}
+
+impl Endpoint {
+    /// Before the queue server at a URL.
+    pub async fn before(url: &str) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = url.trim_start_matches("http://").to_owned();
+        let inner = Arc::new(Front { server, state: Mutex::default(), mended: watch::Sender::new(0) });
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(listener, Arc::clone(&inner)));
+        Self { url: format!("http://{address}"), inner, _accepting: accepting }
+    }
+
+    /// The next requests of an operation meet these, in this order.
+    pub fn next(&self, operation: &str, answers: &[Answer]) {
+        self.inner.state().next.entry(operation.to_owned()).or_default().extend(answers);
+    }
+
+    /// From now on all requests of an operation meet this.
+    pub fn always(&self, operation: &str, answer: Answer) {
+        self.inner.state().always.insert(operation.to_owned(), answer);
+    }
+
+    /// Forwards everything again, and lets go of those that wait for an answer.
+    pub fn mend(&self) {
+        let mut state = self.inner.state();
+        state.next.clear();
+        state.always.clear();
+        self.inner.mended.send_modify(|mended| *mended += 1);
+    }
+
+    /// Says of each body that it came from this sender.
+    pub fn set_sender(&self, sender: Sender) {
+        self.inner.state().sender = Some(sender);
+    }
+
+    /// Hands nothing out while so many messages are in flight.
+    pub fn set_in_flight_max(&self, messages: usize) {
+        self.inner.state().in_flight_max = Some(messages);
+    }
+
+    /// How many requests of an operation there were.
+    pub fn requests(&self, operation: &str) -> usize {
+        self.inner.state().requests.get(operation).copied().unwrap_or_default()
+    }
+
+    /// How many requests have met this answer.
+    pub fn met(&self, answer: Answer) -> usize {
+        self.inner.state().met.get(&answer).copied().unwrap_or_default()
+    }
+
+    /// How many copies of messages were handed out, and of how many messages.
+    pub fn handed_out(&self) -> (usize, usize) {
+        let state = self.inner.state();
+        (state.handed_out.values().sum(), state.handed_out.len())
+    }
+
+    /// How many requests were not signed by SigV4.
+    pub fn unsigned(&self) -> usize {
+        self.inner.state().unsigned
+    }
+}
+
+async fn accept(listener: TcpListener, endpoint: Arc<Front>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let endpoint = Arc::clone(&endpoint);
+        connections.spawn(async move {
+            let service = service_fn(|request| endpoint.answer(request));
+            // A connection that is broken off is what a script asks for.
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+impl Front {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("the endpoint's state")
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, std::io::Error> {
+        let (head, body) = request.into_parts();
+        let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let operation = header("x-amz-target").trim_start_matches("AmazonSQS.").to_owned();
+        let mut body: Value = body.collect().await.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok()).unwrap_or_default();
+        let is_signed = is_signature(&header("authorization")) && !header("x-amz-date").is_empty();
+        let answer = self.take_answer(&operation, is_signed);
+        let mended = self.mended.subscribe();
+        if let Some(reply) = answer.and_then(Answer::instead) {
+            return Ok(reply.into_response(answer, mended));
+        }
+        if answer == Some(Answer::LoseRequest) {
+            return Err(lost());
+        }
+        let withheld = answer.map(|answer| answer.withhold(&mut body)).unwrap_or_default();
+        let mut reply = self.forward(&operation, &body).await;
+        if reply.status == StatusCode::OK {
+            withheld.put_into(&mut reply.body);
+            self.observe(&operation, &body, answer, &mut reply.body);
+        }
+        if answer == Some(Answer::LoseReply) { Err(lost()) } else { Ok(reply.into_response(answer, mended)) }
+    }
+
+    /// What the request meets; counts it.
+    fn take_answer(&self, operation: &str, is_signed: bool) -> Option<Answer> {
+        let mut state = self.state();
+        *state.requests.entry(operation.to_owned()).or_default() += 1;
+        if !is_signed {
+            state.unsigned += 1;
+            return Some(Answer::Denied);
+        }
+        let is_full = state.in_flight_max.is_some_and(|max| state.in_flight.len() >= max);
+        let next = state.next.get_mut(operation).and_then(VecDeque::pop_front);
+        let scripted = next.or_else(|| state.always.get(operation).copied());
+        let answer = if is_full && operation == "ReceiveMessage" { Some(Answer::OverLimit) } else { scripted };
+        if let Some(answer) = answer {
+            *state.met.entry(answer).or_default() += 1;
+        }
+        answer
+    }
+
+    async fn forward(&self, operation: &str, body: &Value) -> Reply {
+        if body["Entries"].as_array().is_some_and(Vec::is_empty) {
+            return Reply { status: StatusCode::OK, body: json!({"Successful": [], "Failed": []}) };
+        }
+        let stream = TcpStream::connect(&self.server).await.expect("the queue server listens");
+        let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+        let request = Request::post("/")
+            .header("host", &self.server)
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", format!("AmazonSQS.{operation}"))
+            .body(Full::new(Bytes::from(body.to_string())))
+            .expect("a request");
+        let exchange = async {
+            let response = client.send_request(request).await.expect("the queue server answers");
+            let status = response.status();
+            let body = response.into_body().collect().await.expect("a body").to_bytes();
+            Reply { status, body: serde_json::from_slice(&body).unwrap_or_else(|_| json!({})) }
+        };
+        let mut exchange = std::pin::pin!(exchange);
+        tokio::select! {
+            reply = &mut exchange => reply,
+            _ = connection => exchange.await,
+        }
+    }
+
+    /// Counts what passes, and alters what is handed out.
+    fn observe(&self, operation: &str, request: &Value, answer: Option<Answer>, reply: &mut Value) {
+        let mut state = self.state();
+        match operation {
+            "ReceiveMessage" if !matches!(answer, Some(Answer::LoseReply | Answer::Truncated)) => {
+                if answer == Some(Answer::Twice)
+                    && let Some(messages) = reply["Messages"].as_array_mut()
+                {
+                    messages.extend(messages.clone());
+                }
+                for message in reply["Messages"].as_array_mut().into_iter().flatten() {
+                    let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
+                    *state.handed_out.entry(text("MessageId")).or_default() += 1;
+                    state.in_flight.insert(text("ReceiptHandle"), text("MessageId"));
+                    let Some(sender) = state.sender else { continue };
+                    match sender(&text("Body")) {
+                        Some(sender) => message["Attributes"]["SenderId"] = json!(sender),
+                        None => _ = message["Attributes"].as_object_mut().and_then(|attributes| attributes.remove("SenderId")),
+                    }
+                }
+            }
+            "DeleteMessageBatch" => {
+                for handle in handles(request) {
+                    state.in_flight.remove(&handle);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn handles(request: &Value) -> Vec<String> {
+    let entries = request["Entries"].as_array().into_iter().flatten();
+    entries.filter_map(|entry| entry["ReceiptHandle"].as_str().map(str::to_owned)).collect()
+}
+
+/// Whether this is what SigV4 puts into `Authorization`.
+fn is_signature(authorization: &str) -> bool {
+    let part = |name: &str| authorization.split([' ', ',']).find_map(|part| part.strip_prefix(name)).unwrap_or_default();
+    let is_hex = part("Signature=").len() == 64 && part("Signature=").chars().all(|character| character.is_ascii_hexdigit());
+    let is_scoped = part("Credential=").ends_with("/sqs/aws4_request");
+    authorization.starts_with("AWS4-HMAC-SHA256 ") && is_scoped && part("SignedHeaders=").contains("host") && is_hex
+}
