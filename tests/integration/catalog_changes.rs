@@ -1,6 +1,6 @@
 //! Catalogs that change while the daemon runs.
 
-use crate::load::{catalog_of_acme, counted, requests, send, visible};
+use crate::load::{catalog_of_acme, counted, depth, outcomes, requests, send, visible};
 use crate::proxy::{Fault, Proxy};
 use crate::stack::{Stack, eventually};
 
@@ -122,4 +122,34 @@ async fn a_server_that_never_answers_listen_does_not_keep_the_catalog_from_being
     stack.at_rest(&queue).await;
     assert_eq!(stack.database.rows("select event_id from message").await, ["early"]);
     assert_eq!(daemon.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_stored_event_that_comes_again_under_a_stricter_version_is_a_duplicate() {
+    let catalog = catalog_of_acme();
+    let stack = Stack::start_without_catalog(&["notes"]).await;
+    stack.database.apply(&catalog.0).await;
+    let queue = stack.queue("notes").await;
+    let proxy = Proxy::before(&stack.server.endpoint_url()).await;
+    proxy.trap("DeleteMessageBatch", Fault::LoseRequest);
+    let mut daemon = stack.daemon("notes=acme", &[("AWS_ENDPOINT_URL", &proxy.url), ("VISIBILITY_TIMEOUT", "2")]).await;
+    send(&queue, [note("e", r#""event_type":"note""#)]).await;
+    eventually("the event is stored", async || (outcomes(&daemon, "stored").await == 1).then_some(())).await;
+    daemon.signal("KILL");
+    daemon.ended().await;
+    assert_eq!(depth(&queue).await, 1, "the event was deleted from the queue");
+
+    catalog.write("acme/note/2.json", r#"{"type": "string", "maxLength": 3}"#);
+    stack.database.apply(&catalog.0).await;
+    let successor = stack.daemon("notes=acme", &[]).await;
+    stack.at_rest(&queue).await;
+    assert_eq!((outcomes(&successor, "duplicate").await, counted(&successor, "events_total", "").await), (1, 1));
+    let stored = stack.database.rows("select event_id, schema_version, catalog_generation from message").await;
+    assert_eq!(stored, ["e | 1 | 1"]);
+    assert_eq!(stack.database.count("select count(*) from dead_letter").await, 0);
+    // The same payload under another id: the stricter version does judge.
+    send(&queue, [note("new", r#""event_type":"note""#)]).await;
+    stack.at_rest(&queue).await;
+    assert_eq!(stack.database.rows("select event_id, reason from dead_letter").await, ["new | schema_violation"]);
+    assert_eq!(successor.stop().await, 0);
 }

@@ -1,176 +1,26 @@
 //! Generated input: odd and broken bodies, judged in process against another JSON reader and by the daemon against the process.
 
-use std::collections::HashSet;
+mod bodies;
 
-use event_processor::event::Reason;
+use event_processor::event::{Envelope, Reason};
 use event_processor::json::{Node, read};
+use event_processor::queue::{Queue, ReceivedMessage, SQS_BATCH_MAX};
 use event_processor::settings::SQS_MESSAGE_BYTES_MAX;
 use event_processor::snapshot::Snapshot;
-use event_processor::validate::{ValidEvent, judge};
-use rand::rngs::StdRng;
-use rand::seq::{IndexedRandom as _, SliceRandom as _};
-use rand::{Rng as _, SeedableRng as _};
+use event_processor::validate::{ValidEvent, Verdict, judge};
+use futures_util::StreamExt as _;
 use serde_json::Value;
 
-use crate::corpus::{Fate, Fates, TENANT, as_sqs_text, received, send, start_for_any_payload};
-use crate::stack::Stack;
-
-/// Values that a reader may trip over, JSON within the limits.
-const ODD: [&str; 28] = [
-    "0",
-    "-0",
-    "-0.0e-0",
-    "1E+2",
-    "1.0",
-    "0e999999999",
-    "1.7976931348623157e308",
-    "5e-324",
-    "18446744073709551616",
-    "9007199254740993",
-    "0.10000000000000000000000000000000000000000000000000000000000001",
-    "1234567890123456789012345678901234567890123456789012345678901234",
-    "true",
-    "false",
-    "null",
-    r#""""#,
-    r#""\"\\\/\b\f\n\r\t""#,
-    r#""\u0041\u00e9\uFFFF\u2028""#,
-    r#""\ud83d\ude00 \uDBFF\uDFFF""#,
-    r#""\\u0000 \\ud800""#,
-    "\"\u{7f}\u{80}\u{feff}\u{2028}\u{fffd}\u{10ffff}\"",
-    "\"e\u{301} \u{e9} \u{1f468}\u{200d}\u{1f469}\"",
-    r#""{\"a\":1}""#,
-    "[]",
-    "{}",
-    "[ \t\r\n]",
-    r#"{"":{"":""}}"#,
-    r#"{"__proto__":1,"$ref":"x","\u0061":2}"#,
-];
-
-/// Values that are no JSON, or beyond a limit.
-const BAD: [&str; 24] = [
-    "+1",
-    "01",
-    "1.",
-    ".5",
-    "-",
-    "1e",
-    "0x1",
-    "NaN",
-    "-Infinity",
-    "1e309",
-    "-1e999999999999999999999",
-    "12345678901234567890123456789012345678901234567890123456789012345",
-    "tru",
-    "True",
-    "undefined",
-    "'a'",
-    r#""\x""#,
-    r#""\u00g0""#,
-    r#""\u0000""#,
-    r#""\ud800""#,
-    r#""\udc00\ud800""#,
-    "\"a\nb\"",
-    r#"{"a":1,"\u0061":2}"#,
-    "[1,]",
-];
-
-/// What mutations put in, all of it carried by SQS.
-const CHARACTERS: &str = "{}[]\",:\\/ \t\n\r0019eE+-.tfnulasx\u{7f}\u{85}\u{a0}\u{e9}\u{2028}\u{feff}\u{fffd}\u{1f600}\u{10ffff}";
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable} is {text:?}; give a number")))
-}
-
-/// As many bodies as `GENERATED_BODIES` says, the same ones for the same `GENERATED_SEED`.
-fn bodies() -> Vec<String> {
-    let (count, seed) = (number("GENERATED_BODIES", 5_000), number("GENERATED_SEED", 3));
-    println!("GENERATED_BODIES={count} GENERATED_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    (0..count).map(|index| body(&mut random, index)).collect()
-}
-
-/// An event of the type that takes any payload; half of the events are then damaged.
-fn body(random: &mut StdRng, index: u64) -> String {
-    let mut fields = vec![
-        format!(r#""tenant_id":"{TENANT}""#),
-        r#""event_type":"any""#.to_owned(),
-        format!(r#""event_id":"generated {index}""#),
-        format!(r#""{}":{}"#, pick(random, &["payload", "message", r"pay\u006coad"]), value(random, 4)),
-    ];
-    let optional = match random.random_range(0..8) {
-        0 => r#""schema_version":1.0e0"#.to_owned(),
-        1 => r#""occurred_at":"2026-11-30T12:00:00.5+01:00""#.to_owned(),
-        2 => r#""source":"\u00e9","subject":null"#.to_owned(),
-        3 => format!(r#""{}":{}"#, pick(random, &["schema_version", "source", "subject", "occurred_at", "client_id"]), value(random, 0)),
-        4 => format!(r#""{}":{}"#, pick(random, &["x", r"\u00e9", r"event_i\u0064", ""]), value(random, 2)),
-        _ => r#""traceparent":null"#.to_owned(),
-    };
-    fields.push(optional);
-    fields.shuffle(random);
-    let mut text: Vec<char> = format!("{{{}}}", fields.join(", ")).chars().collect();
-    if random.random() {
-        for _ in 0..random.random_range(1..=3) {
-            mutate(random, &mut text);
-        }
-    }
-    text.into_iter().collect()
-}
-
-/// A value, nested at most so deep; now and then at the limit of nesting or just beyond.
-fn value(random: &mut StdRng, depth: usize) -> String {
-    match random.random_range(0..100) {
-        0 => pick(random, &BAD).to_owned(),
-        1 => {
-            let levels = random.random_range(60..=66);
-            format!("{}{}", "[".repeat(levels), "]".repeat(levels))
-        }
-        2..50 if depth > 0 => {
-            let items: Vec<_> = (0..random.random_range(0..4)).map(|_| value(random, depth - 1)).collect();
-            format!("[{}]", items.join(" ,"))
-        }
-        50..90 if depth > 0 => {
-            let names = ["a", "b", "c", r"\n", "\u{1f600}", r"\ud83d\ude01"].choose_multiple(random, 3);
-            let members: Vec<_> = names.map(|name| (name, random.random_range(0..depth))).collect();
-            let members: Vec<_> = members.into_iter().map(|(name, depth)| format!("\"{name}\" :{}", value(random, depth))).collect();
-            format!("{{{}}}", members.join(",\n"))
-        }
-        _ => pick(random, &ODD).to_owned(),
-    }
-}
-
-fn pick<'a>(random: &mut StdRng, texts: &[&'a str]) -> &'a str {
-    texts.choose(random).expect("one of several")
-}
-
-/// Damages a text: cut off, a character lost, added or replaced, a part repeated, another nesting put in.
-fn mutate(random: &mut StdRng, text: &mut Vec<char>) {
-    if text.is_empty() {
-        return;
-    }
-    let position = random.random_range(0..text.len());
-    let character = CHARACTERS.chars().collect::<Vec<_>>().choose(random).copied().expect("one of several");
-    match random.random_range(0..12) {
-        0 => text.truncate(position),
-        1..4 => drop(text.remove(position)),
-        4..7 => text.insert(position, character),
-        7..10 => text[position] = character,
-        10 => {
-            let end = text.len().min(position + random.random_range(1..40));
-            text.extend_from_within(position..end);
-            text[position..].rotate_right(end - position);
-        }
-        _ => drop(text.splice(position..position, pick(random, &["[[[[[[[[", "{\"a\":{\"a\":", "]]", "}}"]).chars())),
-    }
-}
+use crate::corpus::{as_sqs_text, received, start_for_any_payload};
+use crate::load::{counted, depth, outcomes};
+use crate::stack::{Database, eventually};
+use bodies::{bodies, count};
 
 /// What the tests know of a body: the event that it is, or the reason why it is none.
 type Judged = Result<ValidEvent, Reason>;
 
-async fn judge_in_process(stack: &Stack, bodies: &[String]) -> Vec<Judged> {
-    let snapshot = Snapshot::load(&mut stack.database.connect().await, None, 1).await.expect("the catalog");
-    let judge_one = |body: &String| judge(&received(body.clone().into_bytes()), &snapshot, SQS_MESSAGE_BYTES_MAX).expect("a schema");
-    bodies.iter().map(|body| judge_one(body).map_err(|rejection| rejection.reason)).collect()
+fn verdict(message: &ReceivedMessage, snapshot: &Snapshot) -> Verdict {
+    judge(message, snapshot, SQS_MESSAGE_BYTES_MAX).expect("a schema")
 }
 
 /// Whether another reader's value is ours; numbers are left to ours, which keeps them as they are written.
@@ -207,10 +57,12 @@ fn check_against_serde(body: &str, judged: &Judged) {
 #[tokio::test]
 async fn generated_bodies_are_json_exactly_where_another_reader_says_so() {
     let stack = start_for_any_payload(&[]).await;
-    let bodies = bodies();
-    let judged = judge_in_process(&stack, &bodies).await;
-    for (body, judged) in bodies.iter().zip(&judged) {
-        check_against_serde(body, judged);
+    let snapshot = Snapshot::load(&mut stack.database.connect().await, None, 1).await.expect("the catalog");
+    let mut judged = Vec::new();
+    for body in bodies().take(count()) {
+        let of_body = verdict(&received(body.clone().into_bytes()), &snapshot).map_err(|rejection| rejection.reason);
+        check_against_serde(&body, &of_body);
+        judged.push(of_body);
     }
     // The generator is worth its name only while it makes some of each kind.
     for reason in [Reason::MalformedJson, Reason::TooDeep, Reason::DuplicateKey, Reason::NumberOutOfRange, Reason::Unstorable] {
@@ -218,46 +70,103 @@ async fn generated_bodies_are_json_exactly_where_another_reader_says_so() {
     }
 }
 
-/// The first bodies that were accepted and the first that were refused, in their order, no two with the same identity.
-fn sample(bodies: Vec<String>, judged: Vec<Judged>, accepted: usize, refused: usize) -> Vec<(String, Judged)> {
-    let mut identities = HashSet::new();
-    let mut left = [accepted, refused];
-    let mut is_wanted = |(body, judged): &(String, Judged)| {
-        let is_new = judged.as_ref().map_or(true, |event| {
-            let envelope = event.envelope();
-            identities.insert((envelope.source.clone(), envelope.event_id.clone()))
-        });
-        let left = &mut left[usize::from(judged.is_err())];
-        let is_wanted = is_new && *left > 0 && as_sqs_text(body.as_bytes()).is_some();
-        *left -= usize::from(is_wanted);
-        is_wanted
-    };
-    let sample: Vec<_> = bodies.into_iter().zip(judged).filter(|one| is_wanted(one)).collect();
-    assert_eq!(left, [0, 0], "too few bodies were generated");
-    sample
-}
+/// Bodies that are sent before the daemon has to be done with most of them.
+const ROUND: usize = 2_500;
 
-#[tokio::test]
-async fn generated_bodies_have_from_the_daemon_the_verdict_that_they_have_in_process() {
-    let stack = start_for_any_payload(&["events"]).await;
-    let bodies = bodies();
-    let judged = judge_in_process(&stack, &bodies).await;
-    let sample = sample(bodies, judged, 300, 200);
-    let queue = stack.queue("events").await;
-    let mut sent = Vec::new();
-    for (body, _) in &sample {
-        sent.push(send(&queue, body.as_bytes()).await);
-    }
-    let daemon = stack.daemon("events?trust=any", &[]).await;
-    stack.at_rest(&queue).await;
-    let mut fates = Fates::of(&stack).await;
-    for ((body, judged), sqs_message_id) in sample.iter().zip(&sent) {
-        match (judged, fates.take(sqs_message_id)) {
-            (Ok(event), Fate::Stored(payload)) => assert_eq!(payload, body[event.envelope().payload.clone()], "{body:?}"),
-            (Err(reason), Fate::Letter(stored, _)) => assert_eq!(stored, reason.as_str(), "{body:?}"),
-            (judged, fate) => panic!("{judged:?} in process, {fate:?} by the daemon: {body:?}"),
+/// Sends bodies, ten at a time, several of those at once; gives each with SQS's id of its message.
+async fn send(queue: &Queue, bodies: &[String]) -> Vec<(String, String)> {
+    let mut batches: Vec<Vec<&str>> = Vec::new();
+    for body in bodies {
+        let has_room = |batch: &&mut Vec<&str>| {
+            batch.len() < SQS_BATCH_MAX && batch.iter().map(|body| body.len()).sum::<usize>() + body.len() <= SQS_MESSAGE_BYTES_MAX
+        };
+        match batches.last_mut().filter(has_room) {
+            Some(batch) => batch.push(body),
+            None => batches.push(vec![body]),
         }
     }
-    fates.finish();
+    let sending = futures_util::stream::iter(batches).map(async |batch| {
+        let reply = queue.send_batch(&batch).await.expect("sent");
+        assert_eq!(reply.accepted.len(), batch.len(), "{:?}", reply.refused);
+        reply.accepted.into_iter().map(|(position, id)| (id, batch[position].to_owned())).collect::<Vec<_>>()
+    });
+    sending.buffer_unordered(8).concat().await
+}
+
+/// Puts down beside what the daemon stores what was sent and what the process says of it; gives how many bodies it refuses.
+async fn note(database: &Database, snapshot: &Snapshot, sent: Vec<(String, String)>) -> usize {
+    let (mut verdicts, mut sources, mut event_ids, mut payloads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (sqs_message_id, body) in &sent {
+        let message = ReceivedMessage { sqs_message_id: sqs_message_id.clone(), ..received(body.clone().into_bytes()) };
+        let verdict = verdict(&message, snapshot);
+        let envelope: Option<&Envelope> = match &verdict {
+            Ok(event) => Some(event.envelope()),
+            Err(rejection) => rejection.envelope.as_deref(),
+        };
+        verdicts.push(verdict.as_ref().map_or_else(|rejection| rejection.reason.as_str(), |_| "stored"));
+        sources.push(envelope.map(|envelope| envelope.source.clone()));
+        event_ids.push(envelope.map(|envelope| envelope.event_id.clone()));
+        payloads.push(verdict.as_ref().ok().map(|event| body[event.envelope().payload.clone()].to_owned()));
+    }
+    let (sqs_message_ids, bodies): (Vec<String>, Vec<String>) = sent.into_iter().unzip();
+    let insert = "insert into sent select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])";
+    let insert = sqlx::query(insert).bind(sqs_message_ids).bind(bodies).bind(&verdicts).bind(sources).bind(event_ids).bind(payloads);
+    insert.execute(&mut database.connect().await).await.expect("an insert");
+    verdicts.iter().filter(|verdict| **verdict != "stored").count()
+}
+
+/// What was sent, and beside each message what became of it.
+const FATES: &str = r#"
+create table sent (sqs_message_id text primary key, body text, verdict text, source text collate "C", event_id text collate "C", payload text);
+create view fate as
+select s.sqs_message_id, s.verdict, d.reason, coalesce(m.copies, 0) as messages, coalesce(d.copies, 0) as letters,
+    m.payload is not distinct from s.payload as is_payload, d.body is not distinct from convert_to(s.body, 'UTF8') as is_body,
+    count(*) over identity as sharing, coalesce(sum(m.copies) over identity, 0) as stored
+from sent s
+left join (select sqs_message_id, count(*) as copies, min(payload::text) as payload from message group by 1) m using (sqs_message_id)
+left join (select sqs_message_id, count(*) as copies, min(reason) as reason, (array_agg(body))[1] as body from dead_letter group by 1) d
+    using (sqs_message_id)
+window identity as (partition by s.source, s.event_id)"#;
+
+/// Messages whose fate is not theirs. Where events share an identity, which of them is first is open: the others leave nothing, as
+/// duplicates of the one that is stored, or are letters.
+const ASTRAY: &str = "
+select * from fate where not case
+    when messages = 1 and letters = 0 then verdict = 'stored' and is_payload and stored = 1
+    when messages = 0 and letters = 1 then is_body and (reason = verdict or (reason = 'id_conflict' and verdict = 'stored' and stored = 1))
+    when messages = 0 and letters = 0 then sharing > 1 and stored = 1
+    else false
+end";
+
+#[tokio::test]
+async fn each_malformed_body_ends_in_exactly_one_place_and_the_daemon_lives() {
+    let stack = start_for_any_payload(&["events"]).await;
+    stack.database.execute(FATES).await;
+    let snapshot = Snapshot::load(&mut stack.database.connect().await, None, 1).await.expect("the catalog");
+    let queue = stack.queue("events").await;
+    let daemon = stack.daemon("events?trust=any", &[]).await;
+    daemon.ready().await;
+    let begun_at = daemon.metric("process_start_time_seconds", "").await;
+    let mut bodies = bodies().filter(|body| as_sqs_text(body.as_bytes()).is_some());
+    let (mut sent, mut refused) = (0, 0);
+    while refused < count() {
+        let round: Vec<String> = bodies.by_ref().take(ROUND).collect();
+        let accepted = send(&queue, &round).await;
+        sent += accepted.len();
+        refused += note(&stack.database, &snapshot, accepted).await;
+        eventually("most are dealt with", async || (depth(&queue).await < 1_000).then_some(())).await;
+    }
+    stack.at_rest(&queue).await;
+
+    println!("{sent} bodies, {refused} of them malformed");
+    assert_eq!(stack.database.rows(&format!("{ASTRAY} limit 5")).await, Vec::<String>::new());
+    let fates = "select sum(messages) as messages, sum(letters) as letters, count(*) filter (where messages + letters = 0) as duplicates, \
+         (select count(*) from message) as all_messages, (select count(*) from dead_letter) as all_letters from fate";
+    let [stored, rejected] = [outcomes(&daemon, "stored").await, outcomes(&daemon, "rejected").await];
+    let counts = format!("{stored} | {rejected} | {} | {stored} | {rejected}", outcomes(&daemon, "duplicate").await);
+    assert_eq!(stack.database.rows(fates).await, [counts], "found, and counted by the daemon");
+    assert_eq!(counted(&daemon, "events_total", "").await, i64::try_from(sent).expect("a number"));
+    let is_same_process = (daemon.metric("process_start_time_seconds", "").await - begun_at).abs() < 0.001;
+    assert!(is_same_process && !daemon.log().contains("panicked"), "{}", daemon.log());
     assert_eq!(daemon.stop().await, 0);
 }

@@ -148,6 +148,51 @@ async fn a_batch_that_is_given_up_before_its_commit_is_not_in_doubt() {
     assert_eq!(settled[0].outcome().as_str(), "stored");
 }
 
+/// Waits until so many sessions of the database wait for another one's rows.
+async fn waiting(database: &Database, sessions: i64) {
+    let sql =
+        "select count(distinct pid) from pg_locks join pg_stat_activity using (pid) where datname = current_database() and not granted";
+    eventually("sessions wait for rows", async || (database.count(sql).await == sessions).then_some(())).await;
+}
+
+/// T10: of two batches with the same events, one would wait for the other and the other for it, had each its own order.
+#[tokio::test]
+async fn batches_in_opposite_orders_do_not_deadlock() {
+    let database = Database::create().await;
+    database.apply(&sample_catalog()).await;
+    let batch = async |event_ids: &[&str]| {
+        let mut batch = Vec::new();
+        for event_id in event_ids {
+            batch.push(judged(&database, &event(event_id)).await);
+        }
+        batch
+    };
+    let (first, second) = (batch(&["a", "m", "z"]).await, batch(&["z", "a"]).await);
+    let mut sessions = [Session::new(database.options()), Session::new(database.options())];
+    let mut third = database.connect().await;
+    let insert = "begin; insert into message \
+         (tenant_id, source, event_id, event_type, schema_version, payload, payload_hash, queue, sqs_message_id, catalog_generation) \
+         values ('platform', '', 'm', 'monitor-app', 1, 'null', sha256(''), 'events', 'm-2', 1)";
+    sqlx::raw_sql(insert).execute(&mut third).await.expect("the row between the others");
+
+    let [one, other] = &mut sessions;
+    let second_follows = async {
+        // Each waits before the next step, so that the steps come in this order and no other.
+        waiting(&database, 1).await;
+        let let_go = async {
+            waiting(&database, 2).await;
+            third.execute("rollback").await.expect("rollback");
+        };
+        tokio::join!(write(other, AMPLE, second), let_go).0
+    };
+    let (first, second) = tokio::join!(write(one, AMPLE, first), second_follows);
+    for (settled, outcomes) in [(first, ["stored"; 3].as_slice()), (second, ["duplicate"; 2].as_slice())] {
+        let settled = settled.map_err(|(failure, _)| failure).expect("settled");
+        assert_eq!(settled.iter().map(|settled| settled.outcome().as_str()).collect::<Vec<_>>(), outcomes);
+    }
+    assert_each_stored_once(&database, 3).await;
+}
+
 #[tokio::test]
 async fn the_daemon_deletes_nothing_whose_commit_is_unknown() {
     let stack = Stack::start(&["events"]).await;
