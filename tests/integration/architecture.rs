@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which modules may name an outside crate; all others reach it through them.
-const HOMES: [(&str, &[&str]); 10] = [
+const HOMES: [(&str, &[&str]); 11] = [
     ("aws_config", &["queue"]),
     ("aws_sdk_sqs", &["queue"]),
     ("aws_smithy_http_client", &["queue"]),
     ("axum", &["health"]),
+    ("fail", &["fault"]),
     ("governor", &["producers"]),
     ("jsonschema", &["schema"]),
     ("prometheus", &["metrics"]),

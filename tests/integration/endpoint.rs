@@ -35,6 +35,10 @@ struct State {
     handed_out: HashMap<String, usize>,
     /// Handed out and not deleted, by receipt handle.
     in_flight: HashMap<String, String>,
+    /// How often each message was extended or handed back, by SQS's id of it.
+    extended: HashMap<String, usize>,
+    /// How often one was that had been deleted.
+    extended_late: usize,
     unsigned: usize,
 }
 
@@ -106,6 +110,17 @@ impl Endpoint {
     pub fn handed_out(&self) -> (usize, usize) {
         let state = self.inner.state();
         (state.handed_out.values().sum(), state.handed_out.len())
+    }
+
+    /// How often each message that was handed out was extended or handed back, at least.
+    pub fn extensions_min(&self) -> usize {
+        let state = self.inner.state();
+        state.handed_out.keys().map(|id| state.extended.get(id).copied().unwrap_or_default()).min().unwrap_or_default()
+    }
+
+    /// How often a message was extended or handed back that had been deleted before.
+    pub fn late_extensions(&self) -> usize {
+        self.inner.state().extended_late
     }
 
     /// How many requests were not signed by SigV4.
@@ -221,6 +236,14 @@ impl Front {
             "DeleteMessageBatch" => {
                 for handle in handles(request) {
                     state.in_flight.remove(&handle);
+                }
+            }
+            "ChangeMessageVisibilityBatch" => {
+                for handle in handles(request) {
+                    match state.in_flight.get(&handle).cloned() {
+                        Some(id) => *state.extended.entry(id).or_default() += 1,
+                        None => state.extended_late += 1,
+                    }
                 }
             }
             _ => {}

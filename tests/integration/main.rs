@@ -23,6 +23,7 @@ mod cuts;
 mod examples;
 mod generated;
 mod identity;
+mod leases;
 mod path;
 mod planted;
 mod producers;
