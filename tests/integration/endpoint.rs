@@ -2,7 +2,7 @@
 
 mod answer;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use http_body_util::{BodyExt as _, Full};
@@ -33,8 +33,12 @@ struct State {
     met: BTreeMap<Answer, usize>,
     /// How often each message was handed out, by SQS's id of it.
     handed_out: HashMap<String, usize>,
-    /// Handed out and not deleted, by receipt handle.
-    in_flight: HashMap<String, String>,
+    /// SQS's id of the message, by receipt handle.
+    handles: HashMap<String, String>,
+    /// Handed out and not deleted, by SQS's id of the message.
+    in_flight: HashSet<String>,
+    /// How many entries there were in batches of an operation.
+    entries: HashMap<String, usize>,
     /// How often each message was extended or handed back, by SQS's id of it.
     extended: HashMap<String, usize>,
     /// How often one was that had been deleted.
@@ -101,6 +105,11 @@ impl Endpoint {
         self.inner.state().requests.get(operation).copied().unwrap_or_default()
     }
 
+    /// How many entries were in the batches of an operation.
+    pub fn entries(&self, operation: &str) -> usize {
+        self.inner.state().entries.get(operation).copied().unwrap_or_default()
+    }
+
     /// How many requests have met this answer.
     pub fn met(&self, answer: Answer) -> usize {
         self.inner.state().met.get(&answer).copied().unwrap_or_default()
@@ -151,6 +160,7 @@ impl Front {
         let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         let operation = header("x-amz-target").trim_start_matches("AmazonSQS.").to_owned();
         let mut body: Value = body.collect().await.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok()).unwrap_or_default();
+        *self.state().entries.entry(operation.clone()).or_default() += body["Entries"].as_array().map_or(0, Vec::len);
         let is_signed = is_signature(&header("authorization")) && !header("x-amz-date").is_empty();
         let answer = self.take_answer(&operation, is_signed);
         let mended = self.mended.subscribe();
@@ -162,6 +172,8 @@ impl Front {
         }
         let withheld = answer.map(|answer| answer.withhold(&mut body)).unwrap_or_default();
         let mut reply = self.forward(&operation, &body).await;
+        let is_idle = operation == "ReceiveMessage" && reply.body["Messages"].as_array().is_none_or(Vec::is_empty);
+        let answer = answer.filter(|answer| !(is_idle && answer.needs_content() && self.give_back(&operation, *answer)));
         if reply.status == StatusCode::OK {
             withheld.put_into(&mut reply.body);
             self.observe(&operation, &body, answer, &mut reply.body);
@@ -185,6 +197,16 @@ impl Front {
             *state.met.entry(answer).or_default() += 1;
         }
         answer
+    }
+
+    /// An answer that could not show itself is kept for the next request.
+    fn give_back(&self, operation: &str, answer: Answer) -> bool {
+        let mut state = self.state();
+        *state.met.entry(answer).or_default() -= 1;
+        if state.always.get(operation) != Some(&answer) {
+            state.next.entry(operation.to_owned()).or_default().push_front(answer);
+        }
+        true
     }
 
     async fn forward(&self, operation: &str, body: &Value) -> Reply {
@@ -225,7 +247,8 @@ impl Front {
                 for message in reply["Messages"].as_array_mut().into_iter().flatten() {
                     let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
                     *state.handed_out.entry(text("MessageId")).or_default() += 1;
-                    state.in_flight.insert(text("ReceiptHandle"), text("MessageId"));
+                    state.handles.insert(text("ReceiptHandle"), text("MessageId"));
+                    state.in_flight.insert(text("MessageId"));
                     let Some(sender) = state.sender else { continue };
                     match sender(&text("Body")) {
                         Some(sender) => message["Attributes"]["SenderId"] = json!(sender),
@@ -234,13 +257,17 @@ impl Front {
                 }
             }
             "DeleteMessageBatch" => {
-                for handle in handles(request) {
-                    state.in_flight.remove(&handle);
+                let is_deleted =
+                    |id: &Value| reply["Successful"].as_array().is_some_and(|deleted| deleted.iter().any(|entry| entry["Id"] == *id));
+                for (_, handle) in entries(request).filter(|(id, _)| is_deleted(id)) {
+                    if let Some(id) = state.handles.get(handle).cloned() {
+                        state.in_flight.remove(&id);
+                    }
                 }
             }
             "ChangeMessageVisibilityBatch" => {
-                for handle in handles(request) {
-                    match state.in_flight.get(&handle).cloned() {
+                for (_, handle) in entries(request) {
+                    match state.handles.get(handle).filter(|id| state.in_flight.contains(*id)).cloned() {
                         Some(id) => *state.extended.entry(id).or_default() += 1,
                         None => state.extended_late += 1,
                     }
@@ -251,9 +278,10 @@ impl Front {
     }
 }
 
-fn handles(request: &Value) -> Vec<String> {
+/// The entries of a batch: id and receipt handle.
+fn entries(request: &Value) -> impl Iterator<Item = (&Value, &str)> {
     let entries = request["Entries"].as_array().into_iter().flatten();
-    entries.filter_map(|entry| entry["ReceiptHandle"].as_str().map(str::to_owned)).collect()
+    entries.map(|entry| (&entry["Id"], entry["ReceiptHandle"].as_str().unwrap_or_default()))
 }
 
 /// Whether this is what SigV4 puts into `Authorization`.

@@ -38,9 +38,9 @@ pub enum Answer {
     Empty,
     /// The reply is carried out; its text breaks off.
     Truncated,
-    /// Every second entry of a batch fails by SQS's own fault.
+    /// Every second entry of a batch, the first among them, fails by SQS's own fault.
     FailEntries,
-    /// Every second entry of a batch is neither carried out nor named in the reply.
+    /// Every second entry of a batch, the first among them, is neither carried out nor named in the reply.
     ForgetEntries,
     /// Every entry's receipt handle is said to be stale.
     RefuseHandles,
@@ -96,6 +96,11 @@ impl Answer {
         }
     }
 
+    /// Whether it shows only in a reply that has something to tell.
+    pub fn needs_content(self) -> bool {
+        matches!(self, Self::LoseReply | Self::Drip | Self::Truncated | Self::Twice)
+    }
+
     /// Takes entries out of a batch that the server is not to see.
     pub fn withhold(self, request: &mut Value) -> Withheld {
         let mut withheld = Withheld::default();
@@ -105,8 +110,8 @@ impl Answer {
             number += 1;
             let failed = |code: &str, is_senders: bool| json!({"Id": entry["Id"], "Code": code, "SenderFault": is_senders});
             match self {
-                Self::FailEntries if number % 2 == 0 => withheld.failed.push(failed("InternalError", false)),
-                Self::ForgetEntries if number % 2 == 0 => {}
+                Self::FailEntries if number % 2 == 1 => withheld.failed.push(failed("InternalError", false)),
+                Self::ForgetEntries if number % 2 == 1 => {}
                 Self::RefuseHandles => withheld.failed.push(failed("ReceiptHandleIsInvalid", true)),
                 Self::Pretend => withheld.successful.push(json!({"Id": entry["Id"]})),
                 _ => return true,
