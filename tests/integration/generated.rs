@@ -118,7 +118,7 @@ async fn note(database: &Database, snapshot: &Snapshot, sent: Vec<(String, Strin
 /// What was sent, and beside each message what became of it. A body without an identity shares it with none: all of them in one partition
 /// took minutes.
 const FATES: &str = r#"
-create table sent (sqs_message_id text primary key, body text, verdict text, source text collate "C", event_id text collate "C", payload text);
+create table sent (sqs_message_id text collate "C" primary key, body text, verdict text, source text collate "C", event_id text collate "C", payload text);
 create view fate as
 select s.sqs_message_id, s.verdict, d.reason, coalesce(m.copies, 0) as messages, coalesce(d.copies, 0) as letters,
     m.payload is not distinct from s.payload as is_payload, d.body is not distinct from convert_to(s.body, 'UTF8') as is_body,
