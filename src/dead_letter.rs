@@ -267,7 +267,10 @@ pub fn explanation(reason: Reason) -> &'static str {
         Reason::UnknownClient => "The tenant has no such client. Declare it in tenant.toml and apply, or mend the producer.",
         Reason::SchemaViolation => "The payload breaks its schema. Mend the producer, or publish a version that allows it.",
         Reason::ValidationTimeout => {
-            "Checking the payload against its schema takes more steps than one event may. Simplify the schema in a new version, or send less."
+            "Checking the payload against its schema takes more steps or time than one event may. Simplify the schema in a new version, or send less."
+        }
+        Reason::ReceivedTooOften => {
+            "A process began this event three times and never ended it; perhaps it ends the process. Judge its body by `processor judge`."
         }
         Reason::IdConflict => {
             "An event with this id is stored already, with another type, client or payload. The producer must not reuse ids."

@@ -141,15 +141,17 @@ pub enum Reason {
     UnknownClient,
     /// The payload breaks its schema.
     SchemaViolation,
-    /// Judging the payload took more steps than one event may.
+    /// Judging the payload took more steps or time than one event may.
     ValidationTimeout,
+    /// It was begun three times and never ended: perhaps it ends the process that judges it.
+    ReceivedTooOften,
     /// The identity is stored with another type, client or payload.
     IdConflict,
 }
 
 impl Reason {
     /// All reasons, in the order in which the path meets them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::TooLarge,
         Self::TooDeep,
         Self::MalformedJson,
@@ -167,6 +169,7 @@ impl Reason {
         Self::UnknownClient,
         Self::SchemaViolation,
         Self::ValidationTimeout,
+        Self::ReceivedTooOften,
         Self::IdConflict,
     ];
 
@@ -190,6 +193,7 @@ impl Reason {
             Self::UnknownClient => "unknown_client",
             Self::SchemaViolation => "schema_violation",
             Self::ValidationTimeout => "validation_timeout",
+            Self::ReceivedTooOften => "received_too_often",
             Self::IdConflict => "id_conflict",
         }
     }

@@ -4,6 +4,7 @@
 //! `commit_sent=30*off->return` crashes at the 31st passage, `unsorted_keys=return` plants that bug.
 
 use std::sync::Once;
+use std::time::Duration;
 
 /// Ends the process here, with nothing flushed, answered or closed, where a test says so.
 pub fn crash(place: &str) {
@@ -17,13 +18,38 @@ pub fn has_bug(name: &str) -> bool {
     is_chosen(name)
 }
 
+/// Ends the process here where a test has chosen a text that stands in this body: `poison=return(text)`.
+pub fn crash_over(body: &[u8]) {
+    if let Some(text) = value_of("poison")
+        && body.windows(text.len()).any(|window| window == text.as_bytes())
+    {
+        std::process::abort();
+    }
+}
+
+/// How long something lasts: as it is given, or so many milliseconds where a test has chosen another length: `set_aside=return(2000)`.
+pub fn lasting(name: &str, usual: Duration) -> Duration {
+    value_of(name).and_then(|milliseconds| milliseconds.parse().ok()).map_or(usual, Duration::from_millis)
+}
+
 fn is_chosen(name: &str) -> bool {
+    arm();
+    let _ = name;
+    fail::fail_point!(name, |_| true);
+    false
+}
+
+fn value_of(name: &str) -> Option<String> {
+    arm();
+    let _ = name;
+    fail::fail_point!(name, |value| value);
+    None
+}
+
+fn arm() {
     static ARMED: Once = Once::new();
     if fail::has_failpoints() {
         // Kept for good: a scenario that ends disarms its points.
         ARMED.call_once(|| std::mem::forget(fail::FailScenario::setup()));
     }
-    let _ = name;
-    fail::fail_point!(name, |_| true);
-    false
 }

@@ -4,9 +4,12 @@
 
 mod acknowledger;
 mod context;
+mod judges;
+mod judging;
 mod leases;
 mod poller;
 mod store_gate;
+mod suspects;
 mod writer;
 
 use std::net::SocketAddr;
@@ -69,6 +72,9 @@ pub enum DaemonError {
     /// A task ended that runs as long as the process does.
     #[error("a task ended by itself: {0}; the process ends so that its supervisor starts it anew")]
     Fault(String),
+    /// The system gives no threads to judge by.
+    #[error("no threads to judge events by ({0}); raise the limits of threads and address space")]
+    Threads(#[source] std::io::Error),
     /// The metrics could not be registered.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -88,7 +94,8 @@ impl Daemon {
         let metrics = Arc::new(Metrics::new()?);
         let (follower, catalog) = CatalogFollower::new(self.database.clone(), self.settings.tenant_labels_max);
         let drain_timeout = self.settings.drain_timeout;
-        let context = Arc::new(Context::new(self.settings, metrics, catalog, stop.clone()));
+        let context = Context::new(self.settings, self.database.clone(), metrics, catalog, stop.clone());
+        let context = Arc::new(context.map_err(DaemonError::Threads)?);
         for queue in &self.queues {
             context.readiness.expect(&format!("queue {}", queue.name), NOT_KNOWN);
         }

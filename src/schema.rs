@@ -22,6 +22,7 @@ use serde_json::Value;
 
 pub use admission::admit;
 pub use bundle::{BUNDLE_BYTES_MAX, Bundle, FILES_MAX};
+pub use instance::interrupt_by;
 
 use crate::event::Violation;
 use crate::json::Node;

@@ -3,7 +3,8 @@
 mod follow;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use sqlx::{Connection as _, PgConnection};
 
@@ -46,9 +47,39 @@ pub struct EventType {
 pub struct Schema {
     bundle: String,
     compiled: OnceLock<Result<Compiled, String>>,
+    standing: Mutex<Standing>,
+}
+
+/// Whether events may be held against a schema, in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// They may.
+    Fit,
+    /// An event takes long under it; others wait for how that ends.
+    InDoubt,
+    /// An event took too long under it; none is tried until then.
+    SetAside(Instant),
 }
 
 impl Schema {
+    fn new(bundle: String) -> Self {
+        Self { bundle, compiled: OnceLock::new(), standing: Mutex::new(Standing::Fit) }
+    }
+
+    /// How it stands now.
+    pub fn standing(&self) -> Standing {
+        // A panic elsewhere leaves the standing whole.
+        match *self.standing.lock().unwrap_or_else(PoisonError::into_inner) {
+            Standing::SetAside(until) if until <= Instant::now() => Standing::Fit,
+            standing => standing,
+        }
+    }
+
+    /// Changes how it stands.
+    pub fn set_standing(&self, standing: Standing) {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+    }
+
     /// The compiled schema.
     ///
     /// # Errors
@@ -61,13 +92,13 @@ impl Schema {
 
 impl EventType {
     /// The schema of a version, or of the default one, with its number.
-    pub fn version(&self, named: Option<i64>) -> Option<(i32, &Schema)> {
+    pub fn version(&self, named: Option<i64>) -> Option<(i32, &Arc<Schema>)> {
         let newest = || self.versions.keys().next_back().copied();
         let version = match named {
             Some(version) => i32::try_from(version).ok()?,
             None => self.default_version.or_else(newest)?,
         };
-        self.versions.get(&version).map(|schema| (version, schema.as_ref()))
+        self.versions.get(&version).map(|schema| (version, schema))
     }
 }
 
@@ -147,7 +178,7 @@ impl Snapshot {
         for row in sqlx::query_file!("src/snapshot/load_schemas.sql", &known).fetch_all(connection).await? {
             let schema = match (row.bundle, previous.and_then(|snapshot| snapshot.schemas_by_digest.get(&row.digest))) {
                 (None, Some(schema)) => Arc::clone(schema),
-                (bundle, _) => Arc::new(Schema { bundle: bundle.unwrap_or_default(), compiled: OnceLock::new() }),
+                (bundle, _) => Arc::new(Schema::new(bundle.unwrap_or_default())),
             };
             let schema = self.schemas_by_digest.entry(row.digest).or_insert(schema);
             let tenant = self.tenants.get_mut(row.tenant_id.as_str());

@@ -11,6 +11,7 @@ mod database;
 mod failure;
 mod rows;
 mod session;
+mod suspects;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +30,7 @@ use crate::window::{Held, Slot};
 pub use database::{DatabaseState, look, migrate};
 pub use failure::{Failure, describe};
 pub use session::{CommitError, Committed, Session, SessionError, Work, commit};
+pub use suspects::{RECEIVES_TRUSTED_MAX, TIMES_BEGUN_MAX, begin_suspect, end_suspect};
 
 /// A batch that takes longer is given up, with its connection. Well within a lease, and longer than the locks of a migration last.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -134,7 +136,7 @@ impl Settled {
             Ok(event) => Some(event.tenant_id().clone()),
             Err(rejection) => tenant_of(&message, &rejection).cloned(),
         };
-        let (queue, lease, sent_at) = (message.queue, message.lease, message.sent_at);
+        let (queue, lease, sent_at) = (Arc::clone(&message.queue), message.lease.clone(), message.sent_at);
         lease.finish();
         Self { queue, lease, slot, settlement, tenant_id, sent_at }
     }
@@ -218,6 +220,7 @@ async fn settle(connection: &mut PgConnection, batch: &[Judged]) -> Result<Vec<S
     let rejected = batch.iter().zip(&rejections).filter_map(|(judged, rejection)| Some((judged, rejection.as_ref()?)));
     rows::upsert_dead_letters(connection, rejected).await?;
     rows::close_dead_letters(connection, batch, &settlements).await?;
+    rows::clear_suspects(connection, batch).await?;
     Ok(settlements)
 }
 

@@ -1,5 +1,8 @@
 //! 4. Check the event against what its tenant has declared: type, version, client, and the payload against its schema.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use crate::admit::admit;
 use crate::decode::decode;
 use crate::event::{ClientId, Envelope, Reason, Rejection, TenantId, Violation};
@@ -7,7 +10,7 @@ use crate::fault;
 use crate::json::Node;
 use crate::queue::ReceivedMessage;
 use crate::schema::BUDGET;
-use crate::snapshot::{EventType, Schema, Snapshot, Tenant};
+use crate::snapshot::{EventType, Schema, Snapshot, Standing, Tenant};
 
 /// An event that its tenant's catalog accepts; only this module makes one.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,39 +46,91 @@ impl ValidEvent {
 /// What is to be stored: an event, or a dead letter. Both settle the message.
 pub type Verdict = Result<ValidEvent, Rejection>;
 
-/// A published schema that cannot be used. Ours to mend: the event is not judged, and comes again.
+/// Why an event has no verdict: by no fault of its own. It comes again.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the schema of {event_type} version {schema_version} of tenant {tenant_id} cannot be used: {problem}; publish a new version by `processor catalog apply`"
-)]
-pub struct SchemaUnusable {
-    tenant_id: TenantId,
-    event_type: String,
-    schema_version: i32,
-    problem: String,
+pub enum Unjudged {
+    /// Its published schema cannot be compiled.
+    #[error(
+        "the schema of {event_type} version {schema_version} of tenant {tenant_id} cannot be used: {problem}; publish a new version by `processor catalog apply`"
+    )]
+    SchemaUnusable {
+        /// Whose schema.
+        tenant_id: TenantId,
+        /// Of which event type.
+        event_type: String,
+        /// And version.
+        schema_version: i32,
+        /// What the compiler says.
+        problem: String,
+    },
+    /// Another event has taken long under its schema, and is not done yet.
+    #[error("its schema is in doubt")]
+    SchemaInDoubt,
+    /// Another event took too long under its schema.
+    #[error("its schema is set aside")]
+    SchemaSetAside(Instant),
 }
 
-/// Body to verdict: decode, admit, validate.
+/// Body to verdict: decode, admit, validate. `begin` is told the schema before the payload is held against it.
 ///
 /// # Errors
-/// When the event's schema cannot be used.
-pub fn judge(message: &ReceivedMessage, snapshot: &Snapshot, body_bytes_max: usize) -> Result<Verdict, SchemaUnusable> {
+/// When the event's schema cannot be used now.
+pub fn judge(
+    message: &ReceivedMessage,
+    snapshot: &Snapshot,
+    body_bytes_max: usize,
+    begin: impl FnOnce(&Arc<Schema>),
+) -> Result<Verdict, Unjudged> {
     let decoded = match decode(message, body_bytes_max) {
         Ok(decoded) => decoded,
         Err(rejection) => return Ok(Err(rejection)),
     };
     match admit(&decoded.envelope, message, snapshot) {
-        Ok(tenant) => validate(decoded.envelope, &decoded.payload, tenant),
+        Ok(tenant) => validate(decoded.envelope, &decoded.payload, tenant, begin),
         Err(rejection) => Ok(Err(rejection)),
     }
 }
 
-fn validate(envelope: Envelope, payload: &Node<'_>, tenant: &Tenant) -> Result<Verdict, SchemaUnusable> {
+/// The rejection of an event that could not be judged in time; where it is wrong before its payload, that. Nothing is validated.
+pub fn reject_for_time(message: &ReceivedMessage, snapshot: &Snapshot, body_bytes_max: usize) -> Rejection {
+    let decoded = match decode(message, body_bytes_max) {
+        Ok(decoded) => decoded,
+        Err(rejection) => return rejection,
+    };
+    let expected = "a payload that is judged within seconds, by a schema under which others are";
+    match admit(&decoded.envelope, message, snapshot) {
+        Ok(tenant) => of_event(unended(Reason::ValidationTimeout, expected), decoded.envelope, tenant),
+        Err(rejection) => rejection,
+    }
+}
+
+/// The rejection of an event that may end the process that looks at it: so nothing looks at it.
+pub fn reject_unread() -> Rejection {
+    unended(Reason::ReceivedTooOften, "an event that ends once it was begun; three times it did not")
+}
+
+fn unended(reason: Reason, expected: &str) -> Rejection {
+    let violation = Violation {
+        keyword: BUDGET.to_owned(),
+        instance_location: String::new(),
+        schema_location: String::new(),
+        expected: expected.to_owned(),
+        found: "event".to_owned(),
+    };
+    Rejection::new(reason, violation)
+}
+
+fn validate(envelope: Envelope, payload: &Node<'_>, tenant: &Tenant, begin: impl FnOnce(&Arc<Schema>)) -> Result<Verdict, Unjudged> {
     let declared = match find_declared(&envelope, tenant) {
         Ok(declared) => declared,
         Err(rejection) => return Ok(Err(of_event(rejection, envelope, tenant))),
     };
-    let compiled = declared.schema.compiled().map_err(|problem| SchemaUnusable {
+    match declared.schema.standing() {
+        Standing::Fit => begin(declared.schema),
+        Standing::InDoubt => return Err(Unjudged::SchemaInDoubt),
+        Standing::SetAside(until) => return Err(Unjudged::SchemaSetAside(until)),
+    }
+    let compiled = declared.schema.compiled().map_err(|problem| Unjudged::SchemaUnusable {
         tenant_id: tenant.tenant_id.clone(),
         event_type: envelope.event_type.clone(),
         schema_version: declared.schema_version,
@@ -100,7 +155,7 @@ fn validate(envelope: Envelope, payload: &Node<'_>, tenant: &Tenant) -> Result<V
 struct Declared<'a> {
     event_type: &'a EventType,
     schema_version: i32,
-    schema: &'a Schema,
+    schema: &'a Arc<Schema>,
     client: Option<&'a ClientId>,
 }
 

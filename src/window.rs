@@ -36,8 +36,8 @@ pub struct Reservation {
 /// A received message and the room that it takes.
 #[derive(Debug)]
 pub struct Held {
-    /// The message.
-    pub message: ReceivedMessage,
+    /// The message, shared with the thread that judges it.
+    pub message: Arc<ReceivedMessage>,
     /// Its room.
     pub slot: Slot,
 }
@@ -112,7 +112,7 @@ impl Reservation {
         metrics.messages_received.with_label_values(&[&message.queue.name]).inc();
         let slot =
             Slot { _event: event, bytes, bytes_held, queue: message.queue.name.clone(), has_outcome: false, metrics: Arc::clone(metrics) };
-        Held { message, slot }
+        Held { message: Arc::new(message), slot }
     }
 }
 

@@ -1,23 +1,26 @@
 //! What the stages share.
 
 use std::collections::HashMap;
+use std::io;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rand::Rng as _;
+use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::judges::Judges;
 use super::leases::Leases;
 use super::store_gate::StoreGate;
+use super::suspects::Suspects;
 use crate::health::Readiness;
 use crate::metrics::{Metrics, Outcome};
 use crate::queue::{Queue, SQS_BATCH_MAX};
 use crate::settings::IngestSettings;
-use crate::snapshot::{Catalog, Snapshot};
+use crate::snapshot::Catalog;
 use crate::store::Judged;
-use crate::validate::judge;
 use crate::window::{Held, Window};
 
 /// Shared by all stages.
@@ -32,23 +35,36 @@ pub struct Context {
     pub stop: CancellationToken,
     /// Whether events can be stored.
     pub store_gate: StoreGate,
-    /// Deletes and releases under way.
+    /// Judgements, deletes and releases under way.
     pub tracker: TaskTracker,
     /// What extends leases; until `drained`.
     pub heartbeats: TaskTracker,
     /// Nothing is in flight any more.
     pub drained: CancellationToken,
+    /// The threads that judge.
+    pub judges: Judges,
+    /// What is counted before it is judged.
+    pub suspects: Suspects,
     queues: RwLock<HashMap<String, Arc<Leases>>>,
 }
 
 impl Context {
-    pub fn new(settings: IngestSettings, metrics: Arc<Metrics>, catalog: Catalog, stop: CancellationToken) -> Self {
+    /// # Errors
+    /// When the system gives no threads to judge by.
+    pub fn new(
+        settings: IngestSettings,
+        database: PgConnectOptions,
+        metrics: Arc<Metrics>,
+        catalog: Catalog,
+        stop: CancellationToken,
+    ) -> io::Result<Self> {
         let window = Window::new(settings.in_flight_events_max, settings.in_flight_bytes_max, Arc::clone(&metrics));
         let readiness = Arc::<Readiness>::default();
         let store_gate = StoreGate::new(Arc::clone(&metrics), Arc::clone(&readiness));
         let (tracker, heartbeats, drained) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
-        let queues = RwLock::default();
-        Self { settings, metrics, readiness, catalog, window, stop, store_gate, tracker, heartbeats, drained, queues }
+        let judges = Judges::start(settings.body.body_bytes_max, Arc::clone(&metrics))?;
+        let (suspects, queues) = (Suspects::new(database), RwLock::default());
+        Ok(Self { settings, metrics, readiness, catalog, window, stop, store_gate, tracker, heartbeats, drained, judges, suspects, queues })
     }
 
     /// When an event that could not be stored may be received again: about a lease from now, spread so that a mended database is not met by
@@ -77,43 +93,6 @@ impl Context {
         self.queues.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|leases| leases.queue.clone())
     }
 
-    /// Judges messages by the newest snapshot, on a thread that may block: a schema can be slow, a payload deep. What cannot be judged,
-    /// by our own fault, is released.
-    pub async fn judge_all(self: &Arc<Self>, messages: Vec<Held>, snapshot: Arc<Snapshot>) -> Vec<Judged> {
-        let context = Arc::clone(self);
-        let judging = move || {
-            let mut judged = Vec::with_capacity(messages.len());
-            for held in messages {
-                match context.judge_one(&held, &snapshot) {
-                    Some(verdict) => judged.push(Judged::new(held, verdict, snapshot.generation)),
-                    None => context.release_later(vec![held]),
-                }
-            }
-            judged
-        };
-        // A panic is caught with the message that caused it, so the thread itself ends well.
-        tokio::task::spawn_blocking(judging).await.unwrap_or_default()
-    }
-
-    fn judge_one(&self, held: &Held, snapshot: &Snapshot) -> Option<crate::validate::Verdict> {
-        let message = &held.message;
-        let timer = self.metrics.validation_duration.start_timer();
-        let judging = std::panic::AssertUnwindSafe(|| judge(message, snapshot, self.settings.body.body_bytes_max));
-        let outcome = std::panic::catch_unwind(judging);
-        timer.observe_duration();
-        match outcome {
-            Ok(Ok(verdict)) => Some(verdict),
-            Ok(Err(unusable)) => {
-                self.readiness.set("schemas", Err(unusable.to_string()));
-                None
-            }
-            Err(_) => {
-                tracing::error!(queue = message.queue.name, sqs_message_id = message.sqs_message_id, "judging an event panicked");
-                None
-            }
-        }
-    }
-
     /// Drops events whose leases have ended: someone else may have them by now. What was committed before goes on.
     pub fn drop_lost(&self, batch: Vec<Judged>) -> Vec<Judged> {
         let (held, lost): (Vec<Judged>, Vec<Judged>) = batch.into_iter().partition(|judged| judged.held.message.lease.is_held());
@@ -121,6 +100,7 @@ impl Context {
             tracing::warn!(events = lost.len(), "leases ended before their events could be stored: they come again");
         }
         for Judged { mut held, .. } in lost {
+            held.message.lease.finish();
             held.slot.record(self.catalog.snapshot().label(held.message.queue.tenant.as_ref()), Outcome::Released);
         }
         held
@@ -137,7 +117,7 @@ impl Context {
     }
 
     /// In the background, to be received again after a delay from the range.
-    fn release(self: &Arc<Self>, messages: Vec<Held>, delay: Range<Duration>) {
+    pub fn release(self: &Arc<Self>, messages: Vec<Held>, delay: Range<Duration>) {
         let mut by_queue: HashMap<String, Vec<Held>> = HashMap::new();
         for mut held in messages {
             let snapshot = self.catalog.snapshot();

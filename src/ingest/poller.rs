@@ -14,7 +14,7 @@ use crate::fault;
 use crate::queue::{ClientError, Clients, POLL_WAIT_MAX, Queue, SQS_BATCH_MAX};
 use crate::settings::QueueSetting;
 use crate::snapshot::{Catalog, Snapshot};
-use crate::store::Judged;
+use crate::store::{Judged, RECEIVES_TRUSTED_MAX};
 use crate::window::{Held, Reservation};
 
 /// Polls of one queue in flight at most.
@@ -25,6 +25,9 @@ const OPEN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Between asking SQS how many messages a queue has.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
+
+/// For how long a poller waits until what it has received is judged.
+const JUDGING_PATIENCE: Duration = Duration::from_millis(200);
 
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
@@ -138,13 +141,22 @@ impl Poller {
             if fault::has_bug("delete_before_commit") {
                 self.delete(&messages).await;
             }
+            self.judge(messages).await;
+        }
+    }
+
+    /// Has messages judged, and waits for it, but not for those that take long.
+    async fn judge(&self, messages: Vec<Held>) {
+        let tracker = &self.context.tracker;
+        let is_suspect = |held: &Held| held.message.receive_count > RECEIVES_TRUSTED_MAX;
+        let (suspects, messages): (Vec<Held>, Vec<Held>) = messages.into_iter().partition(is_suspect);
+        for held in suspects {
+            tracker.spawn(Arc::clone(&self.context).judge_suspect(held, self.judged.clone()));
+        }
+        if !messages.is_empty() {
             let snapshot = self.context.catalog.snapshot();
-            for judged in self.context.judge_all(messages, snapshot).await {
-                // The writers end only after the pollers.
-                if self.judged.send(judged).await.is_err() {
-                    return;
-                }
-            }
+            let judging = tracker.spawn(Arc::clone(&self.context).judge(messages, snapshot, self.judged.clone()));
+            let _ = tokio::time::timeout(JUDGING_PATIENCE, judging).await;
         }
     }
 

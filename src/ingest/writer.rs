@@ -134,8 +134,12 @@ impl Writer {
             Some(snapshot) => snapshot,
             None => self.context.catalog.snapshot(),
         };
+        let (sender, mut judged) = mpsc::channel(batch.len().max(1));
         let messages = batch.into_iter().map(|judged| judged.held).collect();
-        self.context.judge_all(messages, snapshot).await
+        Arc::clone(&self.context).judge(messages, snapshot, sender).await;
+        let mut again = Vec::new();
+        judged.recv_many(&mut again, self.context.settings.batch_rows_max).await;
+        again
     }
 
     fn hand_back(&self, batch: Vec<Judged>, failure: &Failure) {

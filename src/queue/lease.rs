@@ -13,7 +13,7 @@ pub struct Lease(Arc<State>);
 #[derive(Debug)]
 struct State {
     terms: Mutex<Terms>,
-    extended: Notify,
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Lease {
     /// A lease of a message that has just been received.
     pub fn new(receipt_handle: String, ends_at: Option<Instant>) -> Self {
         let terms = Terms { receipt_handle, ends_at, held_since: Instant::now(), is_extending: false, is_finished: false };
-        Self(Arc::new(State { terms: Mutex::new(terms), extended: Notify::new() }))
+        Self(Arc::new(State { terms: Mutex::new(terms), changed: Notify::new() }))
     }
 
     fn terms(&self) -> MutexGuard<'_, Terms> {
@@ -76,20 +76,30 @@ impl Lease {
     /// From here on it is not extended any more.
     pub fn finish(&self) {
         self.terms().is_finished = true;
+        self.0.changed.notify_waiters();
+    }
+
+    /// Waits until it is finished. Cancel-safe.
+    pub async fn ended(&self) {
+        loop {
+            let changed = self.0.changed.notified();
+            if self.is_finished() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Finishes it, and waits for an extension that is under way: it must not undo what follows. Cancel-safe.
     pub async fn finished(&self) {
         loop {
-            let extended = self.0.extended.notified();
-            {
-                let mut terms = self.terms();
-                terms.is_finished = true;
-                if !terms.is_extending {
-                    return;
-                }
+            let changed = self.0.changed.notified();
+            self.terms().is_finished = true;
+            if !self.terms().is_extending {
+                self.0.changed.notify_waiters();
+                return;
             }
-            extended.await;
+            changed.await;
         }
     }
 
@@ -133,7 +143,7 @@ impl Extending {
 impl Drop for Extending {
     fn drop(&mut self) {
         self.0.terms().is_extending = false;
-        self.0.0.extended.notify_waiters();
+        self.0.0.changed.notify_waiters();
     }
 }
 

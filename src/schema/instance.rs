@@ -1,13 +1,15 @@
 //! Payloads as the validator sees them: our own tree, nothing copied, numbers by their text, and every step of work counted.
 //!
-//! The count is what no check of a schema can replace: whether a validation ends in time depends on schema and payload together. When the
-//! steps are used up, arrays and objects seem empty and strings too, so that the validator comes to an end on its own; what it says then
-//! is discarded.
+//! The count is what no check of a schema can replace: whether a validation ends in time depends on schema and payload together. The
+//! validator knows no end but its own, so when the steps are used up, or someone has lost patience, the next look at a value unwinds it.
 
 use std::borrow::Cow;
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::slice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jsonschema::JsonType;
 use jsonschema::json::{Array, Json, JsonNumber, Node as JsonNode, NodeIdentity, Object};
@@ -36,21 +38,42 @@ pub(super) struct Budget {
 thread_local! {
     static STEPS_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
     static TEXT_WEIGHT: Cell<usize> = const { Cell::new(1) };
+    static INTERRUPT: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
-/// Runs a validation within a budget; nothing where that did not suffice.
+/// How many steps are taken between looks whether to stop, as a power of two.
+const INTERRUPT_STEPS_LOG2: u32 = 12;
+
+/// What unwinds a validation that has to end.
+struct Stop;
+
+/// From now on, validations on this thread end without a result while this is set.
+pub fn interrupt_by(flag: Arc<AtomicBool>) {
+    INTERRUPT.set(Some(flag));
+}
+
+/// Runs a validation within a budget; nothing where that did not suffice, or it was interrupted.
 pub(super) fn within<T>(budget: Budget, run: impl FnOnce() -> T) -> Option<T> {
     STEPS_LEFT.set(budget.steps);
     TEXT_WEIGHT.set(budget.text_weight);
-    let result = run();
-    (STEPS_LEFT.get() > 0).then_some(result)
+    // The validator itself holds nothing that could be left half-changed.
+    match std::panic::catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => Some(result),
+        Err(cause) if cause.is::<Stop>() => None,
+        Err(cause) => std::panic::resume_unwind(cause),
+    }
 }
 
-/// Counts steps of work; false when there are none left.
-fn spend(steps: usize) -> bool {
-    let left = STEPS_LEFT.get().saturating_sub(steps);
+/// Counts steps of work; does not return when there are none left.
+fn spend(steps: usize) {
+    let before = STEPS_LEFT.get();
+    let left = before.saturating_sub(steps);
     STEPS_LEFT.set(left);
-    left > 0
+    let is_interrupted = || INTERRUPT.with_borrow(|flag| flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)));
+    if left == 0 || (left >> INTERRUPT_STEPS_LOG2 != before >> INTERRUPT_STEPS_LOG2 && is_interrupted()) {
+        // No panic: nothing is wrong, and nobody has to hear of it.
+        std::panic::resume_unwind(Box::new(Stop));
+    }
 }
 
 /// The representation of [`Node`] for the validator.
@@ -82,18 +105,20 @@ impl<'a> JsonNode<'a, Payload> for &'a Node<'a> {
 
     fn as_object(&self) -> Option<Members<'a>> {
         let Node::Object(members) = self else { return None };
-        let all = if spend(1) { members.as_slice() } else { Default::default() };
-        Some(Members { all, lookups: Cell::new(0), index: OnceCell::new() })
+        spend(1);
+        Some(Members { all: members, lookups: Cell::new(0), index: OnceCell::new() })
     }
 
     fn as_array(&self) -> Option<&'a [Node<'a>]> {
         let Node::Array(items) = self else { return None };
-        Some(if spend(1) { items.as_slice() } else { Default::default() })
+        spend(1);
+        Some(items)
     }
 
     fn as_string(&self) -> Option<Cow<'a, str>> {
         let Node::String(string) = self else { return None };
-        Some(Cow::Borrowed(if spend(1 + string.len() * TEXT_WEIGHT.get() / BYTES_A_STEP) { string } else { "" }))
+        spend(1 + string.len() * TEXT_WEIGHT.get() / BYTES_A_STEP);
+        Some(Cow::Borrowed(string))
     }
 
     fn as_number(&self) -> Option<Text<'a>> {
@@ -103,19 +128,23 @@ impl<'a> JsonNode<'a, Payload> for &'a Node<'a> {
     }
 
     fn as_boolean(&self) -> Option<bool> {
+        spend(1);
         let Node::Boolean(boolean) = self else { return None };
         Some(*boolean)
     }
 
     fn is_null(&self) -> bool {
+        spend(1);
         matches!(self, Node::Null)
     }
 
     fn is_number(&self) -> bool {
+        spend(1);
         matches!(self, Node::Number(_))
     }
 
     fn is_string(&self) -> bool {
+        spend(1);
         matches!(self, Node::String(_))
     }
 
@@ -132,7 +161,8 @@ impl<'a> JsonNode<'a, Payload> for &'a Node<'a> {
     }
 
     fn equals_value(&self, expected: &Value) -> bool {
-        spend(1) && equal(self, expected)
+        spend(1);
+        equal(self, expected)
     }
 
     /// Never the value: only errors and annotations ask for it, and nothing of an event shall leak into those.
@@ -202,15 +232,15 @@ impl<'a> Object<'a, Payload> for Members<'a> {
     }
 }
 
-/// The members in the order of the text, for as long as there are steps left.
+/// The members in the order of the text.
 pub(super) struct MembersIter<'a>(slice::Iter<'a, Member<'a>>);
 
 impl<'a> Iterator for MembersIter<'a> {
     type Item = (&'a str, &'a Node<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let member = self.0.next()?;
-        spend(1).then_some((member.name.as_ref(), &member.value))
+        spend(1);
+        self.0.next().map(|member| (member.name.as_ref(), &member.value))
     }
 }
 
@@ -231,19 +261,21 @@ impl<'a> Array<'a, Payload> for &'a [Node<'a>] {
         let mut texts = HashSet::new();
         self.iter().all(|item| {
             let text = canonical(item);
-            spend(1 + text.len() / 8) && texts.insert(text)
+            spend(1 + text.len() / 8);
+            texts.insert(text)
         })
     }
 }
 
-/// The items, for as long as there are steps left.
+/// The items.
 pub(super) struct ElementsIter<'a>(slice::Iter<'a, Node<'a>>);
 
 impl<'a> Iterator for ElementsIter<'a> {
     type Item = &'a Node<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().filter(|_| spend(1))
+        spend(1);
+        self.0.next()
     }
 }
 

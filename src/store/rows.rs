@@ -1,6 +1,6 @@
 //! A batch as the arrays that its statements take: a column each, the rows sorted by key.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
@@ -244,6 +244,23 @@ pub async fn close_dead_letters(connection: &mut PgConnection, batch: &[Judged],
         &closing.keys().map(|(queue, _)| *queue).collect::<Vec<_>>() as _,
         &closing.keys().map(|(_, sqs_message_id)| *sqs_message_id).collect::<Vec<_>>() as _,
         &closing.values().copied().collect::<Vec<_>>() as _,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What has its verdict is under suspicion no more. Looked for only where a message came again: none is suspected at its first receive.
+pub async fn clear_suspects(connection: &mut PgConnection, batch: &[Judged]) -> Result<(), sqlx::Error> {
+    let again = batch.iter().map(|judged| &judged.held.message).filter(|message| message.receive_count > 1);
+    let keys: BTreeSet<_> = again.map(|message| (message.queue.name.as_str(), message.sqs_message_id.as_str())).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sqlx::query_file!(
+        "src/store/clear_suspects.sql",
+        &keys.iter().map(|(queue, _)| *queue).collect::<Vec<_>>() as _,
+        &keys.iter().map(|(_, sqs_message_id)| *sqs_message_id).collect::<Vec<_>>() as _,
     )
     .execute(connection)
     .await?;

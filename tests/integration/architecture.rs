@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which modules may name an outside crate; all others reach it through them.
-const HOMES: [(&str, &[&str]); 11] = [
+const HOMES: [(&str, &[&str]); 12] = [
     ("aws_config", &["queue"]),
     ("aws_sdk_sqs", &["queue"]),
     ("aws_smithy_http_client", &["queue"]),
@@ -14,6 +14,7 @@ const HOMES: [(&str, &[&str]); 11] = [
     ("jsonschema", &["schema"]),
     ("prometheus", &["metrics"]),
     ("rustack_sqs_core", &["dev"]),
+    ("rustix", &["ingest"]),
     ("sqlx", &["settings", "catalog", "snapshot", "store", "ingest", "dead_letter", "trace", "producers", "dev"]),
     ("testcontainers", &["dev"]),
 ];

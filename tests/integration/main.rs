@@ -8,6 +8,7 @@ mod load;
 mod producer;
 mod proxy;
 mod stack;
+mod suspects;
 mod terminal;
 
 mod acknowledging;

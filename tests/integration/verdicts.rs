@@ -79,7 +79,9 @@ async fn check(cases: Vec<Case>) {
 async fn every_reason_is_met_by_three_bodies_or_more() {
     let cases = cases::all();
     let reasons: BTreeSet<_> = cases.iter().map(|case| case.reason).collect();
-    assert_eq!(reasons, BTreeSet::from(Reason::ALL), "a reason without a case");
+    // No body is received too often by what it says: `suspects` has its cases.
+    let of_bodies = Reason::ALL.into_iter().filter(|reason| *reason != Reason::ReceivedTooOften).collect();
+    assert_eq!(reasons, of_bodies, "a reason without a case");
     for reason in reasons {
         let bodies: BTreeSet<_> = cases.iter().filter(|case| case.reason == reason).map(|case| &case.body).collect();
         assert!(bodies.len() >= 3, "{reason} has {} bodies", bodies.len());

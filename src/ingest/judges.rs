@@ -1,0 +1,283 @@
+//! The threads that judge. A validation may need a deep stack, and one that is busy with a text or a number cannot be interrupted: so they
+//! run on threads of their own. One that is held up by an event is replaced for the others, and an event that takes too long is given up,
+//! its schema set aside.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::fault;
+use crate::metrics::Metrics;
+use crate::queue::ReceivedMessage;
+use crate::schema::interrupt_by;
+use crate::snapshot::{Schema, Snapshot, Standing};
+use crate::validate::{Unjudged, Verdict, judge};
+
+/// Address space, of which only what is used becomes memory. The deepest payload under the longest chain of references fits in.
+const STACK_BYTES: usize = 256 << 20;
+
+/// More than the processors: a few that are held up must not hold up the rest.
+const JUDGES_MIN: usize = 4;
+
+/// Threads that were replaced and have not ended.
+const REPLACED_MAX: usize = 2;
+
+/// How often events under way are looked at.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// By ticks, not by a clock: a process that was stopped meanwhile has not judged for that long.
+const HELD_UP_TICKS: u32 = 2;
+
+/// How long judging one event may take.
+const JUDGING_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a schema is set aside under which an event took longer.
+const SET_ASIDE: Duration = Duration::from_mins(10);
+
+/// What came of one event's judging.
+pub type Outcome = Result<Verdict, NoVerdict>;
+
+/// Why there is no verdict.
+#[derive(Debug)]
+pub enum NoVerdict {
+    /// Its schema cannot be used now.
+    Schema(Unjudged),
+    /// Our own fault.
+    Panicked,
+    /// It goes on for too long; its schema is set aside until then.
+    GivenUp(Instant),
+}
+
+/// The threads.
+#[derive(Debug)]
+pub struct Judges {
+    jobs: Sender<Arc<Job>>,
+    /// For further threads.
+    taken: Arc<Mutex<Receiver<Arc<Job>>>>,
+    replacements: Arc<Semaphore>,
+    body_bytes_max: usize,
+    metrics: Arc<Metrics>,
+    given_up_ticks: u32,
+    set_aside: Duration,
+}
+
+/// Messages that threads judge one by one.
+#[derive(Debug)]
+pub struct Job {
+    messages: Vec<Arc<ReceivedMessage>>,
+    snapshot: Arc<Snapshot>,
+    body_bytes_max: usize,
+    metrics: Arc<Metrics>,
+    outcomes: mpsc::Sender<(usize, Outcome)>,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    next: usize,
+    under_way: Vec<UnderWay>,
+}
+
+/// An event that a thread judges.
+#[derive(Debug)]
+struct UnderWay {
+    position: usize,
+    thread: Thread,
+    schema: Option<Arc<Schema>>,
+    ticks: u32,
+    /// Its thread's place is taken by another; it ends with this event.
+    replaced: Option<OwnedSemaphorePermit>,
+    is_given_up: bool,
+}
+
+impl Judges {
+    /// Starts the threads. They end with the last owner.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(body_bytes_max: usize, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let (jobs, taken) = channel();
+        let given_up_ticks = fault::lasting("judging_time_max", JUDGING_TIME_MAX).as_millis() / TICK.as_millis();
+        let judges = Self {
+            jobs,
+            taken: Arc::new(Mutex::new(taken)),
+            replacements: Arc::new(Semaphore::new(REPLACED_MAX)),
+            body_bytes_max,
+            metrics,
+            given_up_ticks: u32::try_from(given_up_ticks).unwrap_or(u32::MAX),
+            set_aside: fault::lasting("set_aside", SET_ASIDE),
+        };
+        for _ in 0..thread::available_parallelism().map_or(JUDGES_MIN, |threads| threads.get().max(JUDGES_MIN)) {
+            judges.start_one()?;
+        }
+        Ok(judges)
+    }
+
+    fn start_one(&self) -> io::Result<()> {
+        let jobs = Arc::clone(&self.taken);
+        thread::Builder::new().name("judge".to_owned()).stack_size(STACK_BYTES).spawn(move || work(&jobs)).map(|_| ())
+    }
+
+    /// Has messages judged; the outcome of each comes with its position as soon as it is there.
+    pub fn begin(&self, messages: Vec<Arc<ReceivedMessage>>, snapshot: Arc<Snapshot>) -> (Arc<Job>, mpsc::Receiver<(usize, Outcome)>) {
+        let (outcomes, received) = mpsc::channel(messages.len().max(1));
+        let (body_bytes_max, metrics) = (self.body_bytes_max, Arc::clone(&self.metrics));
+        let job = Arc::new(Job { messages, snapshot, body_bytes_max, metrics, outcomes, progress: Mutex::default() });
+        self.submit(&job);
+        (job, received)
+    }
+
+    fn submit(&self, job: &Arc<Job>) {
+        // The receiver lives as long as its sender: both are ours.
+        let _ = self.jobs.send(Arc::clone(job));
+    }
+
+    /// A tick has passed without an outcome: replaces threads that are held up, gives up events that take too long.
+    pub fn tick(&self, job: &Arc<Job>) {
+        let mut progress = job.progress();
+        for under_way in progress.under_way.iter_mut().filter(|under_way| !under_way.is_given_up) {
+            under_way.ticks += 1;
+            if under_way.ticks == HELD_UP_TICKS {
+                under_way.set_standing(Standing::InDoubt);
+                // The rest of its job is for other threads.
+                self.submit(job);
+            }
+            if under_way.ticks >= HELD_UP_TICKS && under_way.replaced.is_none() {
+                under_way.replaced = self.replace(&under_way.thread);
+            }
+            if under_way.ticks >= self.given_up_ticks {
+                under_way.is_given_up = true;
+                under_way.thread.interrupt.store(true, Ordering::Relaxed);
+                let until = Instant::now() + self.set_aside;
+                under_way.set_standing(Standing::SetAside(until));
+                // Whoever began the job waits for its outcomes.
+                let _ = job.outcomes.try_send((under_way.position, Err(NoVerdict::GivenUp(until))));
+            }
+        }
+    }
+
+    fn replace(&self, thread: &Thread) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.replacements).try_acquire_owned().ok()?;
+        if let Err(error) = self.start_one() {
+            tracing::error!(%error, "no thread to replace one that a slow schema holds up; raise the limit of threads");
+            return None;
+        }
+        thread.yield_to_others();
+        Some(permit)
+    }
+}
+
+/// What a thread does.
+fn work(jobs: &Mutex<Receiver<Arc<Job>>>) {
+    let thread = Thread::current();
+    loop {
+        // Only the threads lock it, and none panics while it does.
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        while let Some(position) = job.begin_next(&thread) {
+            let outcome = job.judge(position);
+            if job.end(position, outcome).is_replaced {
+                return;
+            }
+        }
+    }
+}
+
+struct Ended {
+    is_replaced: bool,
+}
+
+impl Job {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // A panic elsewhere leaves the progress whole.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin_next(&self, thread: &Thread) -> Option<usize> {
+        let mut progress = self.progress();
+        let position = progress.next;
+        if position == self.messages.len() {
+            return None;
+        }
+        progress.next += 1;
+        let thread = thread.clone();
+        progress.under_way.push(UnderWay { position, thread, schema: None, ticks: 0, replaced: None, is_given_up: false });
+        Some(position)
+    }
+
+    fn judge(&self, position: usize) -> Outcome {
+        let message = &self.messages[position];
+        let timer = self.metrics.validation_duration.start_timer();
+        let judging = std::panic::AssertUnwindSafe(|| {
+            fault::crash_over(&message.body);
+            judge(message, &self.snapshot, self.body_bytes_max, |schema| self.begin_schema(position, schema))
+        });
+        let outcome = std::panic::catch_unwind(judging);
+        timer.observe_duration();
+        outcome.map_or(Err(NoVerdict::Panicked), |judged| judged.map_err(NoVerdict::Schema))
+    }
+
+    fn begin_schema(&self, position: usize, schema: &Arc<Schema>) {
+        if let Some(under_way) = self.progress().under_way.iter_mut().find(|under_way| under_way.position == position) {
+            under_way.schema = Some(Arc::clone(schema));
+        }
+    }
+
+    fn end(&self, position: usize, outcome: Outcome) -> Ended {
+        let mut progress = self.progress();
+        let Some(index) = progress.under_way.iter().position(|under_way| under_way.position == position) else {
+            return Ended { is_replaced: false };
+        };
+        let under_way = progress.under_way.swap_remove(index);
+        under_way.thread.interrupt.store(false, Ordering::Relaxed);
+        if !under_way.is_given_up {
+            if under_way.ticks >= HELD_UP_TICKS {
+                under_way.set_standing(Standing::Fit);
+            }
+            let _ = self.outcomes.try_send((position, outcome));
+        }
+        Ended { is_replaced: under_way.replaced.is_some() }
+    }
+}
+
+impl UnderWay {
+    fn set_standing(&self, standing: Standing) {
+        if let Some(schema) = &self.schema {
+            schema.set_standing(standing);
+        }
+    }
+}
+
+/// A thread of the system's.
+#[derive(Debug, Clone)]
+struct Thread {
+    #[cfg(target_os = "linux")]
+    id: rustix::process::Pid,
+    /// Set while what it does is in vain.
+    interrupt: Arc<AtomicBool>,
+}
+
+impl Thread {
+    /// The one that asks; its validations can be interrupted from now on.
+    fn current() -> Self {
+        let interrupt = Arc::<AtomicBool>::default();
+        interrupt_by(Arc::clone(&interrupt));
+        Self {
+            #[cfg(target_os = "linux")]
+            id: rustix::thread::gettid(),
+            interrupt,
+        }
+    }
+
+    /// It has the processor when nobody else wants it: what it does is most likely in vain.
+    fn yield_to_others(&self) {
+        // Linux counts a thread by its id as others count a process. Where it may not, it stays as it was.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::setpriority_process(Some(self.id), 19);
+    }
+}

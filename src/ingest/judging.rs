@@ -1,0 +1,127 @@
+//! 2-4. Decode, admit, validate: from a received message to its verdict, or back to the queue.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::context::Context;
+use super::judges::{Job, NoVerdict, Outcome, TICK};
+use crate::snapshot::Snapshot;
+use crate::store::{Judged, TIMES_BEGUN_MAX};
+use crate::validate::{Unjudged, Verdict, reject_for_time, reject_unread};
+use crate::window::Held;
+
+/// Between looks whether a schema is still in doubt.
+const DOUBT_INTERVAL: Duration = Duration::from_millis(250);
+
+impl Context {
+    /// Judges messages by a snapshot. Each verdict goes on as soon as it is there; what gets none is handed back.
+    pub async fn judge(self: Arc<Self>, mut messages: Vec<Held>, snapshot: Arc<Snapshot>, judged: mpsc::Sender<Judged>) {
+        loop {
+            messages = self.judge_once(messages, &snapshot, &judged).await;
+            if messages.is_empty() {
+                return;
+            }
+            tokio::time::sleep(DOUBT_INTERVAL).await;
+        }
+    }
+
+    /// Gives back those whose schema is in doubt.
+    async fn judge_once(self: &Arc<Self>, messages: Vec<Held>, snapshot: &Arc<Snapshot>, judged: &mpsc::Sender<Judged>) -> Vec<Held> {
+        let shared = messages.iter().map(|held| Arc::clone(&held.message)).collect();
+        let (job, mut outcomes) = self.judges.begin(shared, Arc::clone(snapshot));
+        let mut waiting: Vec<Option<Held>> = messages.into_iter().map(Some).collect();
+        let mut in_doubt = Vec::new();
+        for _ in 0..waiting.len() {
+            let (position, outcome) = self.next_outcome(&job, &mut outcomes).await;
+            let Some(held) = waiting.get_mut(position).and_then(Option::take) else { continue };
+            match outcome {
+                Ok(verdict) => pass_on(judged, held, verdict, snapshot).await,
+                Err(NoVerdict::Schema(Unjudged::SchemaInDoubt)) => in_doubt.push(held),
+                Err(NoVerdict::Schema(Unjudged::SchemaSetAside(until))) => self.count_overrun(held, until, snapshot, judged).await,
+                Err(NoVerdict::Schema(unusable @ Unjudged::SchemaUnusable { .. })) => {
+                    self.readiness.set("schemas", Err(unusable.to_string()));
+                    self.release_later(vec![held]);
+                }
+                Err(NoVerdict::GivenUp(until)) => {
+                    let (queue, sqs_message_id) = (&held.message.queue.name, &held.message.sqs_message_id);
+                    tracing::warn!(queue, sqs_message_id, "judging an event took too long: its schema is set aside; publish a simpler one");
+                    self.count_overrun(held, until, snapshot, judged).await;
+                }
+                Err(NoVerdict::Panicked) => self.count_panic(held, snapshot, judged).await,
+            }
+        }
+        in_doubt
+    }
+
+    async fn next_outcome(&self, job: &Arc<Job>, outcomes: &mut mpsc::Receiver<(usize, Outcome)>) -> (usize, Outcome) {
+        loop {
+            match tokio::time::timeout(TICK, outcomes.recv()).await {
+                Ok(Some(outcome)) => return outcome,
+                // The job that we hold holds the sender.
+                Ok(None) => std::future::pending().await,
+                Err(_) => self.judges.tick(job),
+            }
+        }
+    }
+
+    /// An event that took too long, or whose schema is set aside: back until that ends, a letter after the third time.
+    async fn count_overrun(self: &Arc<Self>, held: Held, until: Instant, snapshot: &Arc<Snapshot>, judged: &mpsc::Sender<Judged>) {
+        match self.suspects.begin(&held.message).await {
+            Ok(times) if times >= TIMES_BEGUN_MAX => {
+                let rejection = reject_for_time(&held.message, snapshot, self.settings.body.body_bytes_max);
+                pass_on(judged, held, Err(rejection), snapshot).await;
+            }
+            Ok(_) => {
+                let earliest = until.saturating_duration_since(Instant::now());
+                self.release(vec![held], earliest..earliest + self.settings.visibility_timeout);
+            }
+            Err(problem) => self.release_uncounted(held, problem),
+        }
+    }
+
+    /// A panic may come of the event or of chance: a letter after the third time.
+    async fn count_panic(self: &Arc<Self>, held: Held, snapshot: &Snapshot, judged: &mpsc::Sender<Judged>) {
+        let (queue, sqs_message_id) = (&held.message.queue.name, &held.message.sqs_message_id);
+        tracing::error!(queue, sqs_message_id, "judging an event panicked; at the third time it is a dead letter");
+        match self.suspects.begin(&held.message).await {
+            Ok(times) if times >= TIMES_BEGUN_MAX => pass_on(judged, held, Err(reject_unread()), snapshot).await,
+            Ok(_) => self.release_later(vec![held]),
+            Err(problem) => self.release_uncounted(held, problem),
+        }
+    }
+
+    /// Judges a message that was received often. It is counted first, and alone until it has ended: should the process end with it, no
+    /// other is counted in its place.
+    pub async fn judge_suspect(self: Arc<Self>, held: Held, judged: mpsc::Sender<Judged>) {
+        let turn = tokio::select! {
+            () = self.stop.cancelled() => return self.release_now(vec![held]),
+            turn = self.suspects.turn() => turn,
+        };
+        let message = Arc::clone(&held.message);
+        let snapshot = self.catalog.snapshot();
+        match self.suspects.begin(&message).await {
+            Ok(times) if times > TIMES_BEGUN_MAX => pass_on(&judged, held, Err(reject_unread()), &snapshot).await,
+            Ok(_) => Arc::clone(&self).judge(vec![held], snapshot, judged.clone()).await,
+            Err(problem) => return self.release_uncounted(held, problem),
+        }
+        // The writers end when nobody can send to them any more.
+        drop(judged);
+        // Beyond this its lease is lost and its end told to nobody.
+        let hold_max = self.settings.hold_max + self.settings.visibility_timeout;
+        let _ = tokio::time::timeout(hold_max, message.lease.ended()).await;
+        self.suspects.end(&message, &self.stop).await;
+        drop(turn);
+    }
+
+    fn release_uncounted(self: &Arc<Self>, held: Held, problem: String) {
+        self.store_gate.fail(problem);
+        self.release_later(vec![held]);
+    }
+}
+
+async fn pass_on(judged: &mpsc::Sender<Judged>, held: Held, verdict: Verdict, snapshot: &Snapshot) {
+    // The writers end only after all who can send to them.
+    let _ = judged.send(Judged::new(held, verdict, snapshot.generation)).await;
+}

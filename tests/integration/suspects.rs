@@ -1,0 +1,151 @@
+//! Events that end the process, hold it up, or have merely been received often.
+
+use std::fmt::Write as _;
+
+use event_processor::queue::Queue;
+
+use crate::daemon::Daemon;
+use crate::load::{event, events, requests, send};
+use crate::stack::{Database, Directory, Stack, eventually};
+
+const QUEUES: &str = "events?trust=any";
+const SHORT_LEASES: (&str, &str) = ("VISIBILITY_TIMEOUT", "1");
+
+async fn letters(database: &Database) -> Vec<String> {
+    database.rows("select reason || ' ' || convert_from(body, 'UTF8') from dead_letter order by 1").await
+}
+
+#[tokio::test]
+async fn an_event_that_ends_the_process_each_time_is_a_letter_after_the_third_and_the_others_flow() {
+    let stack = Stack::start(&["events"]).await;
+    let queue = stack.queue("events").await;
+    send(&queue, [event("kill-me")]).await;
+    let settings = [SHORT_LEASES, ("FAILPOINTS", "poison=return(kill-me)")];
+    let mut crashes = 0;
+    let mut sent = 0;
+    let daemon = loop {
+        send(&queue, (sent..sent + 10).map(|number| event(&format!("other-{number}")))).await;
+        sent += 10;
+        let mut daemon = stack.daemon(QUEUES, &settings).await;
+        let is_letter = async || stack.database.count("select count(*) from dead_letter").await == 1;
+        eventually("it ends the process or is a letter", async || (daemon.has_ended() || is_letter().await).then_some(())).await;
+        if is_letter().await {
+            break daemon;
+        }
+        crashes += 1;
+    };
+    // Three receives are trusted, and three times it was begun.
+    assert_eq!(crashes, 6);
+    stack.at_rest(&queue).await;
+    assert_eq!(letters(&stack.database).await, [format!("received_too_often {}", event("kill-me"))]);
+    assert_eq!(stack.database.count("select count(*) from message where event_id like 'other-%'").await, sent);
+    assert_eq!(stack.database.count("select count(*) from suspect").await, 0);
+    assert_eq!(daemon.stop().await, 0);
+}
+
+/// Receives the queue's one message and hands it back, as another consumer would.
+async fn hand_back(queue: &Queue) {
+    let second = std::time::Duration::from_secs(1);
+    let messages = queue.receive(10, second, 60 * second).await.expect("the queue answers");
+    for message in messages {
+        let handle = message.lease.receipt_handle();
+        queue.set_visibility(&[(&handle, std::time::Duration::ZERO)]).await.expect("handed back");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_was_received_fifty_times_by_no_fault_of_its_own_is_stored() {
+    let stack = Stack::start(&["events"]).await;
+    let queue = stack.queue("events").await;
+    send(&queue, [event("patient")]).await;
+    for _ in 0..44 {
+        hand_back(&queue).await;
+    }
+    // What the daemon judges cannot be stored now: it is begun, judged and handed back, more often than three times.
+    stack.database.execute("alter table delivery rename to absent").await;
+    let daemon = stack.daemon(QUEUES, &[SHORT_LEASES]).await;
+    eventually("it is handed back again and again", async || (requests(&daemon, "release").await >= 5).then_some(())).await;
+    stack.database.execute("alter table absent rename to delivery").await;
+    stack.at_rest(&queue).await;
+    assert_eq!(stack.database.rows("select event_id from message").await, ["patient"]);
+    assert_eq!(letters(&stack.database).await, [""; 0]);
+    eventually("it is under suspicion no more", async || (stack.database.count("select count(*) from suspect").await == 0).then_some(()))
+        .await;
+    assert_eq!(daemon.stop().await, 0);
+}
+
+/// The tenant `acme` with these event types, whose schemas were not admitted: they are put where published ones are.
+async fn plant(stack: &Stack, schemas: &[(&str, String)]) {
+    let catalog = Directory::create();
+    catalog.write("acme/tenant.toml", "");
+    for (event_type, _) in schemas {
+        catalog.write(&format!("acme/{event_type}/1.json"), &format!(r#"{{"title": "{event_type}"}}"#));
+    }
+    stack.database.apply(&catalog.0).await;
+    for (event_type, schema) in schemas {
+        let path = format!("{event_type}/1.json");
+        let bundle = format!(r#"{{"root": "{path}", "files": {{"{path}": {schema}}}}}"#);
+        let place = format!("tenant_id = 'acme' and event_type = '{event_type}'");
+        let sql = format!("update event_schema set bundle = '{bundle}', digest = sha256('planted {event_type}') where {place}");
+        stack.database.execute(&sql).await;
+    }
+    stack.database.execute("update catalog set generation = generation + 1").await;
+    stack.database.execute("select pg_notify('catalog_changed', '')").await;
+}
+
+/// Each definition applies the one before it twice, or once, to the same value.
+fn chain(links: usize, times: usize, innermost: &str) -> String {
+    let mut definitions = format!(r#""d0": {innermost}"#);
+    for link in 1..=links {
+        let reference = format!(r##"{{"$ref": "#/$defs/d{}"}}"##, link - 1);
+        write!(definitions, r#", "d{link}": {{"allOf": [{}]}}"#, vec![reference; times].join(", ")).expect("a text");
+    }
+    format!(r##"{{"$defs": {{{definitions}}}, "$ref": "#/$defs/d{links}"}}"##)
+}
+
+fn event_of_acme(event_type: &str, event_id: &str, payload: &str) -> String {
+    format!(r#"{{"tenant_id":"acme","event_id":"{event_id}","event_type":"{event_type}","payload":{payload}}}"#)
+}
+
+async fn threads(daemon: &Daemon) -> f64 {
+    daemon.metric("process_threads", "").await
+}
+
+#[tokio::test]
+async fn slow_schemas_are_set_aside_their_events_become_letters_and_the_others_flow() {
+    let stack = Stack::start(&["events"]).await;
+    let queue = stack.queue("events").await;
+    plant(&stack, &[("slow", chain(40, 2, r#"{"type": "string"}"#)), ("slower", chain(60, 2, r#"{"maxLength": 3}"#))]).await;
+    let settings = [SHORT_LEASES, ("FAILPOINTS", "judging_time_max=return(300);set_aside=return(1000)")];
+    let daemon = stack.daemon(QUEUES, &settings).await;
+    daemon.ready().await;
+    let before = threads(&daemon).await;
+    let offenders =
+        (0..20).map(|number| event_of_acme(if number % 2 == 0 { "slow" } else { "slower" }, &format!("slow-{number}"), r#""a""#));
+    send(&queue, offenders.chain(events(200))).await;
+    eventually("the others are stored", async || (stack.database.count("select count(*) from message").await == 200).then_some(())).await;
+    stack.at_rest(&queue).await;
+    let reasons = stack.database.rows("select reason, tenant_id, count(*) from dead_letter group by 1, 2").await;
+    assert_eq!(reasons, ["validation_timeout | acme | 20"]);
+    let more = threads(&daemon).await - before;
+    assert!(more < 2.5, "{more} threads more than before");
+    assert_eq!(stack.database.count("select count(*) from suspect").await, 0);
+    assert!(daemon.log().contains("its schema is set aside"), "none was given up");
+    assert_eq!(daemon.get("/livez").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_deep_payload_under_a_long_chain_of_references_does_not_end_the_process() {
+    let stack = Stack::start(&["events"]).await;
+    let queue = stack.queue("events").await;
+    // Each level of the payload goes through the whole chain.
+    let chain = chain(1000, 1, r##"{"type": "array", "items": {"$ref": "#/$defs/d1000"}}"##);
+    plant(&stack, &[("deep", chain)]).await;
+    let daemon = stack.daemon(QUEUES, &[SHORT_LEASES]).await;
+    let deep = |innermost: &str| format!("{}{innermost}{}", "[".repeat(60), "]".repeat(60));
+    send(&queue, [event_of_acme("deep", "valid", &deep("")), event_of_acme("deep", "invalid", &deep("0")), event("other")]).await;
+    stack.at_rest(&queue).await;
+    assert_eq!(stack.database.rows("select event_id from message order by 1").await, ["other", "valid"]);
+    assert_eq!(stack.database.rows("select reason, event_id from dead_letter").await, ["schema_violation | invalid"]);
+    assert_eq!(daemon.stop().await, 0);
+}
