@@ -4,6 +4,7 @@
 
 mod acknowledger;
 mod context;
+mod groups;
 mod judges;
 mod judging;
 mod leases;

@@ -18,7 +18,7 @@ use crate::event::TenantId;
 use crate::settings::QueueSetting;
 pub use client::{ClientError, Clients, POLL_WAIT_MAX};
 pub use lease::{Extending, Lease};
-pub use sending::SendReply;
+pub use sending::{Outgoing, SendReply};
 
 /// SQS: at most ten messages in a receive, ten entries in a batch.
 pub const SQS_BATCH_MAX: usize = 10;
@@ -35,6 +35,13 @@ pub struct QueueBinding {
     pub tenant: Option<TenantId>,
     /// On a shared queue: whether every sender may write for every tenant.
     pub trusts_any_sender: bool,
+}
+
+impl QueueBinding {
+    /// Whether SQS keeps the order within a group, so that we have to as well. SQS: its name says so.
+    pub fn is_fifo(&self) -> bool {
+        self.name.strip_suffix(".fifo").is_some()
+    }
 }
 
 impl From<&QueueSetting> for QueueBinding {
@@ -64,6 +71,8 @@ pub struct ReceivedMessage {
     pub receive_count: i32,
     /// `MessageGroupId`
     pub message_group: Option<String>,
+    /// `SequenceNumber`, on a FIFO queue: larger for a later message of the group.
+    pub sequence_number: Option<String>,
 }
 
 impl ReceivedMessage {
@@ -79,6 +88,7 @@ impl ReceivedMessage {
             sent_at: None,
             receive_count: 1,
             message_group: None,
+            sequence_number: None,
         }
     }
 }
@@ -195,6 +205,7 @@ impl Queue {
             sent_at: sent_ms.and_then(|ms| OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()),
             receive_count: receive_count.and_then(|count| i32::try_from(count).ok()).unwrap_or(2),
             message_group: system.remove(&MessageSystemAttributeName::MessageGroupId),
+            sequence_number: system.remove(&MessageSystemAttributeName::SequenceNumber),
         }
     }
 

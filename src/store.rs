@@ -137,7 +137,7 @@ impl Settled {
             Err(rejection) => tenant_of(&message, &rejection).cloned(),
         };
         let (queue, lease, sent_at) = (Arc::clone(&message.queue), message.lease.clone(), message.sent_at);
-        lease.finish();
+        lease.settle();
         Self { queue, lease, slot, settlement, tenant_id, sent_at }
     }
 }

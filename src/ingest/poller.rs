@@ -147,6 +147,9 @@ impl Poller {
 
     /// Has messages judged, and waits for it, but not for those that take long.
     async fn judge(&self, messages: Vec<Held>) {
+        if self.leases.queue.binding.is_fifo() && !fault::has_bug("no_groups") {
+            return self.context.judge_groups(messages, &self.judged);
+        }
         let tracker = &self.context.tracker;
         let is_suspect = |held: &Held| held.message.receive_count > RECEIVES_TRUSTED_MAX;
         let (suspects, messages): (Vec<Held>, Vec<Held>) = messages.into_iter().partition(is_suspect);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::generation::{Draft, Generator};
 use super::ledger::{Entry, Ledger, Place, Sending};
 use super::progress::Progress;
-use crate::queue::{ClientError, Queue, SQS_BATCH_MAX};
+use crate::queue::{ClientError, Outgoing, Queue, SQS_BATCH_MAX};
 
 /// How many batches may be on their way at once.
 const BATCHES_MAX: usize = 8;
@@ -217,11 +217,13 @@ async fn send(queue: Queue, mut batch: Batch) -> Batch {
     let mut pause = PAUSE;
     let mut last = None;
     for _ in 0..TRIES_MAX {
-        let bodies: Vec<&str> = left.iter().map(|position| batch.bodies[*position].as_str()).collect();
-        match queue.send_batch(&bodies).await {
+        // On a FIFO queue a tenant's events keep their order.
+        let outgoing = |position: &usize| Outgoing { body: &batch.bodies[*position], group: Some(&batch.entries[*position].tenant) };
+        let messages: Vec<Outgoing<'_>> = left.iter().map(outgoing).collect();
+        match queue.send_batch(&messages).await {
             Ok(reply) => {
                 for (position, code) in reply.refused {
-                    let bytes = bodies[position].len();
+                    let bytes = messages[position].body.len();
                     batch.refused.push(left[position]);
                     batch.failure.get_or_insert(SendingError::Refused { code, bytes });
                 }

@@ -8,6 +8,7 @@ use aws_sdk_sqs::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{Builder, StalledStreamProtectionConfig};
 use aws_sdk_sqs::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::QueueAttributeName;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 use crate::settings::QueueSetting;
@@ -116,7 +117,8 @@ impl Clients {
     /// # Errors
     /// When SQS does not answer in time or refuses.
     pub async fn create_queue(&self, name: &str) -> Result<(), ClientError> {
-        Client::new(&self.shared).create_queue().queue_name(name).send().await?;
+        let fifo = name.strip_suffix(".fifo").is_some().then(|| [(QueueAttributeName::FifoQueue, "true".to_owned())].into());
+        Client::new(&self.shared).create_queue().queue_name(name).set_attributes(fifo).send().await?;
         Ok(())
     }
 

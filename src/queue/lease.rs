@@ -24,6 +24,7 @@ struct Terms {
     held_since: Instant,
     is_extending: bool,
     is_finished: bool,
+    is_settled: bool,
 }
 
 /// A lease that is being extended: until this is let go, nobody deletes or releases its message.
@@ -33,7 +34,8 @@ pub struct Extending(Lease);
 impl Lease {
     /// A lease of a message that has just been received.
     pub fn new(receipt_handle: String, ends_at: Option<Instant>) -> Self {
-        let terms = Terms { receipt_handle, ends_at, held_since: Instant::now(), is_extending: false, is_finished: false };
+        let terms =
+            Terms { receipt_handle, ends_at, held_since: Instant::now(), is_extending: false, is_finished: false, is_settled: false };
         Self(Arc::new(State { terms: Mutex::new(terms), changed: Notify::new() }))
     }
 
@@ -79,12 +81,22 @@ impl Lease {
         self.0.changed.notify_waiters();
     }
 
-    /// Waits until it is finished. Cancel-safe.
-    pub async fn ended(&self) {
+    /// Finishes it: the message's verdict is committed.
+    pub fn settle(&self) {
+        self.terms().is_settled = true;
+        self.finish();
+    }
+
+    /// Waits until it is finished; gives whether by a commit. Cancel-safe.
+    pub async fn ended(&self) -> bool {
         loop {
             let changed = self.0.changed.notified();
-            if self.is_finished() {
-                return;
+            let (is_finished, is_settled) = {
+                let terms = self.terms();
+                (terms.is_finished, terms.is_settled)
+            };
+            if is_finished {
+                return is_settled;
             }
             changed.await;
         }

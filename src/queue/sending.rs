@@ -14,24 +14,52 @@ pub struct SendReply {
     pub refused: Vec<(usize, String)>,
 }
 
+/// The group of a message that names none, on a FIFO queue.
+const GROUP: &str = "producers";
+
+/// A message to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The body.
+    pub body: &'a str,
+    /// On a FIFO queue: within which group it keeps its place.
+    pub group: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Outgoing<'a> {
+    fn from(body: &'a str) -> Self {
+        Self { body, group: None }
+    }
+}
+
 impl Queue {
     /// Sends one message, as a producer does; gives SQS's id of it.
     ///
     /// # Errors
     /// When SQS does not answer in time or refuses.
     pub async fn send(&self, body: &str) -> Result<String, ClientError> {
-        let reply = self.acknowledge.send_message().queue_url(&self.url).message_body(body).send().await?;
+        let (group, deduplication) = self.places(None).unzip();
+        let request = self.acknowledge.send_message().queue_url(&self.url).message_body(body);
+        let reply = request.set_message_group_id(group).set_message_deduplication_id(deduplication).send().await?;
         Ok(reply.message_id.unwrap_or_default())
+    }
+
+    /// The group and the deduplication id that a FIFO queue asks for. The latter is a message's own: what is sent twice is meant to be.
+    fn places(&self, group: Option<&str>) -> Option<(String, String)> {
+        self.binding.is_fifo().then(|| (group.unwrap_or(GROUP).to_owned(), uuid::Uuid::now_v7().to_string()))
     }
 
     /// Sends up to ten messages, once: the SDK would try again by itself after a lost reply, and nobody would know of the second copy.
     ///
     /// # Errors
     /// When SQS does not answer in time or refuses the whole batch.
-    pub async fn send_batch(&self, bodies: &[&str]) -> Result<SendReply, ClientError> {
+    pub async fn send_batch<'a>(&self, messages: &[impl Copy + Into<Outgoing<'a>>]) -> Result<SendReply, ClientError> {
         let mut request = self.acknowledge.send_message_batch().queue_url(&self.url);
-        for (position, body) in bodies.iter().enumerate() {
-            let entry = SendMessageBatchRequestEntry::builder().id(position.to_string()).message_body(*body).build();
+        for (position, message) in messages.iter().enumerate() {
+            let Outgoing { body, group } = (*message).into();
+            let (group, deduplication) = self.places(group).unzip();
+            let entry = SendMessageBatchRequestEntry::builder().id(position.to_string()).message_body(body);
+            let entry = entry.set_message_group_id(group).set_message_deduplication_id(deduplication).build();
             request = request.entries(entry.map_err(|error| ClientError::from_build(&error))?);
         }
         let once = aws_sdk_sqs::config::Builder::new().retry_config(RetryConfig::disabled());

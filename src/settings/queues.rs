@@ -41,9 +41,6 @@ fn parse_queue(entry: &str) -> Result<QueueSetting, String> {
         None => (address, None),
     };
     let (name, url) = parse_address(address)?;
-    if name.strip_suffix(".fifo").is_some() {
-        return Err("FIFO queues are not supported by this build; use a standard queue".into());
-    }
     if let Some(tenant) = tenant.filter(|tenant| !is_name(tenant)) {
         return Err(format!("`{tenant}` is no tenant's name: those begin with a-z or 0-9, then a-z 0-9 . _ - up to 100 in all"));
     }

@@ -61,6 +61,7 @@ pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged]) ->
         &column(&rows, |judged, _| judged.held.message.queue.name.as_str()) as _,
         &column(&rows, |judged, _| judged.held.message.sqs_message_id.as_str()) as _,
         &column(&rows, |judged, _| judged.held.message.message_group.as_deref()) as _,
+        &column(&rows, |judged, _| judged.held.message.sequence_number.as_deref()) as _,
         &column(&rows, |_, event| event.envelope().traceparent.as_deref()) as _,
         &column(&rows, |judged, _| judged.generation),
     )

@@ -3,6 +3,7 @@
 mod corpus;
 mod daemon;
 mod endpoint;
+mod fifo_server;
 mod ledger;
 mod load;
 mod producer;
@@ -23,6 +24,7 @@ mod crashes;
 mod cuts;
 mod examples;
 mod generated;
+mod groups;
 mod identity;
 mod leases;
 mod path;

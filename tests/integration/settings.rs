@@ -57,7 +57,6 @@ async fn a_wrong_variable_is_named_with_its_value_and_what_would_be_right() {
             "events=acme?trust=any",
             "in `events=acme?trust=any`, `trust=any` does nothing on a queue that is bound to a tenant; remove one of the two",
         ),
-        ("QUEUES", "events.fifo", "in `events.fifo`, FIFO queues are not supported by this build; use a standard queue"),
         (
             "QUEUES",
             "https://example.com/events",

@@ -1,0 +1,127 @@
+//! What was measured, as a table and as JSON.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::ceilings::Ceiling;
+
+/// All figures of one run.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    pub rows: Vec<Row>,
+    pub half_rate: Option<Delays>,
+    pub single: Option<Delays>,
+    pub valid_events_per_second: Option<f64>,
+    /// With one event in twenty that breaks its schema.
+    pub violating_events_per_second: Option<f64>,
+    pub again: Option<Again>,
+    pub soak: Option<Soak>,
+}
+
+/// The whole path with one kind of events, and its parts alone.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    pub name: String,
+    pub events: usize,
+    pub batch_rows: f64,
+    pub deliveries: f64,
+    pub events_per_second: f64,
+    pub daemon_us: f64,
+    pub postgres_us: f64,
+    pub queue_us: f64,
+    pub peak_memory_mib: f64,
+    pub sdk: Ceiling,
+    pub driver: Ceiling,
+    pub judging: Ceiling,
+    pub bare_postgres_us: f64,
+    pub driver_postgres_us: f64,
+    pub driver_postgres_eight_us: f64,
+}
+
+/// From SQS's enqueue to the commit.
+#[derive(Debug, Serialize)]
+pub struct Delays {
+    pub events: usize,
+    pub events_per_second: f64,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+}
+
+/// Microseconds of daemon and Postgres for an event that is new, and for one that is stored already.
+#[derive(Debug, Serialize)]
+pub struct Again {
+    pub new_us: f64,
+    pub again_us: f64,
+}
+
+/// How the daemon's memory goes under load.
+#[derive(Debug, Serialize)]
+pub struct Soak {
+    pub seconds: u64,
+    pub memory_kib: Vec<u64>,
+    pub peak_kib: u64,
+}
+
+impl Row {
+    /// The daemon's processor time beside that of the bare parts.
+    fn cpu_ratio(&self) -> f64 {
+        self.daemon_us / (self.sdk.cpu_us_per_event + self.driver.cpu_us_per_event + self.judging.cpu_us_per_event)
+    }
+
+    /// Its rate beside that of the slowest part alone.
+    fn rate_ratio(&self) -> f64 {
+        let parts = [self.sdk, self.driver, self.judging].map(|part| part.events_per_second);
+        self.events_per_second / parts.into_iter().fold(f64::MAX, f64::min)
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, events, batch_rows, deliveries, .. } = self;
+        writeln!(formatter, "\n{name}: {events} events, {deliveries:.2} deliveries an event, {batch_rows:.0} events a transaction")?;
+        writeln!(formatter, "{:<34}{:>10}{:>16}", "", "events/s", "CPU us/event")?;
+        writeln!(formatter, "{:<34}{:>10.0}{:>16.1}", "the daemon", self.events_per_second, self.daemon_us)?;
+        writeln!(formatter, "{:<34}{:>10}{:>16.1}", "  its Postgres", "", self.postgres_us)?;
+        writeln!(formatter, "{:<34}{:>10}{:>16.1}", "  its queue server", "", self.queue_us)?;
+        for (part, ceiling) in [("SDK alone", self.sdk), ("driver alone", self.driver), ("judging alone, one thread", self.judging)] {
+            writeln!(formatter, "{part:<34}{:>10.0}{:>16.1}", ceiling.events_per_second, ceiling.cpu_us_per_event)?;
+        }
+        writeln!(formatter, "{:<34}{:>10}{:>16.1}", "Postgres, the driver's rows", "", self.driver_postgres_us)?;
+        writeln!(formatter, "{:<34}{:>10}{:>16.1}", "Postgres, those by eight writers", "", self.driver_postgres_eight_us)?;
+        writeln!(formatter, "{:<34}{:>10}{:>16.1}", "Postgres, bare rows", "", self.bare_postgres_us)?;
+        writeln!(formatter, "daemon CPU / (SDK + driver + judging) = {:.2}", self.cpu_ratio())?;
+        writeln!(formatter, "rate / slowest part's = {:.2}", self.rate_ratio())?;
+        writeln!(formatter, "Postgres CPU / bare rows' = {:.2}", self.postgres_us / self.bare_postgres_us)?;
+        writeln!(formatter, "eight writers / two = {:.2}", self.driver_postgres_eight_us / self.driver_postgres_us)?;
+        writeln!(formatter, "peak memory {:.1} MiB", self.peak_memory_mib)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in &self.rows {
+            write!(formatter, "{row}")?;
+        }
+        for (name, delays) in [("at half of the highest rate", &self.half_rate), ("one event at a time", &self.single)] {
+            if let Some(Delays { events, events_per_second, p50_ms, p99_ms }) = delays {
+                let sent = format!("{events} events at {events_per_second:.0}/s, {name}");
+                writeln!(formatter, "\n{sent}: sent to committed p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms")?;
+            }
+        }
+        if let (Some(valid), Some(violating)) = (self.valid_events_per_second, self.violating_events_per_second) {
+            let ratio = violating / valid;
+            writeln!(formatter, "\none in twenty breaks its schema: {violating:.0} events/s, all valid {valid:.0}: {ratio:.2}")?;
+        }
+        if let Some(Again { new_us, again_us }) = &self.again {
+            writeln!(formatter, "CPU us of daemon and Postgres: new {new_us:.1}, all again {again_us:.1}")?;
+        }
+        if let Some(Soak { seconds, memory_kib, peak_kib }) = &self.soak {
+            // The first tenth is the start.
+            let settled = &memory_kib[memory_kib.len() / 10..];
+            let (least, most) = (settled.iter().min().unwrap_or(&0), settled.iter().max().unwrap_or(&0));
+            writeln!(formatter, "\n{seconds} s of load with 1.5 KB events: {least} to {most} KiB, at most {peak_kib}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! The measurements.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::Options;
+use crate::ceilings::Ceiling;
+use crate::report::{Again, Delays, Report, Row, Soak};
+use crate::stand::{Filled, Stand, bodies, ceiling, with_violations};
+use crate::usage;
+
+/// As the daemon has them, so that the parts alone work in the same way.
+const POLLERS: &str = "4";
+const WRITERS: &str = "2";
+
+/// Events that are sent at half of the highest rate.
+const DELAYED_EVENTS: usize = 20_000;
+
+/// Events that are sent one at a time.
+const SINGLE_EVENTS: usize = 300;
+
+pub async fn all(options: &Options, processor: PathBuf) -> Result<Report> {
+    let stand = Stand::start(processor).await?;
+    let mut report = Report::default();
+    if let Some(seconds) = options.soak {
+        report.soak = Some(soak(&stand, Duration::from_secs(seconds)).await?);
+        return Ok(report);
+    }
+    let sample = measure(&stand, "sample", &bodies(options.events, 0)?).await?;
+    let highest_rate = sample.events_per_second;
+    report.rows.push(sample);
+    if options.quick {
+        return Ok(report);
+    }
+    for size in &options.size {
+        report.rows.push(measure(&stand, &format!("{size} B"), &bodies(options.events, *size)?).await?);
+    }
+    report.half_rate = Some(delays(&stand, &bodies(DELAYED_EVENTS, 0)?, highest_rate / 2.0, 10).await?);
+    report.single = Some(delays(&stand, &bodies(SINGLE_EVENTS, 0)?, 20.0, 1).await?);
+    let valid = bodies(options.events, 0)?;
+    report.valid_events_per_second = Some(rate(&stand, &valid).await?);
+    report.violating_events_per_second = Some(rate(&stand, &with_violations(options.events)?).await?);
+    report.again = Some(again(&stand, &valid).await?);
+    Ok(report)
+}
+
+/// What one draining of a full queue took; processor times in seconds.
+struct Drained {
+    seconds: f64,
+    daemon: f64,
+    postgres: f64,
+    queue: f64,
+    peak_memory_kib: u64,
+}
+
+/// Drains a full queue by the daemon, from its start to its last delete.
+async fn drain(stand: &Stand, filled: &Filled) -> Result<Drained> {
+    let (postgres, queue) = (stand.postgres_cpu()?, usage::cpu(filled.server.id())?);
+    let daemon = stand.daemon(filled)?;
+    let began = Instant::now();
+    filled.at_rest().await?;
+    let drained = Drained {
+        seconds: began.elapsed().as_secs_f64(),
+        daemon: usage::cpu(daemon.id())?,
+        postgres: stand.postgres_cpu()? - postgres,
+        queue: usage::cpu(filled.server.id())? - queue,
+        peak_memory_kib: usage::memory_kib(daemon.id(), "VmHWM")?,
+    };
+    daemon.stop()?;
+    Ok(drained)
+}
+
+fn per_event(seconds: f64, events: usize) -> f64 {
+    seconds * 1e6 / count(events)
+}
+
+fn count(events: usize) -> f64 {
+    u32::try_from(events).map_or(f64::MAX, f64::from)
+}
+
+async fn clear(stand: &Stand) -> Result<()> {
+    stand.execute("truncate message, delivery, dead_letter; checkpoint").await
+}
+
+/// The whole path, then each part alone with the same messages, bodies and rows.
+async fn measure(stand: &Stand, name: &str, bodies: &[String]) -> Result<Row> {
+    let events = bodies.len();
+    clear(stand).await?;
+    let filled = stand.fill(bodies).await?;
+    let drained = drain(stand, &filled).await?;
+    drop(filled);
+    let transactions = "select count(distinct stored_xid::text) from message";
+    let batch_rows = (count(events) / stand.number(transactions).await?).round();
+    let deliveries = stand.number("select count(*) from delivery").await? / count(events);
+    stand.execute("drop table if exists kept_message, kept_delivery; create table kept_message as table message; create table kept_delivery as table delivery").await?;
+    stand.execute("create index on kept_delivery (tenant_id, source, event_id); analyze kept_message, kept_delivery").await?;
+
+    let filled = stand.fill(bodies).await?;
+    let sdk = ceiling(&["sdk", filled.queue.url(), &events.to_string(), POLLERS])?;
+    drop(filled);
+    let batch = batch_rows.to_string();
+    let (driver, driver_postgres) = insert(stand, "driver", &batch, WRITERS, events).await?;
+    let (_, driver_postgres_eight) = insert(stand, "driver", &batch, "8", events).await?;
+    let (_, bare_postgres) = insert(stand, "bare", &batch, WRITERS, events).await?;
+    let file = std::env::temp_dir().join(format!("event-processor-bench-{}", uuid::Uuid::now_v7().simple()));
+    fs::write(&file, serde_json::to_vec(bodies)?)?;
+    let judging = ceiling(&["judge", &stand.url(), &file.display().to_string()]);
+    fs::remove_file(&file)?;
+    Ok(Row {
+        name: name.to_owned(),
+        events,
+        batch_rows,
+        deliveries,
+        events_per_second: count(events) / drained.seconds,
+        daemon_us: per_event(drained.daemon, events),
+        postgres_us: per_event(drained.postgres, events),
+        queue_us: per_event(drained.queue, events),
+        peak_memory_mib: count(usize::try_from(drained.peak_memory_kib)?) / 1_024.0,
+        sdk,
+        driver,
+        judging: judging?,
+        bare_postgres_us: bare_postgres,
+        driver_postgres_us: driver_postgres,
+        driver_postgres_eight_us: driver_postgres_eight,
+    })
+}
+
+/// A part that inserts, alone: what it took, and Postgres's microseconds an event.
+async fn insert(stand: &Stand, part: &str, batch_rows: &str, writers: &str, events: usize) -> Result<(Ceiling, f64)> {
+    clear(stand).await?;
+    let bare = "create table bare (tenant_id text collate \"C\", event_id text collate \"C\", payload json compression lz4, primary key (tenant_id, event_id))";
+    stand.execute(&format!("drop table if exists bare; {bare}")).await?;
+    let before = stand.postgres_cpu()?;
+    let alone = ceiling(&[part, &stand.url(), batch_rows, writers])?;
+    // What the part reads before it begins is not what is measured.
+    let all = per_event(stand.postgres_cpu()? - before, events);
+    let before = stand.postgres_cpu()?;
+    ceiling(&[part, &stand.url(), batch_rows, "0"])?;
+    Ok((alone, all - per_event(stand.postgres_cpu()? - before, events)))
+}
+
+/// From SQS's enqueue to the commit, under an even load.
+async fn delays(stand: &Stand, bodies: &[String], events_per_second: f64, batch: usize) -> Result<Delays> {
+    clear(stand).await?;
+    let filled = stand.fill(&[]).await?;
+    let daemon = stand.daemon(&filled)?;
+    filled.send_at(bodies, events_per_second, batch).await?;
+    filled.at_rest().await?;
+    daemon.stop()?;
+    let delay = "extract(epoch from pg_xact_commit_timestamp(xmin) - sent_at) * 1000";
+    let percentile =
+        async |share: &str| stand.number(&format!("select percentile_cont({share}) within group (order by {delay}) from message")).await;
+    Ok(Delays { events: bodies.len(), events_per_second, p50_ms: percentile("0.5").await?, p99_ms: percentile("0.99").await? })
+}
+
+/// Events a second. Their peers may break their schemas.
+async fn rate(stand: &Stand, bodies: &[String]) -> Result<f64> {
+    clear(stand).await?;
+    let filled = stand.fill(bodies).await?;
+    Ok(count(bodies.len()) / drain(stand, &filled).await?.seconds)
+}
+
+/// Processor time of daemon and Postgres for an event that is new, and for one that comes again.
+async fn again(stand: &Stand, bodies: &[String]) -> Result<Again> {
+    clear(stand).await?;
+    let mut used = [0.0; 2];
+    for used in &mut used {
+        let filled = stand.fill(bodies).await?;
+        let drained = drain(stand, &filled).await?;
+        *used = per_event(drained.daemon + drained.postgres, bodies.len());
+    }
+    Ok(Again { new_us: used[0], again_us: used[1] })
+}
+
+/// Keeps the daemon busy with events of 1.5 KB, and looks at its memory.
+async fn soak(stand: &Stand, duration: Duration) -> Result<Soak> {
+    let filled = stand.fill(&[]).await?;
+    let daemon = stand.daemon(&filled)?;
+    let began = Instant::now();
+    let mut memory_kib = Vec::new();
+    while began.elapsed() < duration {
+        // New ids: nothing is a duplicate.
+        filled.send(&bodies(5_000, 1_500)?).await?;
+        memory_kib.push(usage::memory_kib(daemon.id(), "VmRSS")?);
+    }
+    let peak_kib = usage::memory_kib(daemon.id(), "VmHWM")?;
+    daemon.stop()?;
+    Ok(Soak { seconds: duration.as_secs(), memory_kib, peak_kib })
+}
