@@ -50,7 +50,10 @@ struct Clock {
 }
 
 impl Clock {
+    /// Begins when the one who started this process wants it to, who may look at the database before and after.
     fn start() -> Result<Self> {
+        println!("ready");
+        std::io::stdin().read_line(&mut String::new())?;
         Ok(Self { cpu_seconds: usage::cpu(std::process::id())?, began: Instant::now() })
     }
 
@@ -59,6 +62,7 @@ impl Clock {
         let events = f64::from(u32::try_from(events)?);
         let ceiling = Ceiling { events_per_second: events / seconds, cpu_us_per_event: cpu_seconds * 1e6 / events };
         println!("{}", serde_json::to_string(&ceiling)?);
+        std::io::stdin().read_to_end(&mut Vec::new())?;
         Ok(())
     }
 }
@@ -128,10 +132,6 @@ async fn write<'r, R: Sync>(
     writers: usize,
     insert: impl AsyncFn(&mut PgConnection, &'r [R]) -> Result<()>,
 ) -> Result<()> {
-    if writers == 0 {
-        // Only what comes before the writing.
-        return Clock::start()?.stop(rows.len());
-    }
     let mut connections = Vec::new();
     for _ in 0..writers {
         connections.push(PgConnection::connect(database).await?);
@@ -139,11 +139,11 @@ async fn write<'r, R: Sync>(
     let batches: Vec<&[R]> = rows.chunks(batch_rows).collect();
     let next = AtomicUsize::new(0);
     let clock = Clock::start()?;
-    let writing = connections.into_iter().map(async |mut connection| {
+    let writing = connections.iter_mut().map(async |connection| {
         while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-            sqlx::raw_sql("begin").execute(&mut connection).await?;
-            insert(&mut connection, batch).await?;
-            sqlx::raw_sql("commit").execute(&mut connection).await?;
+            sqlx::raw_sql("begin").execute(&mut *connection).await?;
+            insert(connection, batch).await?;
+            sqlx::raw_sql("commit").execute(&mut *connection).await?;
         }
         anyhow::Ok(())
     });

@@ -99,7 +99,7 @@ async fn measure(stand: &Stand, name: &str, bodies: &[String]) -> Result<Row> {
     stand.execute("create index on kept_delivery (tenant_id, source, event_id); analyze kept_message, kept_delivery").await?;
 
     let filled = stand.fill(bodies).await?;
-    let sdk = ceiling(&["sdk", filled.queue.url(), &events.to_string(), POLLERS])?;
+    let sdk = ceiling(&["sdk", filled.queue.url(), &events.to_string(), POLLERS], |_| Ok(()))?;
     drop(filled);
     let batch = batch_rows.to_string();
     let (driver, driver_postgres) = insert(stand, "driver", &batch, WRITERS, events).await?;
@@ -107,7 +107,7 @@ async fn measure(stand: &Stand, name: &str, bodies: &[String]) -> Result<Row> {
     let (_, bare_postgres) = insert(stand, "bare", &batch, WRITERS, events).await?;
     let file = std::env::temp_dir().join(format!("event-processor-bench-{}", uuid::Uuid::now_v7().simple()));
     fs::write(&file, serde_json::to_vec(bodies)?)?;
-    let judging = ceiling(&["judge", &stand.url(), &file.display().to_string()]);
+    let judging = ceiling(&["judge", &stand.url(), &file.display().to_string()], |_| Ok(()));
     fs::remove_file(&file)?;
     Ok(Row {
         name: name.to_owned(),
@@ -133,13 +133,18 @@ async fn insert(stand: &Stand, part: &str, batch_rows: &str, writers: &str, even
     clear(stand).await?;
     let bare = "create table bare (tenant_id text collate \"C\", event_id text collate \"C\", payload json compression lz4, primary key (tenant_id, event_id))";
     stand.execute(&format!("drop table if exists bare; {bare}")).await?;
-    let before = stand.postgres_cpu()?;
-    let alone = ceiling(&[part, &stand.url(), batch_rows, writers])?;
-    // What the part reads before it begins is not what is measured.
-    let all = per_event(stand.postgres_cpu()? - before, events);
-    let before = stand.postgres_cpu()?;
-    ceiling(&[part, &stand.url(), batch_rows, "0"])?;
-    Ok((alone, all - per_event(stand.postgres_cpu()? - before, events)))
+    let mut before = 0.0;
+    let mut used = 0.0;
+    let alone = ceiling(&[part, &stand.url(), batch_rows, writers], |is_over| {
+        let now = stand.postgres_cpu()?;
+        if is_over {
+            used = now - before;
+        } else {
+            before = now;
+        }
+        Ok(())
+    })?;
+    Ok((alone, per_event(used, events)))
 }
 
 /// From SQS's enqueue to the commit, under an even load.

@@ -172,11 +172,22 @@ impl Stand {
     }
 }
 
-/// Runs a part alone, in a process of its own.
-pub fn ceiling(arguments: &[&str]) -> Result<Ceiling> {
-    let output = Command::new(std::env::current_exe()?).args(arguments).stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "`{}` failed", arguments.join(" "));
-    Ok(serde_json::from_slice(&output.stdout)?)
+/// Runs a part alone, in a process of its own; `look` is called just before its work begins, and when it is over.
+pub fn ceiling(arguments: &[&str], mut look: impl FnMut(bool) -> Result<()>) -> Result<Ceiling> {
+    let mut child = Command::new(std::env::current_exe()?).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut input = child.stdin.take().context("standard input")?;
+    let mut output = BufReader::new(child.stdout.take().context("standard output")?);
+    let mut line = String::new();
+    output.read_line(&mut line)?;
+    ensure!(line == "ready\n", "`{}` failed", arguments.join(" "));
+    look(false)?;
+    writeln!(input, "go")?;
+    line.clear();
+    output.read_line(&mut line)?;
+    look(true)?;
+    drop(input);
+    ensure!(child.wait()?.success(), "`{}` failed", arguments.join(" "));
+    Ok(serde_json::from_str(&line)?)
 }
 
 impl Filled {
