@@ -15,6 +15,10 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use clap::Parser;
 
+/// As the daemon has it, so that the parts alone do not pay for another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures the whole path beside its parts.
 #[derive(Parser)]
 struct Options {

@@ -11,6 +11,10 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use event_processor::settings::{DatabaseSettings, MissingSetting, adopt_dev_environment, explain};
 use sqlx::{ConnectOptions as _, PgConnection};
 
+/// Events are many small pieces that one thread allocates and another frees, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Takes events from SQS, validates each against its tenant's JSON Schema, and writes it to Postgres once and only once.
 ///
 /// Without a command it runs the daemon. Settings come from flags or environment variables; `.env-template` names them all.
