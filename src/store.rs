@@ -7,6 +7,7 @@
 //! | 23503 | a snapshot that is behind | halved likewise, then judged again by a fresh snapshot |
 //! | anything else, no answer, no connection | ours | nothing is settled; the store counts as down until a probe succeeds |
 
+mod backend;
 mod database;
 mod failure;
 mod rows;
@@ -30,7 +31,8 @@ pub use database::{DatabaseState, look, migrate};
 pub use failure::{Failure, describe};
 pub use session::{CommitError, Committed, Session, SessionError, Work, commit};
 
-/// A batch that takes longer is given up, with its connection. Well within a lease, and longer than the locks of a migration last.
+/// A batch that takes longer is given up, with its connection, even where the server is seen to work on it. Well within a lease, and longer
+/// than the locks of a migration last.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A received event with its verdict, ready to be stored.
@@ -164,6 +166,7 @@ pub async fn write(session: &mut Session, deadline: Duration, batch: Vec<Judged>
         Ok(Err(failure)) => failure,
         Err(_) if commit_was_sent.into_inner() => Failure::Unknown("no answer to the commit".to_owned()),
         Err(SessionError::Deadline) => Failure::Deadline,
+        Err(SessionError::Silent) => Failure::Unavailable("the connection is silent".to_owned()),
         Err(SessionError::Driver(error)) => Failure::Unavailable(describe(&error)),
     };
     // A connection of which nothing good was heard may have become another server's, or a read-only one.

@@ -34,6 +34,7 @@ mod senders;
 mod session;
 mod settings;
 mod shutdown;
+mod silence;
 mod tables;
 mod verdicts;
 mod window;
