@@ -170,7 +170,7 @@ pub async fn write(session: &mut Session, deadline: Duration, batch: Vec<Judged>
         Err(SessionError::Driver(error)) => Failure::Unavailable(describe(&error)),
     };
     // A connection of which nothing good was heard may have become another server's, or a read-only one.
-    if matches!(failure, Failure::Unknown(_) | Failure::Unavailable(_)) {
+    if matches!(failure, Failure::Unknown(_) | Failure::Unavailable(_)) && !fault::has_bug("stale_read_only_pool") {
         session.close();
     }
     Err((failure, batch))

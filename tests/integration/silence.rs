@@ -6,26 +6,18 @@ use event_processor::queue::Queue;
 use tokio::time::Instant;
 
 use crate::daemon::Daemon;
-use crate::load::{Lock, assert_each_stored_once, counted, event, outcomes, send, waiting_for};
+use crate::load::{WRITERS, assert_each_stored_once, counted, event, occupy_writers, outcomes, send};
 use crate::proxy::{Fault, Proxy, Toward, UNTIL_MENDED};
 use crate::stack::{Database, Stack, eventually};
 
 const QUEUES: &str = "events?trust=any";
 
-/// What both writers store when each has a connection.
-const EVENTS_OF_BOTH: usize = 2;
-
 /// Short, so that what was handed back comes soon; a lease that is at work is extended.
 const VISIBILITY_TIMEOUT: (&str, &str) = ("VISIBILITY_TIMEOUT", "2");
 
-/// Sends an event to each of the two writers, which hold them until the table is free.
-async fn occupy_both_writers(stack: &Stack, queue: &Queue, name: &str) {
-    let lock = Lock::table(&stack.database, "message").await;
-    for writer in 1..=EVENTS_OF_BOTH {
-        send(queue, [event(&format!("{name}-{writer}"))]).await;
-        waiting_for(&stack.database, "message", i64::try_from(writer).expect("one or two")).await;
-    }
-    lock.release().await;
+/// Both writers store an event each.
+async fn use_both_writers(stack: &Stack, queue: &Queue, name: &str) {
+    occupy_writers(&stack.database, queue, name).await.release().await;
     stack.at_rest(queue).await;
 }
 
@@ -37,7 +29,7 @@ async fn begin(database: Database) -> (Stack, Queue, Proxy, Daemon) {
     let proxy = Proxy::before(&stack.database.url).await;
     let daemon = stack.daemon(QUEUES, &[("DATABASE_URL", &proxy.url), VISIBILITY_TIMEOUT]).await;
     daemon.ready().await;
-    occupy_both_writers(&stack, &queue, "before").await;
+    use_both_writers(&stack, &queue, "before").await;
     (stack, queue, proxy, daemon)
 }
 
@@ -62,12 +54,12 @@ async fn writers_whose_links_fall_silent_go_on_by_new_ones() {
     proxy.silence();
     let since = Instant::now();
     send(&queue, events("amid", 40)).await;
-    progress(&stack, EVENTS_OF_BOTH + 1, since, "the first event by a new link").await;
-    progress(&stack, EVENTS_OF_BOTH + 40, since, "all events by new links").await;
+    progress(&stack, WRITERS + 1, since, "the first event by a new link").await;
+    progress(&stack, WRITERS + 40, since, "all events by new links").await;
     assert_eq!(outcomes(&daemon, "released").await, 0, "handed back where a new link would have done");
-    occupy_both_writers(&stack, &queue, "after").await;
+    use_both_writers(&stack, &queue, "after").await;
     proxy.mend();
-    assert_each_stored_once(&stack.database, 2 * EVENTS_OF_BOTH + 40).await;
+    assert_each_stored_once(&stack.database, 2 * WRITERS + 40).await;
     assert_eq!(daemon.stop().await, 0);
 }
 
@@ -80,10 +72,10 @@ async fn rows_that_a_silent_link_holds_are_freed_for_those_who_try_again() {
     eventually("the insert is sent", async || (proxy.sprung() == 1).then_some(())).await;
     // The server has inserted the row, and hears nothing more, not even that the writer has given up.
     proxy.silence();
-    progress(&stack, EVENTS_OF_BOTH + 1, since, "the row that a silent link held").await;
+    progress(&stack, WRITERS + 1, since, "the row that a silent link held").await;
     stack.at_rest(&queue).await;
     proxy.mend();
-    assert_each_stored_once(&stack.database, EVENTS_OF_BOTH + 1).await;
+    assert_each_stored_once(&stack.database, WRITERS + 1).await;
     assert_eq!(daemon.stop().await, 0);
 }
 
@@ -98,7 +90,7 @@ async fn a_commit_whose_answer_is_swallowed_is_settled_by_redelivery() {
     stack.at_rest(&queue).await;
     assert_eq!(outcomes(&daemon, "duplicate").await, 1);
     proxy.mend();
-    assert_each_stored_once(&stack.database, EVENTS_OF_BOTH + 1).await;
+    assert_each_stored_once(&stack.database, WRITERS + 1).await;
     assert_eq!(daemon.stop().await, 0);
 }
 
@@ -113,15 +105,15 @@ async fn a_server_that_nobody_reaches_is_noticed_and_used_again() {
     daemon.says("database: the database").await;
     println!("silence was noticed after {:.1?}", since.elapsed());
     assert_eq!(daemon.get("/livez").await.0, 200);
-    assert_eq!(stored(&stack).await, EVENTS_OF_BOTH);
+    assert_eq!(stored(&stack).await, WRITERS);
     proxy.mend();
     let since = Instant::now();
     send(&queue, events("after", 40)).await;
-    progress(&stack, EVENTS_OF_BOTH + 1, since, "the first event after the silence").await;
+    progress(&stack, WRITERS + 1, since, "the first event after the silence").await;
     stack.at_rest(&queue).await;
     println!("all after the silence: {:.1?}", since.elapsed());
-    occupy_both_writers(&stack, &queue, "again").await;
-    assert_each_stored_once(&stack.database, 2 * EVENTS_OF_BOTH + 80).await;
+    use_both_writers(&stack, &queue, "again").await;
+    assert_each_stored_once(&stack.database, 2 * WRITERS + 80).await;
     assert_eq!(daemon.stop().await, 0);
 }
 
@@ -154,9 +146,9 @@ async fn a_writer_whose_servers_process_stands_still_goes_on_by_another() {
     let still = Standing::still(stack.database.count(&format!("select max(pid) {writers}")).await);
     let since = Instant::now();
     send(&queue, events("amid", 40)).await;
-    progress(&stack, EVENTS_OF_BOTH + 40, since, "all events beside a process that stands still").await;
-    occupy_both_writers(&stack, &queue, "after").await;
+    progress(&stack, WRITERS + 40, since, "all events beside a process that stands still").await;
+    use_both_writers(&stack, &queue, "after").await;
     drop(still);
-    assert_each_stored_once(&stack.database, 2 * EVENTS_OF_BOTH + 40).await;
+    assert_each_stored_once(&stack.database, 2 * WRITERS + 40).await;
     assert_eq!(daemon.stop().await, 0);
 }

@@ -1,0 +1,137 @@
+//! A Postgres that is there and refuses to store, until somebody mends it.
+
+use std::path::Path;
+
+use event_processor::dev::cluster::Cluster;
+use tokio::task::block_in_place;
+
+use super::QUEUES;
+use crate::endpoint::Endpoint;
+use crate::load::{assert_each_stored_once, counted, event, send};
+use crate::stack::{Database, Directory, Stack, eventually, sample_catalog};
+
+/// How many connections there were to the database.
+const SESSIONS: &str = "select sessions from pg_stat_database where datname = current_database()";
+
+const EVENTS: usize = 30;
+
+/// Whether polling stops altogether, or one event now and then tries whether the database has been mended.
+#[derive(PartialEq)]
+enum Polling {
+    Stops,
+    Tries,
+}
+
+/// Events that come while something is broken become no dead letters, and are stored when it is mended. `role` is whom the daemon connects as.
+async fn check(
+    cluster: &Cluster,
+    prepare: &str,
+    role: &str,
+    break_it: impl AsyncFn(&Database),
+    mend: impl AsyncFn(&Database),
+    problem: &str,
+    polling: Polling,
+) {
+    let stack = Stack::start_on(Database::on(cluster).await, &["events"]).await;
+    stack.database.apply(&sample_catalog()).await;
+    stack.database.execute(prepare).await;
+    let queue = stack.queue("events").await;
+    let endpoint = Endpoint::before(&stack.server.endpoint_url()).await;
+    let url = stack.database.url.replace("postgres@", role);
+    let settings = [("DATABASE_URL", url.as_str()), ("AWS_ENDPOINT_URL", &endpoint.url), ("VISIBILITY_TIMEOUT", "2")];
+    let daemon = stack.daemon(QUEUES, &settings).await;
+    daemon.ready().await;
+    send(&queue, [event("before")]).await;
+    stack.at_rest(&queue).await;
+
+    break_it(&stack.database).await;
+    send(&queue, (0..EVENTS).map(|number| event(&format!("amid-{number}")))).await;
+    daemon.says(problem).await;
+    eventually("what was in flight is handed back", async || (counted(&daemon, "in_flight_events", "").await == 0).then_some(())).await;
+    if polling == Polling::Stops {
+        let (receives, sessions) = (endpoint.requests("ReceiveMessage"), stack.database.count(SESSIONS).await);
+        eventually("the database is looked at", async || (stack.database.count(SESSIONS).await > sessions + 20).then_some(())).await;
+        daemon.says(problem).await;
+        assert_eq!(endpoint.requests("ReceiveMessage"), receives, "received while nothing can be stored");
+    }
+    mend(&stack.database).await;
+    daemon.ready().await;
+    stack.at_rest(&queue).await;
+    println!("{problem}: a message was received {} times at most", endpoint.handed_out_max());
+    assert_each_stored_once(&stack.database, EVENTS + 1).await;
+    assert_eq!(daemon.stop().await, 0);
+}
+
+fn cluster() -> Cluster {
+    block_in_place(|| Cluster::temporary(&[])).expect("a Postgres of the test's own")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_right_that_was_revoked_costs_no_event() {
+    let prepare = "create role writer login; grant select, insert, update on all tables in schema public to writer";
+    let revoke = async |database: &Database| database.execute("revoke insert on message from writer").await;
+    let grant = async |database: &Database| database.execute("grant insert on message to writer").await;
+    check(&cluster(), prepare, "writer@", revoke, grant, "SQLSTATE 42501", Polling::Stops).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_was_renamed_costs_no_event() {
+    let rename = async |database: &Database| database.execute("alter table message rename column subject to topic").await;
+    let rename_back = async |database: &Database| database.execute("alter table message rename column topic to subject").await;
+    check(&cluster(), "", "postgres@", rename, rename_back, "SQLSTATE 42703", Polling::Stops).await;
+}
+
+/// A small disk of the test's own; gone when this is dropped.
+struct Disk(Directory);
+
+impl Disk {
+    /// None, and a message, where this process may not mount.
+    fn mount() -> Option<Self> {
+        let disk = Directory::create();
+        let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m,mode=0777", "tmpfs"]).arg(&disk.0).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(disk));
+        }
+        eprintln!("skipped: a full disk takes the right to mount one");
+        None
+    }
+
+    fn filler(&self) -> std::path::PathBuf {
+        self.0.0.join("filler")
+    }
+
+    fn fill(&self) {
+        assert!(std::fs::write(self.filler(), vec![0; 32 << 20]).is_err(), "the disk is not full");
+    }
+
+    /// A directory on it, for Postgres.
+    fn directory_like(&self, example: &Path) -> String {
+        use std::os::unix::fs::MetadataExt as _;
+        let directory = self.0.0.join("messages");
+        std::fs::create_dir(&directory).expect("a directory");
+        let owner = std::fs::metadata(example).expect("the data of Postgres");
+        std::os::unix::fs::chown(&directory, Some(owner.uid()), Some(owner.gid())).expect("handed over");
+        directory.display().to_string()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_full_costs_no_event() {
+    let Some(disk) = Disk::mount() else { return };
+    let cluster = cluster();
+    let data = Database::on(&cluster).await.rows("select current_setting('data_directory')").await.remove(0);
+    let directory = disk.directory_like(Path::new(&data));
+    let tablespace = format!("create tablespace small location '{directory}'");
+    Database::on(&cluster).await.execute(&tablespace).await;
+    let fill = async |_: &Database| disk.fill();
+    let make_room = async |_: &Database| std::fs::remove_file(disk.filler()).expect("removed");
+    // A vacuum after the first event would leave room for others.
+    let prepare = "alter table message set tablespace small; alter table message set (fillfactor = 10)";
+    check(&cluster, prepare, "postgres@", fill, make_room, "SQLSTATE 53100", Polling::Tries).await;
+}
