@@ -199,7 +199,7 @@ async fn watch_database(options: PgConnectOptions, context: Arc<Context>) {
             Ok(Ok(DatabaseState::Fit)) => Ok(()),
             Ok(Ok(DatabaseState::Unfit(sentence))) => Err(sentence),
             Ok(Err(trouble)) => Err(format!("not reachable ({trouble}); check DATABASE_URL and the server")),
-            Err(_) => Err("does not answer; check DATABASE_URL and the server".to_owned()),
+            Err(_) => Err("does not answer; check DATABASE_URL and the server, and who holds its tables".to_owned()),
         };
         // A write that failed during the look knows better.
         if gate.failures() != failures_before {

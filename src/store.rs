@@ -1,11 +1,25 @@
 //! 5. Write a batch to Postgres, each event once, and say of each what became of it. Only a commit that the server has confirmed makes a
 //! [`Settled`], and only what is settled can be acknowledged.
 //!
-//! | Postgres says | whose fault | what follows |
-//! | --- | --- | --- |
-//! | SQLSTATE class 22, 54, 23514 | the event's, once it has failed alone | the batch is halved until it stands alone; dead letter `unstorable` |
-//! | 23503 | a snapshot that is behind | halved likewise, then judged again by a fresh snapshot |
-//! | anything else, no answer, no connection | ours | nothing is settled; the store counts as down until a probe succeeds |
+//! | Postgres says | [`Failure`] | whose fault | what follows |
+//! | --- | --- | --- | --- |
+//! | 22*, 54*, 23514 | Refused | the event's, once it has failed alone | the batch is halved until it stands alone; dead letter `unstorable` |
+//! | 23503 | MissingReference | a snapshot that is behind | judged again by a fresh snapshot, then halved likewise |
+//! | 23*: another constraint | Unavailable | ours: no row may break it | as below |
+//! | 08*, 25P03, 57P01, 57P02, 57P03, 57P05: the session or the server has ended, or is about to start | Unavailable | ours | as below |
+//! | 25006: a standby, or a server made read-only | Unavailable | ours | as below |
+//! | 40001, 40P01: another transaction came first | Unavailable | ours | as below |
+//! | 28*, 3D*, 42*: a missing right, table or column | Unavailable | ours | as below |
+//! | 53*: disk, memory or connections are used up | Unavailable | ours | as below |
+//! | 55P03, 57014: a timeout of the server's | Unavailable | ours | as below |
+//! | 58*, XX*: the server's system, or the server itself | Unavailable | ours | as below |
+//! | any other code | Unavailable | ours | as below |
+//! | nothing, the connection lost, or the server waiting for what was sent | Unavailable | ours | as below |
+//! | nothing, and not when asked what it does either, or for [`WRITE_TIMEOUT`] | Deadline | ours | handed back to the queue |
+//! | anything but "committed" after the commit was sent | Unknown | ours | handed back: redelivery finds out what became of it |
+//!
+//! Where the fault is ours, nothing becomes a dead letter, the connection is closed, and polling pauses until a look finds the database fit.
+//! What is `Unavailable` is tried again as a whole, twice, by a new connection, and then handed back to the queue.
 
 mod backend;
 mod database;

@@ -21,8 +21,6 @@ mod copy;
 mod crash;
 mod leftover;
 
-pub use copy::Copy;
-
 /// Long enough for the recovery after a crash; a start that works takes well under a second.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// Between choosing a free port and Postgres's taking it, somebody else may.

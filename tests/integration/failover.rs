@@ -1,9 +1,10 @@
 //! Another server at the same address: a standby before and after its promotion, a backup from before a commit, a server that is read-only
 //! for a while.
 
-use event_processor::dev::cluster::{Cluster, Copy};
-use event_processor::store::Session;
 use std::time::Duration;
+
+use event_processor::dev::cluster::Cluster;
+use event_processor::store::Session;
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 
@@ -32,7 +33,7 @@ async fn stored(stack: &Stack) -> i64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_under_load_costs_no_event() {
     let (mut primary, proxy, stack) = begin().await;
-    let standby = block_in_place(|| primary.copy(Copy::Standby)).expect("a standby");
+    let standby = block_in_place(|| primary.standby()).expect("a standby");
     // Without it, what the standby has not heard of would be lost with the primary.
     stack.database.execute("alter system set synchronous_standby_names = '*'").await;
     stack.database.execute("select pg_reload_conf()").await;
@@ -61,7 +62,7 @@ async fn a_failover_under_load_costs_no_event() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_a_restored_backup_lacks_is_stored_again() {
     let (mut cluster, proxy, stack) = begin().await;
-    let backup = block_in_place(|| cluster.copy(Copy::Backup)).expect("a backup");
+    let backup = block_in_place(|| cluster.restored_backup()).expect("a backup");
     let queue = stack.queue("events").await;
     let endpoint = Endpoint::before(&stack.server.endpoint_url()).await;
     endpoint.always("DeleteMessageBatch", Answer::Unavailable);

@@ -3,6 +3,7 @@
 
 use event_processor::dev::cluster::Cluster;
 use event_processor::queue::Queue;
+use tokio::task::block_in_place;
 use tokio::time::Instant;
 
 use crate::daemon::Daemon;
@@ -140,15 +141,32 @@ fn signal(name: &str, process: i64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_writer_whose_servers_process_stands_still_goes_on_by_another() {
-    let cluster = tokio::task::block_in_place(|| Cluster::temporary(&[])).expect("a Postgres of the test's own");
+    let cluster = block_in_place(|| Cluster::temporary(&[])).expect("a Postgres of the test's own");
     let (stack, queue, _proxy, daemon) = begin(Database::on(&cluster).await).await;
     let writers = "from pg_stat_activity where application_name = 'event-processor' and query like '%pg_xact_status%'";
     let still = Standing::still(stack.database.count(&format!("select max(pid) {writers}")).await);
     let since = Instant::now();
     send(&queue, events("amid", 40)).await;
-    progress(&stack, WRITERS + 40, since, "all events beside a process that stands still").await;
+    progress(&stack, WRITERS + 40, since, "all events beside an idle process that stands still").await;
     use_both_writers(&stack, &queue, "after").await;
     drop(still);
+    assert_each_stored_once(&stack.database, 2 * WRITERS + 40).await;
+    assert_eq!(daemon.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_goes_on_while_the_others_process_stands_still_amid_its_work() {
+    let cluster = block_in_place(|| Cluster::temporary(&[])).expect("a Postgres of the test's own");
+    let (stack, queue, _proxy, daemon) = begin(Database::on(&cluster).await).await;
+    let lock = occupy_writers(&stack.database, &queue, "amid").await;
+    let waiting = "select min(pid) from pg_locks where relation = 'message'::regclass and not granted";
+    let still = Standing::still(stack.database.count(waiting).await);
+    lock.release().await;
+    let since = Instant::now();
+    send(&queue, events("more", 40)).await;
+    progress(&stack, 2 * WRITERS - 1 + 40, since, "all other events beside a working process that stands still").await;
+    drop(still);
+    stack.at_rest(&queue).await;
     assert_each_stored_once(&stack.database, 2 * WRITERS + 40).await;
     assert_eq!(daemon.stop().await, 0);
 }

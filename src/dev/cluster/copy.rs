@@ -4,30 +4,30 @@ use anyhow::{Context, Result, bail};
 
 use super::{Cluster, Home, utf8};
 
-/// What a copy of a cluster is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Copy {
-    /// A backup that was restored: it has what was committed before, and goes its own way.
-    Backup,
-    /// A read-only standby: it follows the cluster until it is promoted.
-    Standby,
-}
-
 impl Cluster {
-    /// Start a copy of this cluster, as it is now, on a port of its own. It is gone, with its directory, when it is let go.
+    /// Start a read-only standby, on a port of its own: it follows this cluster until it is promoted. It goes when it is let go.
     ///
     /// # Errors
-    /// When this cluster cannot be copied, or the copy does not start; the text then ends with what was printed.
-    pub fn copy(&self, copy: Copy) -> Result<Self> {
+    /// When this cluster cannot be copied, or the standby does not start; the text then ends with what was printed.
+    pub fn standby(&self) -> Result<Self> {
+        self.copy(&["--write-recovery-conf"])
+    }
+
+    /// Start what a restored backup would be, on a port of its own: it has what was committed by now, and goes its own way. It goes when it is
+    /// let go.
+    ///
+    /// # Errors
+    /// As for [`Cluster::standby`].
+    pub fn restored_backup(&self) -> Result<Self> {
+        self.copy(&[])
+    }
+
+    fn copy(&self, how: &[&str]) -> Result<Self> {
         Home::temporary(&self.home.binaries, |home| {
             let port = self.port.to_string();
             let from = ["--host=127.0.0.1", "--username=postgres", "--port", &port];
-            let mut arguments = vec!["--checkpoint=fast", "--no-sync", "--pgdata", utf8(&home.data)?];
-            arguments.extend(from);
-            if copy == Copy::Standby {
-                arguments.push("--write-recovery-conf");
-            }
-            let status = home.guarded("pg_basebackup", &arguments)?.wait().context("failed to wait for pg_basebackup")?;
+            let to = ["--checkpoint=fast", "--no-sync", "--pgdata", utf8(&home.data)?];
+            let status = home.guarded("pg_basebackup", &[&from, &to, how].concat())?.wait().context("failed to wait for pg_basebackup")?;
             if !status.success() {
                 bail!("failed to copy the cluster: pg_basebackup ended with {status} and wrote:\n{}", home.log());
             }
