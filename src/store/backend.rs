@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 
 use super::SessionError;
+use crate::fault;
 
 /// Nearly all work ends before anyone asks.
 const ASK_AFTER: Duration = Duration::from_secs(3);
@@ -17,8 +18,8 @@ const ASK_INTERVAL: Duration = Duration::from_secs(1);
 /// For a question and its answer, from connecting to closing.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A backend that has waited for its client for so long will not hear from it: by a slow link, bytes come now and then.
-const WAIT_SECONDS_MAX: f64 = 4.0;
+/// A backend that has waited for its client for so long will not hear from it; by a slow link, the largest batch takes less.
+const WAIT_SECONDS_MAX: f64 = 5.0;
 
 /// The server's process that serves one connection.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +38,9 @@ impl Backend {
     /// Ends when nothing speaks for waiting any longer: the server was asked by another connection, and does not know the backend, says that
     /// it waits for us, or does not answer.
     pub async fn fail(self, options: &PgConnectOptions) -> SessionError {
+        if fault::has_bug("endless_patience") {
+            std::future::pending::<()>().await;
+        }
         sleep(ASK_AFTER).await;
         loop {
             // At the deadline the connection is dropped with the future that owns it.

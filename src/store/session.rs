@@ -36,11 +36,11 @@ struct Connected {
 
 impl Session {
     /// A session that has not connected yet. Its commits are durable whatever the server's default is, and when this process stands still
-    /// amid a transaction, others wait for its rows no longer than they do for a silent link.
+    /// amid a transaction, others wait for its rows not much longer than they do for a silent link.
     pub fn new(options: PgConnectOptions) -> Self {
         let synchronous_commit = if fault::has_bug("synchronous_commit_off") { "off" } else { "on" };
         let settings =
-            [("synchronous_commit", synchronous_commit), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "5s")];
+            [("synchronous_commit", synchronous_commit), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "8s")];
         Self { options: options.application_name("event-processor").options(settings), connected: None }
     }
 

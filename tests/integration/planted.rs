@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use crate::stack::{patience, server_url};
 
 /// Bugs, each with the test that has to find it.
-const CAUGHT: [(&str, &str); 13] = [
+const CAUGHT: [(&str, &str); 14] = [
     ("delete_before_commit", "shutdown::a_daemon_killed_amid_its_transactions_loses_nothing"),
     ("delete_on_unknown", "session::the_daemon_deletes_nothing_whose_commit_is_unknown"),
+    ("endless_patience", "silence::writers_whose_links_fall_silent_go_on_by_new_ones"),
     ("ignored_failed", "acknowledging::what_sqs_did_not_delete_is_tried_again"),
     ("kept_connection", "session::what_is_written_after_a_begin_that_was_given_up_stays"),
     ("key_without_tenant", "identity::both_events_in_one_batch"),
