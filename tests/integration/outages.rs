@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
 use crate::ledger::Ledger;
-use crate::load::counted;
+use crate::load::{assert_each_stored_once, counted, events, outcomes, send};
+use crate::proxy::Proxy;
 use crate::stack::{Database, Stack, eventually, sample_catalog};
 
 const QUEUES: &str = "events?trust=any";
@@ -68,5 +69,34 @@ async fn postgres_away_under_load_costs_no_event_and_one_receive_at_most() {
     assert!(endpoint.handed_out_max() <= 2, "received {} times", endpoint.handed_out_max());
     // A daemon that has just begun still grows into its buffers.
     assert!(outage.as_secs() < LONG_SECONDS || most <= before * 1.2, "memory grew from {before} to {most} MiB");
+    assert_eq!(daemon.stop().await, 0);
+}
+
+/// So many events can be on their way when a write fails: ten by each poll.
+const ON_THEIR_WAY_MAX: usize = 100;
+
+#[tokio::test]
+async fn a_failed_write_stops_polling_before_it_is_tried_again() {
+    let stack = Stack::start(&["events"]).await;
+    let queue = stack.queue("events").await;
+    let proxy = Proxy::before(&stack.database.url).await;
+    let endpoint = Endpoint::before(&stack.server.endpoint_url()).await;
+    send(&queue, events(1500)).await;
+    let settings = [("DATABASE_URL", proxy.url.as_str()), ("AWS_ENDPOINT_URL", &endpoint.url), ("VISIBILITY_TIMEOUT", "2")];
+    let daemon = stack.daemon(QUEUES, &settings).await;
+    eventually("work has begun", async || (outcomes(&daemon, "stored").await > 0).then_some(())).await;
+    // Nobody listens there.
+    proxy.redirect("postgres://127.0.0.1:1");
+    proxy.cut();
+    let (before, _) = endpoint.handed_out();
+    daemon.says("database").await;
+    eventually("what was in flight is handed back", async || (counted(&daemon, "in_flight_events", "").await == 0).then_some(())).await;
+    let (after, messages) = endpoint.handed_out();
+    println!("{} more were received when the database was gone, {messages} in all", after - before);
+    assert!(messages < 1500, "too few events to tell");
+    assert!(after - before <= ON_THEIR_WAY_MAX, "{} more were received when the database was gone", after - before);
+    proxy.redirect(&stack.database.url);
+    stack.at_rest(&queue).await;
+    assert_each_stored_once(&stack.database, 1500).await;
     assert_eq!(daemon.stop().await, 0);
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::stack::{patience, server_url};
 
 /// Bugs, each with the test that has to find it.
-const CAUGHT: [(&str, &str); 14] = [
+const CAUGHT: [(&str, &str); 15] = [
     ("delete_before_commit", "shutdown::a_daemon_killed_amid_its_transactions_loses_nothing"),
     ("delete_on_unknown", "session::the_daemon_deletes_nothing_whose_commit_is_unknown"),
     ("endless_patience", "silence::writers_whose_links_fall_silent_go_on_by_new_ones"),
@@ -20,6 +20,7 @@ const CAUGHT: [(&str, &str); 14] = [
     ("loss_on_sigterm", "shutdown::what_a_poll_brings_after_the_signal_is_handed_back_at_once"),
     ("no_heartbeat", "leases::what_waits_for_the_database_is_extended_and_comes_only_once"),
     ("no_isolation", "refusals::three_offenders_in_a_batch_of_a_thousand_cost_the_others_nothing"),
+    ("open_gate", "outages::a_failed_write_stops_polling_before_it_is_tried_again"),
     ("stale_read_only_pool", "failover::a_writer_leaves_a_connection_that_is_read_only"),
     ("swallowed_error", "session::a_commit_that_the_server_turned_into_a_rollback_is_none"),
     ("synchronous_commit_off", "failover::what_a_session_commits_is_on_disk_whatever_the_database_prefers"),

@@ -106,6 +106,11 @@ impl Proxy {
         self.state.borrow().sprung
     }
 
+    /// How many connections there were.
+    pub fn connections(&self) -> u32 {
+        self.state.borrow().connections
+    }
+
     /// Cuts every connection that there is.
     pub fn cut(&self) {
         self.state.send_modify(|state| state.cuts += 1);

@@ -8,10 +8,8 @@ use tokio::task::block_in_place;
 use super::QUEUES;
 use crate::endpoint::Endpoint;
 use crate::load::{assert_each_stored_once, counted, event, send};
+use crate::proxy::Proxy;
 use crate::stack::{Database, Directory, Stack, eventually, sample_catalog};
-
-/// How many connections there were to the database.
-const SESSIONS: &str = "select sessions from pg_stat_database where datname = current_database()";
 
 const EVENTS: usize = 30;
 
@@ -22,22 +20,27 @@ enum Polling {
     Tries,
 }
 
-/// Events that come while something is broken become no dead letters, and are stored when it is mended. `role` is whom the daemon connects as.
-async fn check(
-    cluster: &Cluster,
-    prepare: &str,
-    role: &str,
-    break_it: impl AsyncFn(&Database),
-    mend: impl AsyncFn(&Database),
-    problem: &str,
+/// What is wrong, and how the daemon takes it.
+struct Trouble {
+    /// What is done to the tables first.
+    prepare: &'static str,
+    /// Whom the daemon connects as.
+    role: &'static str,
+    /// What it says.
+    problem: &'static str,
     polling: Polling,
-) {
+}
+
+/// Events that come while something is broken become no dead letters, and are stored when it is mended.
+async fn check(cluster: &Cluster, trouble: Trouble, break_it: impl AsyncFn(&Database), mend: impl AsyncFn(&Database)) {
+    let Trouble { prepare, role, problem, polling } = trouble;
     let stack = Stack::start_on(Database::on(cluster).await, &["events"]).await;
     stack.database.apply(&sample_catalog()).await;
     stack.database.execute(prepare).await;
     let queue = stack.queue("events").await;
     let endpoint = Endpoint::before(&stack.server.endpoint_url()).await;
-    let url = stack.database.url.replace("postgres@", role);
+    let proxy = Proxy::before(&stack.database.url).await;
+    let url = proxy.url.replace("postgres@", &format!("{role}@"));
     let settings = [("DATABASE_URL", url.as_str()), ("AWS_ENDPOINT_URL", &endpoint.url), ("VISIBILITY_TIMEOUT", "2")];
     let daemon = stack.daemon(QUEUES, &settings).await;
     daemon.ready().await;
@@ -49,8 +52,8 @@ async fn check(
     daemon.says(problem).await;
     eventually("what was in flight is handed back", async || (counted(&daemon, "in_flight_events", "").await == 0).then_some(())).await;
     if polling == Polling::Stops {
-        let (receives, sessions) = (endpoint.requests("ReceiveMessage"), stack.database.count(SESSIONS).await);
-        eventually("the database is looked at", async || (stack.database.count(SESSIONS).await > sessions + 20).then_some(())).await;
+        let (receives, connections) = (endpoint.requests("ReceiveMessage"), proxy.connections());
+        eventually("the daemon looks three times", async || (proxy.connections() >= connections + 3).then_some(())).await;
         daemon.says(problem).await;
         assert_eq!(endpoint.requests("ReceiveMessage"), receives, "received while nothing can be stored");
     }
@@ -71,14 +74,16 @@ async fn a_right_that_was_revoked_costs_no_event() {
     let prepare = "create role writer login; grant select, insert, update on all tables in schema public to writer";
     let revoke = async |database: &Database| database.execute("revoke insert on message from writer").await;
     let grant = async |database: &Database| database.execute("grant insert on message to writer").await;
-    check(&cluster(), prepare, "writer@", revoke, grant, "SQLSTATE 42501", Polling::Stops).await;
+    let trouble = Trouble { prepare, role: "writer", problem: "SQLSTATE 42501", polling: Polling::Stops };
+    check(&cluster(), trouble, revoke, grant).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_column_that_was_renamed_costs_no_event() {
     let rename = async |database: &Database| database.execute("alter table message rename column subject to topic").await;
     let rename_back = async |database: &Database| database.execute("alter table message rename column topic to subject").await;
-    check(&cluster(), "", "postgres@", rename, rename_back, "SQLSTATE 42703", Polling::Stops).await;
+    let trouble = Trouble { prepare: "", role: "postgres", problem: "SQLSTATE 42703", polling: Polling::Stops };
+    check(&cluster(), trouble, rename, rename_back).await;
 }
 
 /// A small disk of the test's own; gone when this is dropped.
@@ -131,7 +136,8 @@ async fn a_disk_that_is_full_costs_no_event() {
     Database::on(&cluster).await.execute(&tablespace).await;
     let fill = async |_: &Database| disk.fill();
     let make_room = async |_: &Database| std::fs::remove_file(disk.filler()).expect("removed");
-    // A vacuum after the first event would leave room for others.
-    let prepare = "alter table message set tablespace small; alter table message set (fillfactor = 10)";
-    check(&cluster, prepare, "postgres@", fill, make_room, "SQLSTATE 53100", Polling::Tries).await;
+    // So that the next row takes a new page, for which there is no room.
+    let prepare = "alter table message set tablespace small, set (fillfactor = 10)";
+    let trouble = Trouble { prepare, role: "postgres", problem: "SQLSTATE 53100", polling: Polling::Tries };
+    check(&cluster, trouble, fill, make_room).await;
 }
