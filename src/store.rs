@@ -3,7 +3,7 @@
 //!
 //! | Postgres says | [`Failure`] | whose fault | what follows |
 //! | --- | --- | --- | --- |
-//! | 22*, 54*, 23514 | Refused | the event's, once it has failed alone | the batch is halved until it stands alone; dead letter `unstorable` |
+//! | 22*, 54*, 23514 | Refused | the event's, once it has failed alone | halved until it stands alone; dead letter `unstorable` |
 //! | 23503 | MissingReference | a snapshot that is behind | judged again by a fresh snapshot, then halved likewise |
 //! | 23*: another constraint | Unavailable | ours: no row may break it | as below |
 //! | 08*, 25P03, 57P01, 57P02, 57P03, 57P05: the session or the server has ended, or is about to start | Unavailable | ours | as below |
@@ -16,9 +16,10 @@
 //! | any other code | Unavailable | ours | as below |
 //! | nothing, the connection lost, or the server waiting for what was sent | Unavailable | ours | as below |
 //! | nothing, and not when asked what it does either, or for [`WRITE_TIMEOUT`] | Deadline | ours | handed back to the queue |
-//! | anything but "committed" after the commit was sent | Unknown | ours | handed back: redelivery finds out what became of it |
+//! | that it has rolled back what was to be committed | Unavailable | ours | as below |
+//! | nothing that settles what became of a commit that was sent | Unknown | ours | handed back: redelivery finds out |
 //!
-//! Where the fault is ours, nothing becomes a dead letter, the connection is closed, and polling pauses until a look finds the database fit.
+//! Where the fault is ours, nothing becomes a dead letter, the connection is closed and polling pauses until a look finds the database fit.
 //! What is `Unavailable` is tried again as a whole, twice, by a new connection, and then handed back to the queue.
 
 mod backend;

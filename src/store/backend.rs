@@ -35,8 +35,8 @@ impl Backend {
         Ok(Self { pid: found.pid, started_at: found.started_at })
     }
 
-    /// Ends when nothing speaks for waiting any longer: the server was asked by another connection, and does not know the backend, says that
-    /// it waits for us, or does not answer.
+    /// Ends when nothing speaks for waiting any longer: the server was asked by another connection, and does not know the backend, says
+    /// that it waits for us, or does not answer.
     pub async fn fail(self, options: &PgConnectOptions) -> SessionError {
         if fault::has_bug("endless_patience") {
             std::future::pending::<()>().await;

@@ -20,8 +20,10 @@ pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Sen
 ///
 /// A driver's future that is dropped half-way leaves its connection in a state that the driver does not know: the next statements may run
 /// inside a transaction that nobody commits. So the connection belongs to the future that uses it: dropped at the deadline, it takes the
-/// connection along, and an error closes it too. There is no pool that could hand it to someone else. Long work is waited for as long as the server is
-/// seen to do it: a link that swallows every byte looks like a long wait for a lock, and only the server can tell one from the other.
+/// connection along, and an error closes it too. There is no pool that could hand it to someone else.
+///
+/// Long work is waited for as long as the server is seen to do it: a link that swallows every byte looks like a long wait for a lock, and
+/// only the server can tell one from the other.
 #[derive(Debug)]
 pub struct Session {
     options: PgConnectOptions,
@@ -52,7 +54,8 @@ impl Session {
     /// Does some work, connecting first where there is no connection.
     ///
     /// # Errors
-    /// The driver's error, or that nothing is to be waited for any longer. Either way the connection is gone, and with it whatever was not committed.
+    /// The driver's error, or that nothing is to be waited for any longer. Either way the connection is gone, and with it whatever was not
+    /// committed.
     pub async fn run<T, F>(&mut self, deadline: Duration, work: F) -> Result<T, SessionError>
     where
         F: for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T>,

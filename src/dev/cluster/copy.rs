@@ -13,8 +13,8 @@ impl Cluster {
         self.copy(&["--write-recovery-conf"])
     }
 
-    /// Start what a restored backup would be, on a port of its own: it has what was committed by now, and goes its own way. It goes when it is
-    /// let go.
+    /// Start what a restored backup would be, on a port of its own: it has what was committed by now, and follows nobody. It goes when it
+    /// is let go.
     ///
     /// # Errors
     /// As for [`Cluster::standby`].
