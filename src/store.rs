@@ -90,7 +90,7 @@ enum Settlement {
     Rejected(Reason),
 }
 
-/// An event whose verdict is committed: it may be deleted from its queue. Only [`write`] makes one.
+/// An event whose verdict is committed: it may be deleted from its queue. Only [`write()`] makes one.
 #[derive(Debug)]
 pub struct Settled {
     queue: Arc<QueueBinding>,
