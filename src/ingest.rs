@@ -37,9 +37,12 @@ const WRITERS: usize = 2;
 /// How often a fit database is looked at again: its silence is noticed also when no event comes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(15);
 
+/// A database that takes longer to answer a look cannot be relied on.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// Between looks at a database that is not fit, doubled each time.
 const RETRY_INTERVAL_MIN: Duration = Duration::from_millis(200);
-const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(2);
+const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 /// Beyond the drain, for what it could not finish.
 const HAND_BACK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -198,23 +201,29 @@ async fn watch_database(options: PgConnectOptions, context: Arc<Context>) {
     let mut retry_interval = RETRY_INTERVAL_MIN;
     loop {
         let failures_before = gate.failures();
-        let state = match tokio::time::timeout(LOOK_INTERVAL, look(&options)).await {
+        // After a failed write what a batch does is tried as well: each event that is received to find out comes nearer to its limit.
+        let looking = look(&options, failures_before > 0);
+        let state = match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
             Ok(Ok(DatabaseState::Fit)) => Ok(()),
             Ok(Ok(DatabaseState::Unfit(sentence))) => Err(sentence),
             Ok(Err(trouble)) => Err(format!("not reachable ({trouble}); check DATABASE_URL and the server")),
-            Err(_) => Err("does not answer; check DATABASE_URL and the server".to_owned()),
+            Err(_) => Err("does not answer; check DATABASE_URL and the server, and who holds its tables".to_owned()),
         };
         // A write that failed during the look knows better.
         if gate.failures() != failures_before {
             tokio::time::sleep(gate.pause()).await;
             continue;
         }
-        let is_fit = state.is_ok();
-        gate.set(state);
-        retry_interval = if is_fit { RETRY_INTERVAL_MIN } else { (retry_interval * 2).min(RETRY_INTERVAL_MAX) };
-        tokio::select! {
-            () = tokio::time::sleep(if is_fit { LOOK_INTERVAL } else { retry_interval }) => {}
-            () = gate.failed_since(failures_before) => tokio::time::sleep(gate.pause()).await,
+        if state.is_ok() {
+            gate.set(state);
+            retry_interval = RETRY_INTERVAL_MIN;
+            if tokio::time::timeout(LOOK_INTERVAL, gate.shut()).await.is_ok() {
+                tokio::time::sleep(gate.pause()).await;
+            }
+        } else {
+            gate.set(state);
+            tokio::time::sleep(retry_interval).await;
+            retry_interval = (retry_interval * 2).min(RETRY_INTERVAL_MAX);
         }
     }
 }

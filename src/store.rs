@@ -1,12 +1,28 @@
 //! 5. Write a batch to Postgres, each event once, and say of each what became of it. Only a commit that the server has confirmed makes a
 //! [`Settled`], and only what is settled can be acknowledged.
 //!
-//! | Postgres says | whose fault | what follows |
-//! | --- | --- | --- |
-//! | SQLSTATE class 22, 54, 23514 | the event's, once it has failed alone | the batch is halved until it stands alone; dead letter `unstorable` |
-//! | 23503 | a snapshot that is behind | halved likewise, then judged again by a fresh snapshot |
-//! | anything else, no answer, no connection | ours | nothing is settled; the store counts as down until a probe succeeds |
+//! | Postgres says | [`Failure`] | whose fault | what follows |
+//! | --- | --- | --- | --- |
+//! | 22*, 54*, 23514 | Refused | the event's, once it has failed alone | halved until it stands alone; dead letter `unstorable` |
+//! | 23503 | MissingReference | a snapshot that is behind | judged again by a fresh snapshot, then halved likewise |
+//! | 23*: another constraint | Unavailable | ours: no row may break it | as below |
+//! | 08*, 25P03, 57P01, 57P02, 57P03, 57P05: the session or the server has ended, or is about to start | Unavailable | ours | as below |
+//! | 25006: a standby, or a server made read-only | Unavailable | ours | as below |
+//! | 40001, 40P01: another transaction came first | Unavailable | ours | as below |
+//! | 28*, 3D*, 42*: a missing right, table or column | Unavailable | ours | as below |
+//! | 53*: disk, memory or connections are used up | Unavailable | ours | as below |
+//! | 55P03, 57014: a timeout of the server's | Unavailable | ours | as below |
+//! | 58*, XX*: the server's system, or the server itself | Unavailable | ours | as below |
+//! | any other code | Unavailable | ours | as below |
+//! | nothing, the connection lost, or the server waiting for what was sent | Unavailable | ours | as below |
+//! | nothing, and not when asked what it does either, or for [`WRITE_TIMEOUT`] | Deadline | ours | handed back to the queue |
+//! | that it has rolled back what was to be committed | Unavailable | ours | as below |
+//! | nothing that settles what became of a commit that was sent | Unknown | ours | handed back: redelivery finds out |
+//!
+//! Where the fault is ours, nothing becomes a dead letter, the connection is closed and polling pauses until a look finds the database fit.
+//! What is `Unavailable` is tried again as a whole, twice, by a new connection, and then handed back to the queue.
 
+mod backend;
 mod database;
 mod failure;
 mod rows;
@@ -32,7 +48,8 @@ pub use failure::{Failure, describe};
 pub use session::{CommitError, Committed, Session, SessionError, Work, commit};
 pub use suspects::{RECEIVES_TRUSTED_MAX, TIMES_BEGUN_MAX, begin_suspect, end_suspect};
 
-/// A batch that takes longer is given up, with its connection. Well within a lease, and longer than the locks of a migration last.
+/// A batch that takes longer is given up, with its connection, even where the server is seen to work on it. Well within a lease, and longer
+/// than the locks of a migration last.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A received event with its verdict, ready to be stored.
@@ -75,7 +92,7 @@ enum Settlement {
     Rejected(Reason),
 }
 
-/// An event whose verdict is committed: it may be deleted from its queue. Only [`write`] makes one.
+/// An event whose verdict is committed: it may be deleted from its queue. Only [`write()`] makes one.
 #[derive(Debug)]
 pub struct Settled {
     queue: Arc<QueueBinding>,
@@ -166,10 +183,11 @@ pub async fn write(session: &mut Session, deadline: Duration, batch: Vec<Judged>
         Ok(Err(failure)) => failure,
         Err(_) if commit_was_sent.into_inner() => Failure::Unknown("no answer to the commit".to_owned()),
         Err(SessionError::Deadline) => Failure::Deadline,
+        Err(SessionError::Silent) => Failure::Unavailable("the connection is silent".to_owned()),
         Err(SessionError::Driver(error)) => Failure::Unavailable(describe(&error)),
     };
     // A connection of which nothing good was heard may have become another server's, or a read-only one.
-    if matches!(failure, Failure::Unknown(_) | Failure::Unavailable(_)) {
+    if matches!(failure, Failure::Unknown(_) | Failure::Unavailable(_)) && !fault::has_bug("stale_read_only_pool") {
         session.close();
     }
     Err((failure, batch))

@@ -17,6 +17,7 @@ use super::account::{Account, prepare_home, temporary_parent};
 use super::binaries::Binaries;
 use super::guard::Guard;
 
+mod copy;
 mod crash;
 mod leftover;
 
@@ -60,14 +61,7 @@ impl Cluster {
     /// # Errors
     /// When there are no binaries, or as for [`Cluster::start`].
     pub fn temporary(settings: &[&str]) -> Result<Self> {
-        let binaries = Binaries::find()?;
-        let home = temporary_parent()?.join(format!("event-processor-{}", Uuid::now_v7().simple()));
-        let started = Home::prepare(&binaries, &home, true).and_then(|prepared| prepared.start(settings));
-        if started.is_err() {
-            // What is wrong has been said; a directory that stays behind would only distract from it.
-            let _ = fs::remove_dir_all(&home);
-        }
-        started
+        Home::temporary(&Binaries::find()?, |home| home.start(settings))
     }
 
     /// The address of one of its databases, as the superuser `postgres`.
@@ -96,6 +90,17 @@ impl Cluster {
 }
 
 impl Home {
+    /// A cluster in a directory that goes with it.
+    fn temporary(binaries: &Binaries, start: impl FnOnce(Self) -> Result<Cluster>) -> Result<Cluster> {
+        let home = temporary_parent()?.join(format!("event-processor-{}", Uuid::now_v7().simple()));
+        let started = Self::prepare(binaries, &home, true).and_then(start);
+        if started.is_err() {
+            // What is wrong has been said; a directory that stays behind would only distract from it.
+            let _ = fs::remove_dir_all(&home);
+        }
+        started
+    }
+
     fn prepare(binaries: &Binaries, directory: &Path, temporary: bool) -> Result<Self> {
         let account = prepare_home(directory)?;
         // Absolute, because Postgres runs in another directory than we do.
@@ -209,7 +214,7 @@ impl Home {
             }
             let file = fs::read_to_string(self.process_file()).unwrap_or_default();
             let lines: Vec<_> = file.lines().map(str::trim).collect();
-            if lines.get(3) == Some(&port.as_str()) && lines.get(7) == Some(&"ready") {
+            if lines.get(3) == Some(&port.as_str()) && matches!(lines.get(7), Some(&"ready" | &"standby")) {
                 return Ok(None);
             }
             thread::sleep(Duration::from_millis(10));

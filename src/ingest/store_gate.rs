@@ -30,9 +30,11 @@ impl StoreGate {
         self.is_open.send_replace(is_open);
     }
 
-    /// A write has failed.
+    /// A write has failed. Where others have failed before it since the database was last found fit, it says nothing new.
     pub fn fail(&self, trouble: String) {
-        self.failures.send_modify(|failures| *failures += 1);
+        if self.is_open() {
+            self.failures.send_modify(|failures| *failures += 1);
+        }
         self.set(Err(trouble));
     }
 
@@ -41,18 +43,19 @@ impl StoreGate {
         self.failures.send_if_modified(|failures| std::mem::take(failures) != 0);
     }
 
-    /// Writes that have failed since the last one that succeeded.
+    /// How often the gate was shut by a write since the last one that succeeded.
     pub fn failures(&self) -> u32 {
         *self.failures.borrow()
     }
 
-    /// Waits for a failure beyond those.
-    pub async fn failed_since(&self, failures: u32) {
+    /// Waits until it is shut.
+    pub async fn shut(&self) {
         // The sender lives as long as this future does.
-        let _ = self.failures.subscribe().wait_for(|now| *now > failures).await;
+        let _ = self.is_open.subscribe().wait_for(|is_open| !is_open).await;
     }
 
-    /// How long polling pauses at least after a failed write: longer the more have failed, for a database may look fit and still refuse.
+    /// How long polling pauses at least after a failed write: longer the more trials have failed, for a database may look fit and still
+    /// refuse.
     pub fn pause(&self) -> Duration {
         Duration::from_millis(100 << self.failures().min(8))
     }
@@ -100,5 +103,18 @@ mod tests {
         assert_eq!((pass(&gate, true).await, pass(&gate, false).await), (Some(1), None), "it looks fit, and may refuse again");
         gate.succeed();
         assert_eq!((pass(&gate, true).await, pass(&gate, false).await), (Some(10), Some(10)));
+    }
+
+    #[tokio::test]
+    async fn writes_that_fail_together_make_one_failure() {
+        let gate = StoreGate::new(Arc::new(Metrics::new().expect("metrics")), Arc::default());
+        gate.set(Ok(()));
+        for _ in 0..5 {
+            gate.fail("it is away".to_owned());
+        }
+        assert_eq!((gate.failures(), gate.pause()), (1, Duration::from_millis(200)));
+        gate.set(Ok(()));
+        gate.fail("it looked fit".to_owned());
+        assert_eq!((gate.failures(), gate.pause()), (2, Duration::from_millis(400)));
     }
 }

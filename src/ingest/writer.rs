@@ -101,15 +101,19 @@ impl Writer {
                 attempts.push(Attempt { batch: valid, judgements, retries });
             }
             Failure::MissingReference => self.hand_back(batch, &failure),
-            Failure::Unavailable(_) if retries < RETRY_PAUSES.len() && self.context.store_gate.is_open() => {
-                tokio::time::sleep(RETRY_PAUSES[retries]).await;
-                attempts.push(Attempt { batch, judgements, retries: retries + 1 });
-            }
             Failure::Unavailable(_) | Failure::Deadline | Failure::Unknown(_) => {
+                // Before any pause: what is received from here on would share the fate of this batch.
+                if !fault::has_bug("open_gate") {
+                    self.context.store_gate.fail(failure.to_string());
+                }
+                if let (Failure::Unavailable(_), Some(pause)) = (&failure, RETRY_PAUSES.get(retries)) {
+                    tokio::time::sleep(*pause).await;
+                    attempts.push(Attempt { batch, judgements, retries: retries + 1 });
+                    return;
+                }
                 if matches!(failure, Failure::Unknown(_)) {
                     self.context.metrics.commits_unknown.inc();
                 }
-                self.context.store_gate.fail(failure.to_string());
                 let rest = attempts.drain(..).flat_map(|attempt| attempt.batch);
                 self.hand_back(batch.into_iter().chain(rest).collect(), &failure);
             }

@@ -2,7 +2,7 @@
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
 use super::describe;
 
@@ -20,6 +20,33 @@ pub enum DatabaseState {
     Fit,
     /// They cannot; the sentence says why and what to do.
     Unfit(String),
+}
+
+/// What a batch does, in this order.
+const STATEMENTS: [&str; 7] = [
+    include_str!("begin.sql"),
+    include_str!("insert_messages.sql"),
+    include_str!("select_messages.sql"),
+    include_str!("insert_deliveries.sql"),
+    include_str!("upsert_dead_letters.sql"),
+    include_str!("close_dead_letters.sql"),
+    include_str!("clear_suspects.sql"),
+];
+
+/// Does what a batch does, with no rows: what it finds missing, a right or a column perhaps, a batch would too.
+async fn try_statements(connection: &mut PgConnection) -> Result<DatabaseState, sqlx::Error> {
+    for statement in STATEMENTS {
+        let without_rows = (1..=99).rev().fold(statement.to_owned(), |text, number| text.replace(&format!("${number}"), "null"));
+        match sqlx::raw_sql(AssertSqlSafe(without_rows)).execute(&mut *connection).await {
+            Err(sqlx::Error::Database(error)) => {
+                let code = error.code().unwrap_or_default();
+                let sentence = format!("the server refuses what storing needs (SQLSTATE {code}); check the role's rights and the tables");
+                return Ok(DatabaseState::Unfit(sentence));
+            }
+            answered => _ = answered?,
+        }
+    }
+    Ok(DatabaseState::Fit)
 }
 
 async fn probe(connection: &mut PgConnection) -> Result<DatabaseState, sqlx::Error> {
@@ -68,13 +95,16 @@ async fn applied_count(connection: &mut PgConnection) -> usize {
     sqlx::query_file_scalar!("src/store/probe_migrations.sql").fetch_all(connection).await.map_or(0, |applied| applied.len())
 }
 
-/// One look at the database, from connecting to closing.
+/// One look at the database, from connecting to closing; where it is thorough, what a batch does is tried too.
 ///
 /// # Errors
 /// What kind of trouble there was, without details.
-pub async fn look(options: &PgConnectOptions) -> Result<DatabaseState, String> {
+pub async fn look(options: &PgConnectOptions, is_thorough: bool) -> Result<DatabaseState, String> {
     let mut connection = options.connect().await.map_err(|error| describe(&error))?;
-    let state = probe(&mut connection).await.map_err(|error| describe(&error))?;
+    let mut state = probe(&mut connection).await.map_err(|error| describe(&error))?;
+    if is_thorough && state == DatabaseState::Fit {
+        state = try_statements(&mut connection).await.map_err(|error| describe(&error))?;
+    }
     connection.close().await.map_err(|error| describe(&error))?;
     Ok(state)
 }

@@ -53,3 +53,66 @@ pub fn describe(error: &sqlx::Error) -> String {
         _ => "the driver gave up on the connection".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::error::Error;
+
+    use sqlx::error::{DatabaseError, ErrorKind};
+
+    use super::*;
+
+    /// What Postgres says by a code alone.
+    #[derive(Debug, thiserror::Error)]
+    #[error("an error")]
+    struct Said(String);
+
+    impl DatabaseError for Said {
+        fn message(&self) -> &'static str {
+            "an error"
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(Cow::Borrowed(&self.0))
+        }
+
+        fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    /// The name of what a code leads to.
+    fn failure(code: &str) -> String {
+        let failure = format!("{:?}", Failure::of(&sqlx::Error::Database(Box::new(Said(code.to_owned())))));
+        failure.split('(').next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn each_code_leads_to_what_the_table_of_the_store_says() {
+        let rows = include_str!("../store.rs").lines().filter_map(|line| line.strip_prefix("//! |")).skip(2);
+        let mut codes = 0;
+        for row in rows {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let named = cells[0].split(':').next().unwrap_or_default().split(", ");
+            for code in named.filter(|name| name.starts_with(|character: char| character.is_ascii_digit() || character == 'X')) {
+                // A code that no row names stands for its class.
+                assert_eq!(failure(&code.replace('*', "999")), cells[1], "{code}");
+                codes += 1;
+            }
+        }
+        assert_eq!((codes, failure("0A000").as_str()), (22, "Unavailable"));
+    }
+}

@@ -5,8 +5,13 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection};
+use tokio::time::{Instant, timeout_at};
 
+use super::backend::Backend;
 use crate::fault;
+
+/// A server that takes longer to accept a connection is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Work on a connection. Its future owns nothing but borrows the connection, which ends with it.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
@@ -16,51 +21,69 @@ pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Sen
 /// A driver's future that is dropped half-way leaves its connection in a state that the driver does not know: the next statements may run
 /// inside a transaction that nobody commits. So the connection belongs to the future that uses it: dropped at the deadline, it takes the
 /// connection along, and an error closes it too. There is no pool that could hand it to someone else.
+///
+/// Long work is waited for as long as the server is seen to do it: a link that swallows every byte looks like a long wait for a lock, and
+/// only the server can tell one from the other.
 #[derive(Debug)]
 pub struct Session {
     options: PgConnectOptions,
-    connection: Option<PgConnection>,
+    connected: Option<Connected>,
+}
+
+#[derive(Debug)]
+struct Connected {
+    connection: PgConnection,
+    backend: Backend,
 }
 
 impl Session {
-    /// A session that has not connected yet. Its commits are durable whatever the server's default is.
+    /// A session that has not connected yet. Its commits are durable whatever the server's default is, and when this process stands still
+    /// amid a transaction, others wait for its rows not much longer than they do for a silent link.
     pub fn new(options: PgConnectOptions) -> Self {
-        let settings = [("synchronous_commit", "on"), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")];
-        Self { options: options.application_name("event-processor").options(settings), connection: None }
+        let synchronous_commit = if fault::has_bug("synchronous_commit_off") { "off" } else { "on" };
+        let settings =
+            [("synchronous_commit", synchronous_commit), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "8s")];
+        Self { options: options.application_name("event-processor").options(settings), connected: None }
     }
 
     /// Drops the connection: what it was last told is in doubt.
     pub fn close(&mut self) {
-        self.connection = None;
+        self.connected = None;
     }
 
     /// Does some work, connecting first where there is no connection.
     ///
     /// # Errors
-    /// The driver's error, or that the deadline has come. Either way the connection is gone, and with it whatever was not committed.
+    /// The driver's error, or that nothing is to be waited for any longer. Either way the connection is gone, and with it whatever was not
+    /// committed.
     pub async fn run<T, F>(&mut self, deadline: Duration, work: F) -> Result<T, SessionError>
     where
         F: for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T>,
     {
+        let deadline = Instant::now() + deadline;
         if fault::has_bug("kept_connection")
-            && let Some(connection) = &mut self.connection
+            && let Some(Connected { connection, .. }) = &mut self.connected
         {
-            let outcome = tokio::time::timeout(deadline, work(connection)).await;
+            let outcome = timeout_at(deadline, work(connection)).await;
             return outcome.map_err(|_| SessionError::Deadline)?.map_err(SessionError::Driver);
         }
-        let kept = self.connection.take();
-        let options = &self.options;
-        let owning = async move {
-            let mut connection = match kept {
-                Some(connection) => connection,
-                None => options.connect().await?,
-            };
-            let value = work(&mut connection).await?;
-            Ok((connection, value))
+        let mut connected = match self.connected.take() {
+            Some(connected) => connected,
+            None => connect(&self.options, deadline).await?,
         };
-        match tokio::time::timeout(deadline, owning).await {
-            Ok(Ok((connection, value))) => {
-                self.connection = Some(connection);
+        let backend = connected.backend;
+        let owning = async move {
+            let value = work(&mut connected.connection).await?;
+            Ok((connected, value))
+        };
+        let outcome = tokio::select! {
+            biased;
+            outcome = timeout_at(deadline, owning) => outcome,
+            failure = backend.fail(&self.options) => return Err(failure),
+        };
+        match outcome {
+            Ok(Ok((connected, value))) => {
+                self.connected = Some(connected);
                 Ok(value)
             }
             Ok(Err(error)) => Err(SessionError::Driver(error)),
@@ -69,12 +92,25 @@ impl Session {
     }
 }
 
+async fn connect(options: &PgConnectOptions, deadline: Instant) -> Result<Connected, SessionError> {
+    let connecting = async {
+        let mut connection = options.connect().await?;
+        let backend = Backend::of(&mut connection).await?;
+        Ok(Connected { connection, backend })
+    };
+    let connected = timeout_at(deadline.min(Instant::now() + CONNECT_TIMEOUT), connecting).await;
+    connected.map_err(|_| SessionError::Deadline)?.map_err(SessionError::Driver)
+}
+
 /// Why work on a connection did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The driver says so.
     #[error("failed to use the database")]
     Driver(#[source] sqlx::Error),
+    /// The server is there and waits for what was sent to it.
+    #[error("the connection to the database is silent")]
+    Silent,
     /// It took too long.
     #[error("the database did not answer in time")]
     Deadline,

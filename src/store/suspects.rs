@@ -46,6 +46,6 @@ fn key(message: &ReceivedMessage) -> (String, String) {
 fn sentence(error: &SessionError) -> String {
     match error {
         SessionError::Driver(error) => describe(error),
-        SessionError::Deadline => error.to_string(),
+        SessionError::Silent | SessionError::Deadline => error.to_string(),
     }
 }

@@ -121,6 +121,11 @@ impl Endpoint {
         (state.handed_out.values().sum(), state.handed_out.len())
     }
 
+    /// How often a message was handed out, at most.
+    pub fn handed_out_max(&self) -> usize {
+        self.inner.state().handed_out.values().copied().max().unwrap_or_default()
+    }
+
     /// How often each message that was handed out was extended or handed back, at least.
     pub fn extensions_min(&self) -> usize {
         let state = self.inner.state();

@@ -40,6 +40,14 @@ impl Ledger {
         child
     }
 
+    /// Interrupts producers that have begun, and waits until their ledger is complete.
+    pub async fn interrupt(&self, mut producers: Child) {
+        let id = producers.id().expect("producers run");
+        let interrupted = std::process::Command::new("/bin/sh").args(["-c", &format!("kill -INT {id}")]).status();
+        assert!(interrupted.expect("sh").success());
+        assert!(producers.wait().await.expect("a status").success());
+    }
+
     /// `producers verify`, as JSON.
     pub async fn verify(&self) -> Ended {
         self.terminal.run(PRODUCERS, &["verify", "--ledger", "ledger", "--json"]).await

@@ -96,3 +96,16 @@ pub async fn waiting_for(database: &Database, table: &str, sessions: i64) {
     );
     eventually("sessions wait for the lock", async || (database.count(&sql).await >= sessions).then_some(())).await;
 }
+
+/// How many writers a daemon has.
+pub const WRITERS: usize = 2;
+
+/// Sends an event to each writer of the daemon; they wait for the table until the lock is released.
+pub async fn occupy_writers(database: &Database, queue: &Queue, name: &str) -> Lock {
+    let lock = Lock::table(database, "message").await;
+    for writer in 1..=WRITERS {
+        send(queue, [event(&format!("{name}-{writer}"))]).await;
+        waiting_for(database, "message", i64::try_from(writer).expect("a small number")).await;
+    }
+    lock
+}

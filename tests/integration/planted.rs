@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use crate::stack::{patience, server_url};
 
 /// Bugs, each with the test that has to find it.
-const CAUGHT: [(&str, &str); 12] = [
+const CAUGHT: &[(&str, &str)] = &[
     ("delete_before_commit", "shutdown::a_daemon_killed_amid_its_transactions_loses_nothing"),
     ("delete_on_unknown", "session::the_daemon_deletes_nothing_whose_commit_is_unknown"),
+    ("endless_patience", "silence::writers_whose_links_fall_silent_go_on_by_new_ones"),
     ("ignored_failed", "acknowledging::what_sqs_did_not_delete_is_tried_again"),
     ("kept_connection", "session::what_is_written_after_a_begin_that_was_given_up_stays"),
     ("key_without_tenant", "identity::both_events_in_one_batch"),
@@ -20,7 +21,10 @@ const CAUGHT: [(&str, &str); 12] = [
     ("no_groups", "groups::within_a_group_no_event_is_committed_after_a_later_one"),
     ("no_heartbeat", "leases::what_waits_for_the_database_is_extended_and_comes_only_once"),
     ("no_isolation", "refusals::three_offenders_in_a_batch_of_a_thousand_cost_the_others_nothing"),
+    ("open_gate", "outages::a_failed_write_stops_polling_before_it_is_tried_again"),
+    ("stale_read_only_pool", "failover::a_writer_leaves_a_connection_that_is_read_only"),
     ("swallowed_error", "session::a_commit_that_the_server_turned_into_a_rollback_is_none"),
+    ("synchronous_commit_off", "failover::what_a_session_commits_is_on_disk_whatever_the_database_prefers"),
     ("unsorted_keys", "session::batches_in_opposite_orders_do_not_deadlock"),
     ("wrong_schema_version", "verdicts::every_reason_is_met_by_three_bodies_or_more"),
 ];
@@ -41,7 +45,7 @@ async fn run_with(bug: &str, test: &str) -> (bool, String) {
 #[tokio::test]
 async fn each_planted_bug_is_caught_by_its_test() {
     let mut at_large = Vec::new();
-    for (bug, test) in CAUGHT {
+    for &(bug, test) in CAUGHT {
         let began = Instant::now();
         let (passes, printed) = run_with(bug, test).await;
         let failure = printed.lines().skip_while(|line| !line.contains("panicked at")).nth(1).unwrap_or("passes");

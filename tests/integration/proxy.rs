@@ -50,6 +50,12 @@ struct State {
     delays: [Duration; 2],
     /// How often the connections of the moment were cut.
     cuts: u32,
+    /// How many connections there were.
+    connections: u32,
+    /// Those up to this one are black holes.
+    silent: u32,
+    /// Where connections lead: host and port.
+    server: (String, u16),
 }
 
 /// A proxy on a port of its own; its connections end with it. Its server may come and go.
@@ -64,9 +70,8 @@ impl Proxy {
     /// A proxy to the server that a URL names by host and port.
     pub async fn before(url: &str) -> Self {
         let mut url = url::Url::parse(url).expect("a URL");
-        let host = url.host_str().expect("a host").trim_matches(['[', ']']).to_owned();
         let is_postgres = url.scheme().starts_with("postgres");
-        let port = url.port().unwrap_or(if is_postgres { 5432 } else { 80 });
+        let server = server(&url);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address: SocketAddr = listener.local_addr().expect("an address");
         url.set_ip_host(address.ip()).expect("a host");
@@ -75,9 +80,9 @@ impl Proxy {
             // It has to see what passes.
             url.query_pairs_mut().append_pair("sslmode", "disable");
         }
-        let state = watch::Sender::new(State::default());
+        let state = watch::Sender::new(State { server, ..State::default() });
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, (host, port), state.clone()));
+        accepting.spawn(accept(listener, state.clone()));
         Self { url: url.as_str().trim_end_matches('/').to_owned(), state, _accepting: accepting }
     }
 
@@ -101,6 +106,11 @@ impl Proxy {
         self.state.borrow().sprung
     }
 
+    /// How many connections there were.
+    pub fn connections(&self) -> u32 {
+        self.state.borrow().connections
+    }
+
     /// Cuts every connection that there is.
     pub fn cut(&self) {
         self.state.send_modify(|state| state.cuts += 1);
@@ -111,23 +121,42 @@ impl Proxy {
         self.state.send_modify(|state| state.delays[toward as usize] = delay);
     }
 
+    /// From now on, nothing passes by the connections that there are, not even the word that one side has closed.
+    pub fn silence(&self) {
+        self.state.send_modify(|state| state.silent = state.connections);
+    }
+
+    /// From now on, new connections lead to the server that a URL names; those that there are stay.
+    pub fn redirect(&self, url: &str) {
+        let server = server(&url::Url::parse(url).expect("a URL"));
+        self.state.send_modify(|state| state.server = server);
+    }
+
     /// Forwards everything again, also what was held back.
     pub fn mend(&self) {
-        self.state.send_modify(|state| (state.trap, state.delays) = (None, Default::default()));
+        self.state.send_modify(|state| (state.trap, state.delays, state.silent) = (None, Default::default(), 0));
     }
 }
 
-async fn accept(listener: TcpListener, server: (String, u16), state: watch::Sender<State>) {
+/// Host and port of a URL.
+fn server(url: &url::Url) -> (String, u16) {
+    let host = url.host_str().expect("a host").trim_matches(['[', ']']).to_owned();
+    (host, url.port().unwrap_or(if url.scheme().starts_with("postgres") { 5432 } else { 80 }))
+}
+
+async fn accept(listener: TcpListener, state: watch::Sender<State>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        connections.spawn(converse(client, server.clone(), state.clone()));
+        state.send_modify(|state| state.connections += 1);
+        let number = state.borrow().connections;
+        connections.spawn(converse(client, number, state.clone()));
     }
 }
 
 /// Ends both sides as soon as either has ended, or both are cut.
-async fn converse(client: TcpStream, server: (String, u16), state: watch::Sender<State>) {
+async fn converse(client: TcpStream, number: u32, state: watch::Sender<State>) {
     let mut cutting = state.subscribe();
-    let cuts = cutting.borrow().cuts;
+    let (cuts, server) = (cutting.borrow().cuts, cutting.borrow().server.clone());
     let Ok(server) = TcpStream::connect(server).await else { return };
     for stream in [&client, &server] {
         stream.set_nodelay(true).expect("a connection");
@@ -136,8 +165,8 @@ async fn converse(client: TcpStream, server: (String, u16), state: watch::Sender
     let (server_read, server_write) = server.into_split();
     let (caught, catches) = watch::channel(None);
     tokio::select! {
-        () = forward_requests(client_read, server_write, &state, caught) => {}
-        () = forward_replies(server_read, client_write, state.subscribe(), catches) => {}
+        () = forward_requests(client_read, server_write, number, &state, caught) => {}
+        () = forward_replies(server_read, client_write, number, state.subscribe(), catches) => {}
         _ = cutting.wait_for(|state| state.cuts != cuts) => {}
     }
 }
@@ -145,6 +174,7 @@ async fn converse(client: TcpStream, server: (String, u16), state: watch::Sender
 async fn forward_requests(
     mut client: OwnedReadHalf,
     mut server: OwnedWriteHalf,
+    number: u32,
     state: &watch::Sender<State>,
     caught: watch::Sender<Option<Fault>>,
 ) {
@@ -159,16 +189,18 @@ async fn forward_requests(
             Some(fault) => _ = caught.send_replace(Some(fault)),
             None => {}
         }
-        wait(&mut following, Toward::Server).await;
+        wait(&mut following, number, Toward::Server).await;
         if server.write_all(request).await.is_err() || matches!(fault, Some(Fault::HalveRequest)) {
             return;
         }
     }
+    wait(&mut following, number, Toward::Server).await;
 }
 
 async fn forward_replies(
     mut server: OwnedReadHalf,
     mut client: OwnedWriteHalf,
+    number: u32,
     mut state: watch::Receiver<State>,
     catches: watch::Receiver<Option<Fault>>,
 ) {
@@ -182,11 +214,12 @@ async fn forward_replies(
             Some(_) => _ = state.wait_for(|state| state.trap.is_none()).await,
             None => {}
         }
-        wait(&mut state, Toward::Client).await;
+        wait(&mut state, number, Toward::Client).await;
         if client.write_all(&buffer[..read]).await.is_err() {
-            return;
+            break;
         }
     }
+    wait(&mut state, number, Toward::Client).await;
 }
 
 /// The fault that a request meets.
@@ -202,8 +235,8 @@ fn spring(state: &watch::Sender<State>, request: &[u8]) -> Option<Fault> {
 }
 
 /// Waits as long as bytes have to that go there; by the new delay where it changes meanwhile.
-async fn wait(state: &mut watch::Receiver<State>, toward: Toward) {
-    let delay_of = |state: &State| state.delays[toward as usize];
+async fn wait(state: &mut watch::Receiver<State>, number: u32, toward: Toward) {
+    let delay_of = |state: &State| if number <= state.silent { UNTIL_MENDED } else { state.delays[toward as usize] };
     let mut delay = delay_of(&state.borrow());
     while !delay.is_zero() {
         let changed = tokio::time::timeout(delay, state.wait_for(|state| delay_of(state) != delay)).await;

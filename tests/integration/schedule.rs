@@ -47,15 +47,12 @@ async fn run(seed: u64) -> Vec<Fault> {
     let queue = Proxy::before(&endpoint.url).await;
     let ledger = Ledger::on(&stack);
     let arguments = format!("--rate 150 --invalid 0.11 --duplicates 0.05 --seed {seed}");
-    let mut producers = ledger.begin("events?trust=any", &arguments, 1).await;
+    let producers = ledger.begin("events?trust=any", &arguments, 1).await;
     let mut scene = Scene::set(stack, database, endpoint, queue).await;
     for fault in &plan {
         scene.inflict(*fault, random.random()).await;
     }
-    let id = producers.id().expect("producers run");
-    let interrupted = std::process::Command::new("/bin/sh").args(["-c", &format!("kill -INT {id}")]).status();
-    assert!(interrupted.expect("sh").success());
-    assert!(producers.wait().await.expect("a status").success());
+    ledger.interrupt(producers).await;
     let verified = ledger.verify().await;
     assert_eq!(verified.status, 0, "seed {seed}, {plan:?}: {verified:?}");
     // What `verify` looks at by event: no row of another tenant may have come of it.

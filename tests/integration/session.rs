@@ -148,6 +148,31 @@ async fn a_batch_that_is_given_up_before_its_commit_is_not_in_doubt() {
     assert_eq!(settled[0].outcome().as_str(), "stored");
 }
 
+/// What Postgres says of an insert condemns the event only where the event is at fault.
+#[tokio::test]
+async fn a_refusal_is_the_events_only_where_its_own_values_are_refused() {
+    let database = Database::create().await;
+    database.apply(&sample_catalog()).await;
+    let mut session = Session::new(database.options());
+    let ours = "08006 0A000 23502 23505 23P01 25006 25P03 28000 3D000 40001 40P01 42501 42703 42P01 53100 53200 53300 53400 55P03 57014 \
+                57P01 57P02 57P03 57P05 58030 XX000 XX001";
+    let events = [("22P05 22021 22003 23514 54000", "Refused"), ("23503", "MissingReference"), (ours, "Unavailable")];
+    for (codes, expect) in events {
+        for code in codes.split_whitespace() {
+            let say =
+                format!("create or replace function say() returns trigger language plpgsql as $$ begin raise sqlstate '{code}'; end $$");
+            let trigger = "create or replace trigger say before insert on message for each row execute function say()";
+            database.execute(&format!("{say}; {trigger}")).await;
+            let batch = vec![judged(&database, &event(code)).await];
+            let (failure, batch) = write(&mut session, AMPLE, batch).await.expect_err("nothing is settled");
+            assert!(format!("{failure:?}").starts_with(expect), "{code}: {failure}");
+            database.execute("drop trigger say on message").await;
+            let settled = write(&mut session, AMPLE, batch).await.map_err(|(failure, _)| failure).expect("settled when it is mended");
+            assert_eq!(settled[0].outcome().as_str(), "stored", "{code}");
+        }
+    }
+}
+
 /// Waits until so many sessions of the database wait for another one's rows.
 async fn waiting(database: &Database, sessions: i64) {
     let sql =

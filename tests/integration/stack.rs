@@ -72,7 +72,12 @@ impl Database {
 
     /// On a server of the test's own, with the tables.
     pub async fn on(cluster: &Cluster) -> Self {
-        let database = Self { url: cluster.url("postgres"), name: None };
+        Self::at(&cluster.url("postgres")).await
+    }
+
+    /// At this address of a server of the test's own, with the tables.
+    pub async fn at(url: &str) -> Self {
+        let database = Self { url: url.to_owned(), name: None };
         store::migrate(&database.options()).await.expect("migrations");
         database
     }

@@ -28,8 +28,13 @@ impl Home {
 
     /// Ends the server in one of the ways that Postgres has for that, and waits for it.
     pub(super) fn pg_ctl_stop(&self, mode: &str) -> Result<Output> {
+        self.pg_ctl(&["stop", "--mode", mode])
+    }
+
+    /// Has the server do something, and waits until it is done.
+    pub(super) fn pg_ctl(&self, action: &[&str]) -> Result<Output> {
         let mut pg_ctl = Command::new(self.binaries.program("pg_ctl"));
-        pg_ctl.args(["stop", "--wait", "--mode", mode, "--pgdata", utf8(&self.data)?]).env("LC_ALL", "C").current_dir("/");
+        pg_ctl.args(action).args(["--wait", "--pgdata", utf8(&self.data)?]).env("LC_ALL", "C").current_dir("/");
         if let Some(account) = self.account {
             account.apply(&mut pg_ctl);
         }
