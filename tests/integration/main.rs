@@ -21,6 +21,7 @@ mod corpus_json;
 mod crash_places;
 mod crashes;
 mod cuts;
+mod envelopes;
 mod examples;
 mod generated;
 mod identity;
