@@ -93,9 +93,10 @@ pub(super) fn structured<'text>(
     };
     let mut room = Some(data);
     for member in members {
-        read_attribute(&mut envelope, &member.name, &member)?;
+        if read_attribute(&mut envelope, &member.name, &member)? {
+            continue;
+        }
         match (member.name.as_ref(), &member.value) {
-            ("specversion" | "id" | "source" | "type" | "subject" | "time" | "tenantid" | "clientid", _) => {}
             // Unlike data that are null, it is unset.
             ("data_base64", Node::Null) => {}
             ("data" | "data_base64", _) if payload.is_some() => {
@@ -118,18 +119,16 @@ pub(super) fn structured<'text>(
             _ => others.push(member),
         }
     }
-    let no_data = || {
-        let expected = "a field `data` or `data_base64`: an event without data has no payload";
-        reject(Reason::InvalidEnvelope, "envelope", "", expected, "object")
-    };
-    match (missing, payload) {
-        (Some(missing), _) => Err(missing),
-        (None, payload) => Ok(Found { envelope, payload: payload.ok_or_else(no_data)?, others, notification: Kept::default() }),
+    if let Some(missing) = missing {
+        return Err(missing);
     }
+    let no_data = "a field `data` or `data_base64`: an event without data has no payload";
+    let payload = payload.ok_or_else(|| reject(Reason::InvalidEnvelope, "envelope", "", no_data, "object"))?;
+    Ok(Found { envelope, payload, others, notification: Kept::default() })
 }
 
-/// One attribute of an event's context, whose name in the specification is given.
-fn read_attribute(envelope: &mut Envelope, attribute_name: &str, member: &Member<'_>) -> Result<(), Rejection> {
+/// One attribute of an event's context, whose name in the specification is given: whether a column holds all that it says.
+fn read_attribute(envelope: &mut Envelope, attribute_name: &str, member: &Member<'_>) -> Result<bool, Rejection> {
     match attribute_name {
         "specversion" => constant(member, "1.0")?,
         "id" => envelope.event_id = event_id(member)?.unwrap_or_default(),
@@ -139,12 +138,15 @@ fn read_attribute(envelope: &mut Envelope, attribute_name: &str, member: &Member
         "time" => envelope.occurred_at = time(member)?,
         "tenantid" => envelope.tenant_id = name(member, NAME_BYTES_MAX)?,
         "clientid" => envelope.client_id = name(member, NAME_BYTES_MAX)?,
-        // As long as all that is kept may be.
-        "dataschema" => envelope.schema_version = name(member, super::ATTRIBUTES_BYTES_MAX)?.as_deref().and_then(version_of),
-        "datacontenttype" => _ = name(member, TEXT_BYTES_MAX)?,
-        _ => {}
+        "dataschema" => {
+            // As long as all that is kept may be.
+            envelope.schema_version = name(member, super::ATTRIBUTES_BYTES_MAX)?.as_deref().and_then(version_of);
+            return Ok(false);
+        }
+        "datacontenttype" => return name(member, TEXT_BYTES_MAX).map(|_| false),
+        _ => return Ok(false),
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The version that a schema's URI ends with: `https://example.com/order.created/2`. A number beyond all versions is one that nobody has.

@@ -34,7 +34,7 @@ impl<'text> Kept<'text> {
 }
 
 #[derive(Serialize)]
-struct Attributes<'a> {
+struct Surroundings<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     fields: BTreeMap<&'a str, &'a RawValue>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -49,7 +49,8 @@ pub fn message_attributes(message: &ReceivedMessage) -> String {
 }
 
 pub(super) fn attributes(message: &ReceivedMessage, others: &Kept<'_>, notification: &Kept<'_>) -> String {
-    let attributes = Attributes { fields: others.by_name(), notification: notification.by_name(), message_attributes: &message.attributes };
+    let attributes =
+        Surroundings { fields: others.by_name(), notification: notification.by_name(), message_attributes: &message.attributes };
     serde_json::to_string(&attributes).unwrap_or_else(|_| "{}".to_owned())
 }
 

@@ -1,6 +1,8 @@
 //! What SNS sends to a queue that subscribes without raw message delivery: an event in a string, in the native format or as a CloudEvent.
 //! What asks to confirm a subscription is a dead letter; no URL in a message is ever fetched.
 
+use std::borrow::Cow;
+
 use super::fields::{constant, event_id, missing, missing_field, time, wrong_field};
 use super::{Found, Kept, Unwrapped, cloudevents, native, object, within};
 use crate::event::{PayloadText, Rejection};
@@ -26,9 +28,9 @@ pub(super) fn read<'text>(
             ("MessageId", _) => message_id = event_id(&member)?.unwrap_or_default(),
             ("TopicArn", value) => check_topic(&member, value)?,
             ("Timestamp", _) => _ = time(&member)?,
-            ("Message", Node::String(text)) => {
+            ("Message", Node::String(_)) => {
                 // What the text of another type says is not an event.
-                if let Some(room) = room.take().filter(|_| is_notification) {
+                if let (Node::String(text), Some(room)) = (member.value, room.take().filter(|_| is_notification)) {
                     found = Some(read_message(text, room).map_err(|rejection| within("Message", rejection))?);
                 }
                 continue;
@@ -53,9 +55,9 @@ pub(super) fn read<'text>(
     }
 }
 
-fn read_message<'text>(text: &str, unwrapped: &'text mut Unwrapped) -> Result<Found<'text>, Rejection> {
+fn read_message<'text>(text: Cow<'_, str>, unwrapped: &'text mut Unwrapped) -> Result<Found<'text>, Rejection> {
     let Unwrapped { message, data } = unwrapped;
-    text.clone_into(message);
+    *message = text.into_owned();
     let inner = message.as_bytes();
     let members = object(inner)?;
     let has = |name: &str| members.iter().any(|member| member.name == name);

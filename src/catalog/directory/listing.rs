@@ -33,7 +33,7 @@ impl Listing {
             match (entry.name.as_str(), entry.is_directory) {
                 ("tenant.toml", false) => listing.has_tenant_file = true,
                 ("common", true) => listing.common = list_common(files, &entry.path),
-                (_, true) => listing.add_event_type(files, entry),
+                (_, true) => listing.add_event_type(files, &entry),
                 (_, false) => files.refuse(
                     &entry.path,
                     "has no place here; a tenant's directory holds tenant.toml, common/ and a directory for each event type",
@@ -46,8 +46,8 @@ impl Listing {
         listing
     }
 
-    fn add_event_type(&mut self, files: &mut Files<'_>, entry: Entry) {
-        let (declared, event_type) = EventTypeListing::of(files, &entry);
+    fn add_event_type(&mut self, files: &mut Files<'_>, entry: &Entry) {
+        let (declared, event_type) = EventTypeListing::of(files, entry);
         let Some(name) = declared.or_else(|| is_event_type(&entry.name).then(|| entry.name.clone())) else {
             let advice = "is not an event type's name: 1-128 printable ASCII characters; rename it";
             return files.refuse(&entry.path, advice);
