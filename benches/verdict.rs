@@ -6,10 +6,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use event_processor::catalog::directory;
-use event_processor::decode::decode;
+use event_processor::decode::{Unwrapped, decode};
 use event_processor::json;
 use event_processor::queue::{QueueBinding, ReceivedMessage};
 use event_processor::schema::{Bundle, Compiled};
+use event_processor::settings::Format;
 
 const ROUNDS: usize = 200;
 const EVENTS_PER_ROUND: u32 = 200;
@@ -20,11 +21,13 @@ fn main() {
     let message = message(body);
     println!("shop/order.created, body of {} bytes; nanoseconds an event, least and middle of {ROUNDS} rounds", message.body.len());
     let whole = measure("body to verdict", || {
-        let decoded = decode(&message, 1 << 20).map_err(|rejection| rejection.reason);
+        let mut unwrapped = Unwrapped::default();
+        let decoded = decode(&message, 1 << 20, &mut unwrapped).map_err(|rejection| rejection.reason);
         schema.is_valid(&decoded.expect("a good envelope").payload)
     });
     let read = measure("read alone", || json::read(&message.body).is_ok());
-    let decoded = decode(&message, 1 << 20).map_err(|rejection| rejection.reason).expect("a good envelope");
+    let mut unwrapped = Unwrapped::default();
+    let decoded = decode(&message, 1 << 20, &mut unwrapped).map_err(|rejection| rejection.reason).expect("a good envelope");
     let validate = measure("validate alone", || schema.is_valid(&decoded.payload));
     let foreign = measure("serde_json to Value, for comparison", || serde_json::from_slice::<serde_json::Value>(&message.body).is_ok());
     println!("body to verdict / (read + validate) = {:.2}", whole / (read + validate));
@@ -62,6 +65,6 @@ fn sample() -> (Compiled, String) {
 }
 
 fn message(body: String) -> ReceivedMessage {
-    let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true };
+    let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true, format: Format::Native };
     ReceivedMessage { sqs_message_id: "bench".to_owned(), ..ReceivedMessage::of_body(binding, body.into_bytes()) }
 }

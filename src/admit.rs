@@ -2,6 +2,7 @@
 
 use crate::event::{Envelope, Reason, Rejection, TenantId, Violation};
 use crate::queue::ReceivedMessage;
+use crate::settings::Format;
 use crate::snapshot::{Snapshot, Tenant};
 
 /// Finds the tenant: from the queue's binding, or on a shared queue from the body, backed by the sender that SQS vouches for.
@@ -12,7 +13,7 @@ pub fn admit<'a>(envelope: &Envelope, message: &ReceivedMessage, snapshot: &'a S
     let named = envelope.tenant_id.as_deref();
     let unknown = |expected: &str| reject(Reason::UnknownTenant, envelope, expected);
     let Some(bound) = &message.queue.tenant else {
-        let named = named.ok_or_else(|| unknown("a field `tenant_id`: this queue is shared by tenants"))?;
+        let named = named.ok_or_else(|| unknown(missing(message.queue.format)))?;
         let tenant = snapshot.tenant(named).ok_or_else(|| unknown("a tenant that the catalog has"))?;
         return check_sender(tenant, envelope, message);
     };
@@ -20,6 +21,16 @@ pub fn admit<'a>(envelope: &Envelope, message: &ReceivedMessage, snapshot: &'a S
         return Err(reject(Reason::TenantMismatch, envelope, "no `tenant_id`, or that of the tenant which the queue is bound to"));
     }
     snapshot.tenant(bound.as_str()).ok_or_else(|| unknown("a queue whose tenant the catalog has"))
+}
+
+/// What an event on a shared queue lacks when it names no tenant.
+fn missing(format: Format) -> &'static str {
+    match format {
+        Format::Native => "a field `tenant_id`: this queue is shared by tenants",
+        Format::CloudEvents => "an extension `tenantid`: this queue is shared by tenants",
+        Format::Sns => "`tenant_id` or `tenantid` in the message: this queue is shared by tenants",
+        Format::EventBridge => "a queue that is bound to a tenant: this one is shared, and EventBridge's events name none",
+    }
 }
 
 /// The tenant that a dead letter of the queue belongs to before its event is admitted.

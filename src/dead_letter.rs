@@ -191,7 +191,8 @@ impl fmt::Display for Letter {
         writeln!(formatter, "tenant      {}", known(&self.tenant_id))?;
         let [event_type, event_id, source] = [&self.event_type, &self.event_id, &self.source].map(known);
         writeln!(formatter, "event       type {}, id {}, source {}", Shown(&event_type), Shown(&event_id), Shown(&source))?;
-        writeln!(formatter, "queue       {}, SQS message {}, received {} time(s)", self.queue, self.sqs_message_id, self.receive_count)?;
+        let (queue, format, sqs_message_id) = (&self.queue, &self.queue_format, &self.sqs_message_id);
+        writeln!(formatter, "queue       {queue} ({format}), SQS message {sqs_message_id}, received {} time(s)", self.receive_count)?;
         writeln!(formatter, "sender      {}", known(&self.sender_id))?;
         writeln!(formatter, "first seen  {}, last seen {}", time_text(self.first_seen_at), time_text(self.last_seen_at))?;
         writeln!(formatter, "judged by   catalog generation {}", self.catalog_generation)?;
@@ -249,7 +250,10 @@ pub fn explanation(reason: Reason) -> &'static str {
         Reason::PayloadByReference => {
             "The payload was left in S3 and only a pointer to it sent. The producer must send the payload itself."
         }
-        Reason::InvalidEnvelope => "A field of the envelope is missing, empty, too long or of the wrong type. The producer must mend it.",
+        Reason::UnsupportedContentType => "The data are not JSON, by the content type beside them. The producer must send JSON.",
+        Reason::InvalidEnvelope => {
+            "It is not in the queue's format, or a field of the envelope is missing, empty, too long or of the wrong type. Mend the producer, or the queue's `format`."
+        }
         Reason::EnvelopeMismatch => "Fields of the envelope contradict each other. The producer must send one of them.",
         Reason::UnknownTenant => {
             "No tenant was named on a shared queue, or the catalog has none of that name. Apply the tenant, or mend the producer."

@@ -1,15 +1,24 @@
-//! 2. Find out what a body says: JSON within the limits, then the fields of the envelope. Nothing is compared with the catalog yet.
+//! 2. Find out what a body says: JSON within the limits, then the fields of the envelope in its queue's format. Nothing is compared with
+//! the catalog yet.
+//!
+//! A body is read from left to right, and the first thing that is wrong with it is the one that is told. Only what gives other members
+//! their meaning (SNS's `Type`, a CloudEvent's content type) is looked up before.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
-use serde_json::value::RawValue;
-use time::format_description::well_known::Rfc3339;
-use time::{OffsetDateTime, UtcOffset};
+mod cloudevents;
+mod eventbridge;
+mod fields;
+mod kept;
+mod native;
+mod sns;
+#[cfg(test)]
+mod tests;
 
 use crate::event::{Envelope, Reason, Rejection, Violation};
 use crate::json::{self, Defect, DefectKind, Member, Node};
-use crate::queue::{MessageAttribute, ReceivedMessage};
+use crate::queue::ReceivedMessage;
+use crate::settings::Format;
+pub use kept::message_attributes;
+use kept::{Kept, attributes, traceparent};
 
 /// What may surround a payload: other envelope fields and the SQS message's attributes, as they are stored.
 pub const ATTRIBUTES_BYTES_MAX: usize = 16 << 10;
@@ -26,11 +35,35 @@ pub struct Decoded<'body> {
     pub payload: Node<'body>,
 }
 
+/// Room for the texts that a body carries in a string, unescaped: a payload in one of them is borrowed from here. Two levels and no more.
+#[derive(Debug, Default)]
+pub struct Unwrapped {
+    /// What SNS delivers.
+    message: String,
+    /// What a CloudEvent has in base64.
+    data: String,
+}
+
+/// What a format finds in a text.
+struct Found<'text> {
+    /// Its id is empty where the text has none. Attributes and trace are still to come.
+    envelope: Envelope,
+    payload: Node<'text>,
+    /// The event's members that have no column.
+    others: Kept<'text>,
+    /// The members of the SNS notification around it.
+    notification: Kept<'text>,
+}
+
 /// Reads a message's body.
 ///
 /// # Errors
 /// The first thing that is wrong with it: size, then whatever a reader from left to right meets first.
-pub fn decode(message: &ReceivedMessage, body_bytes_max: usize) -> Result<Decoded<'_>, Rejection> {
+pub fn decode<'body>(
+    message: &'body ReceivedMessage,
+    body_bytes_max: usize,
+    unwrapped: &'body mut Unwrapped,
+) -> Result<Decoded<'body>, Rejection> {
     let body = &message.body;
     if body.len() > body_bytes_max {
         return Err(reject(Reason::TooLarge, "json", "", &format!("a body of at most {body_bytes_max} bytes"), "larger body"));
@@ -42,16 +75,16 @@ pub fn decode(message: &ReceivedMessage, body_bytes_max: usize) -> Result<Decode
     {
         return Err(reject(Reason::Unstorable, "message_attributes", "", "attributes without NUL characters", "string"));
     }
-    let members = match json::read(body).map_err(|defect| from_defect(defect, body))? {
-        Node::Object(members) => members,
-        Node::Array(items) if is_s3_pointer(&items) => {
-            let advice = "the payload itself: this queue's events are stored whole, so send without the Extended Client Library";
-            return Err(reject(Reason::PayloadByReference, "envelope", "", advice, "pointer to S3"));
-        }
-        other => return Err(reject(Reason::InvalidEnvelope, "envelope", "", "an object", other.type_name())),
-    };
-    let (mut envelope, payload, others) = read_fields(members, &message.sqs_message_id)?;
-    envelope.attributes = attributes(message, &others);
+    let Found { mut envelope, payload, others, notification } = match message.queue.format {
+        Format::Native => native::read(body, object(body)?),
+        Format::CloudEvents => cloudevents::read(message, &mut unwrapped.data),
+        Format::Sns => sns::read(body, object(body)?, unwrapped),
+        Format::EventBridge => eventbridge::read(body, object(body)?),
+    }?;
+    if envelope.event_id.is_empty() {
+        envelope.event_id.clone_from(&message.sqs_message_id);
+    }
+    envelope.attributes = attributes(message, &others, &notification);
     if envelope.attributes.len() > ATTRIBUTES_BYTES_MAX {
         let expected = format!("other fields and message attributes of at most {ATTRIBUTES_BYTES_MAX} bytes in all");
         return Err(Rejection { envelope: Some(Box::new(envelope)), ..reject(Reason::TooLarge, "envelope", "", &expected, "object") });
@@ -60,95 +93,30 @@ pub fn decode(message: &ReceivedMessage, body_bytes_max: usize) -> Result<Decode
     Ok(Decoded { envelope, payload })
 }
 
+/// A text as the JSON value that it must be, and not a pointer to one.
+fn value(text: &[u8]) -> Result<Node<'_>, Rejection> {
+    match json::read(text).map_err(|defect| from_defect(defect, text))? {
+        Node::Array(items) if is_s3_pointer(&items) => {
+            let advice = "the payload itself: this queue's events are stored whole, so send without the Extended Client Library";
+            Err(reject(Reason::PayloadByReference, "envelope", "", advice, "pointer to S3"))
+        }
+        node => Ok(node),
+    }
+}
+
+/// A text as the JSON object that it must be.
+fn object(text: &[u8]) -> Result<Vec<Member<'_>>, Rejection> {
+    match value(text)? {
+        Node::Object(members) => Ok(members),
+        other => Err(reject(Reason::InvalidEnvelope, "envelope", "", "an object", other.type_name())),
+    }
+}
+
 fn is_s3_pointer(items: &[Node<'_>]) -> bool {
     matches!(items, [Node::String(name), _] if S3_POINTERS.contains(&name.as_ref()))
 }
 
-type Fields<'body> = (Envelope, Node<'body>, Vec<Member<'body>>);
-
-/// The fields in the order of the text, so that the first one that is wrong is the one that is told.
-fn read_fields<'body>(members: Vec<Member<'body>>, sqs_message_id: &str) -> Result<Fields<'body>, Rejection> {
-    let mut envelope = Envelope { event_id: sqs_message_id.to_owned(), ..Envelope::default() };
-    let mut payload = None;
-    let mut others = Vec::new();
-    for member in members {
-        match member.name.as_ref() {
-            "tenant_id" => envelope.tenant_id = name(&member, 100)?,
-            "event_id" => envelope.event_id = event_id(&member)?.unwrap_or(envelope.event_id),
-            "source" => envelope.source = text(&member, 0, 256)?.unwrap_or_default(),
-            "event_type" => envelope.event_type = name(&member, 128)?.unwrap_or_default(),
-            "schema_version" => envelope.schema_version = schema_version(&member)?,
-            "client_id" => envelope.client_id = name(&member, 100)?,
-            "subject" => envelope.subject = text(&member, 0, 256)?,
-            "occurred_at" => envelope.occurred_at = occurred_at(&member)?,
-            "payload" | "message" if payload.is_some() => {
-                let expected = "either `payload` or its old name `message`, not both";
-                return Err(reject(Reason::EnvelopeMismatch, "envelope", &pointer(&member), expected, member.value.type_name()));
-            }
-            "payload" | "message" => {
-                envelope.payload = member.span;
-                payload = Some(member.value);
-            }
-            _ => others.push(member),
-        }
-    }
-    if envelope.event_type.is_empty() {
-        return Err(reject(Reason::InvalidEnvelope, "envelope", "", "a field `event_type`", "object"));
-    }
-    let Some(payload) = payload else {
-        return Err(reject(Reason::InvalidEnvelope, "envelope", "", "a field `payload`", "object"));
-    };
-    Ok((envelope, payload, others))
-}
-
-fn name(member: &Member<'_>, bytes_max: usize) -> Result<Option<String>, Rejection> {
-    text(member, 1, bytes_max)
-}
-
-/// An optional string; `null` is absence.
-fn text(member: &Member<'_>, bytes_min: usize, bytes_max: usize) -> Result<Option<String>, Rejection> {
-    match &member.value {
-        Node::Null => Ok(None),
-        Node::String(text) if (bytes_min..=bytes_max).contains(&text.len()) => Ok(Some(text.as_ref().to_owned())),
-        _ => Err(wrong_field(member, &format!("a string of {bytes_min} to {bytes_max} bytes"))),
-    }
-}
-
-fn event_id(member: &Member<'_>) -> Result<Option<String>, Rejection> {
-    let event_id = text(member, 1, 256)?;
-    if event_id.as_ref().is_some_and(|text| text.contains(char::is_control)) {
-        return Err(wrong_field(member, "a string without control characters"));
-    }
-    Ok(event_id)
-}
-
-fn schema_version(member: &Member<'_>) -> Result<Option<i64>, Rejection> {
-    let expected = "an integer";
-    match &member.value {
-        Node::Null => Ok(None),
-        Node::Number(number) => json::integer(number).map(Some).ok_or_else(|| wrong_field(member, expected)),
-        _ => Err(wrong_field(member, expected)),
-    }
-}
-
-fn occurred_at(member: &Member<'_>) -> Result<Option<OffsetDateTime>, Rejection> {
-    let Some(text) = text(member, 0, 256)? else { return Ok(None) };
-    let parsed = OffsetDateTime::parse(&text, &Rfc3339).ok().and_then(|time| time.checked_to_offset(UtcOffset::UTC));
-    match parsed.filter(|time| (1..=9999).contains(&time.year())) {
-        Some(time) => Ok(Some(time)),
-        None => Err(wrong_field(member, "a time as RFC 3339 writes it, 2026-11-30T12:00:00Z, from year 1 to 9999")),
-    }
-}
-
-fn pointer(member: &Member<'_>) -> String {
-    format!("/{}", member.name)
-}
-
-fn wrong_field(member: &Member<'_>, expected: &str) -> Rejection {
-    reject(Reason::InvalidEnvelope, "envelope", &pointer(member), expected, member.value.type_name())
-}
-
-fn from_defect(defect: Defect, body: &[u8]) -> Rejection {
+fn from_defect(defect: Defect, text: &[u8]) -> Rejection {
     let (reason, expected) = match defect.kind {
         DefectKind::Malformed(what) => (Reason::MalformedJson, format!("JSON in UTF-8, yet: {what}")),
         DefectKind::TooDeep => (Reason::TooDeep, format!("at most {} levels of nesting", json::DEPTH_MAX)),
@@ -158,7 +126,7 @@ fn from_defect(defect: Defect, body: &[u8]) -> Rejection {
         }
         DefectKind::Unstorable => (Reason::Unstorable, "strings without \\u0000 and lone surrogates".to_owned()),
     };
-    let line = body[..defect.position].split(|byte| *byte == b'\n').count();
+    let line = text[..defect.position].split(|byte| *byte == b'\n').count();
     let expected = format!("{expected} (met at byte {}, line {line})", defect.position);
     reject(reason, "json", "", &expected, "text")
 }
@@ -174,38 +142,11 @@ fn reject(reason: Reason, keyword: &str, instance_location: &str, expected: &str
     Rejection::new(reason, violation)
 }
 
-/// `message.attributes`: what came along and has no column of its own.
-#[derive(Serialize)]
-struct Attributes<'a> {
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    fields: BTreeMap<&'a str, &'a RawValue>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    message_attributes: &'a BTreeMap<String, MessageAttribute>,
-}
-
-/// The SQS message's attributes alone, for a body that could not be read.
-pub fn message_attributes(message: &ReceivedMessage) -> String {
-    attributes(message, &[])
-}
-
-fn attributes(message: &ReceivedMessage, others: &[Member<'_>]) -> String {
-    // Each span is a value that was read, so it is JSON.
-    let raw = |member: &Member<'_>| serde_json::from_slice::<&RawValue>(&message.body[member.span.clone()]).ok();
-    let fields = others.iter().filter_map(|member| Some((member.name.as_ref(), raw(member)?))).collect();
-    let attributes = Attributes { fields, message_attributes: &message.attributes };
-    serde_json::to_string(&attributes).unwrap_or_else(|_| "{}".to_owned())
-}
-
-/// The trace that the event belongs to, in W3C's form, from the message's attribute or the body's field of that name.
-fn traceparent(message: &ReceivedMessage, others: &[Member<'_>]) -> Option<String> {
-    let attribute = message.attributes.get("traceparent").map(|attribute| attribute.value.as_str());
-    let field = others.iter().find(|member| member.name == "traceparent").and_then(|member| match &member.value {
-        Node::String(text) => Some(text.as_ref()),
-        _ => None,
-    });
-    let is_traceparent = |text: &&str| {
-        let lengths: Vec<usize> = text.split('-').map(str::len).collect();
-        lengths == [2, 32, 16, 2] && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
-    };
-    attribute.or(field).filter(is_traceparent).map(str::to_owned)
+/// What is wrong with the text in a member's string, as what is wrong with the body.
+fn within(member: &str, mut rejection: Rejection) -> Rejection {
+    for violation in &mut rejection.violations {
+        violation.instance_location = format!("/{member}{}", violation.instance_location);
+        violation.schema_location = format!("{}#{}", violation.keyword, violation.instance_location);
+    }
+    rejection
 }

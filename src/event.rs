@@ -79,6 +79,32 @@ pub struct Identity<'a> {
     pub event_id: &'a str,
 }
 
+/// Where a payload's text is. It is stored as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayloadText {
+    /// In the body, from this byte to that.
+    InBody(Range<usize>),
+    /// In no body as it stands: the body has it in a string, escaped or in base64.
+    Unwrapped(String),
+}
+
+impl PayloadText {
+    /// The text, given the body that it was found in.
+    pub fn of<'a>(&'a self, body: &'a [u8]) -> &'a str {
+        match self {
+            // The body was read as UTF-8, and a value begins and ends between characters.
+            Self::InBody(range) => std::str::from_utf8(&body[range.clone()]).unwrap_or_default(),
+            Self::Unwrapped(text) => text,
+        }
+    }
+}
+
+impl Default for PayloadText {
+    fn default() -> Self {
+        Self::InBody(0..0)
+    }
+}
+
 /// The fields around a payload, each well-formed, none yet compared with the catalog.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Envelope {
@@ -98,8 +124,8 @@ pub struct Envelope {
     pub subject: Option<String>,
     /// The producer's claim of when it happened, in UTC.
     pub occurred_at: Option<OffsetDateTime>,
-    /// Where the payload stands in the body, in bytes.
-    pub payload: Range<usize>,
+    /// Where the payload is.
+    pub payload: PayloadText,
     /// What else came along, as a JSON object: other fields and the SQS message's attributes.
     pub attributes: String,
     /// The trace that the event belongs to, in W3C's form.
@@ -123,7 +149,9 @@ pub enum Reason {
     Unstorable,
     /// A pointer to a payload elsewhere.
     PayloadByReference,
-    /// Not an object, or a field missing, empty, too long or of the wrong type.
+    /// Data that are not JSON, by what is said of them.
+    UnsupportedContentType,
+    /// Not an object, not in the queue's format, or a field missing, empty, too long or of the wrong type.
     InvalidEnvelope,
     /// Fields that contradict each other.
     EnvelopeMismatch,
@@ -151,7 +179,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order in which the path meets them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::TooLarge,
         Self::TooDeep,
         Self::MalformedJson,
@@ -159,6 +187,7 @@ impl Reason {
         Self::NumberOutOfRange,
         Self::Unstorable,
         Self::PayloadByReference,
+        Self::UnsupportedContentType,
         Self::InvalidEnvelope,
         Self::EnvelopeMismatch,
         Self::UnknownTenant,
@@ -183,6 +212,7 @@ impl Reason {
             Self::NumberOutOfRange => "number_out_of_range",
             Self::Unstorable => "unstorable",
             Self::PayloadByReference => "payload_by_reference",
+            Self::UnsupportedContentType => "unsupported_content_type",
             Self::InvalidEnvelope => "invalid_envelope",
             Self::EnvelopeMismatch => "envelope_mismatch",
             Self::UnknownTenant => "unknown_tenant",

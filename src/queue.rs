@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::event::TenantId;
-use crate::settings::QueueSetting;
+use crate::settings::{Format, QueueSetting};
 pub use client::{ClientError, Clients, POLL_WAIT_MAX};
 pub use lease::{Extending, Lease};
 pub use sending::{Outgoing, SendReply};
@@ -35,6 +35,8 @@ pub struct QueueBinding {
     pub tenant: Option<TenantId>,
     /// On a shared queue: whether every sender may write for every tenant.
     pub trusts_any_sender: bool,
+    /// In what form its events arrive.
+    pub format: Format,
 }
 
 impl QueueBinding {
@@ -46,7 +48,8 @@ impl QueueBinding {
 
 impl From<&QueueSetting> for QueueBinding {
     fn from(setting: &QueueSetting) -> Self {
-        Self { name: setting.name.clone(), tenant: setting.tenant.clone(), trusts_any_sender: setting.trusts_any_sender }
+        let QueueSetting { name, tenant, trusts_any_sender, format, .. } = setting.clone();
+        Self { name, tenant, trusts_any_sender, format }
     }
 }
 

@@ -11,7 +11,7 @@ use clap::Args;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 pub use dev_environment::{DEV_ENVIRONMENT_FILE, adopt_dev_environment};
-pub use queues::{QueueSetting, parse_queues};
+pub use queues::{Format, QueueSetting, parse_queues};
 
 /// SQS refuses longer messages and longer replies to a receive.
 pub const SQS_MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -46,7 +46,8 @@ pub struct MissingSetting(pub &'static str);
 #[derive(Debug, Clone, Args)]
 pub struct QueueSettings {
     /// The queues, comma-separated: a name or URL, then optionally `=tenant` (every event on it is that tenant's) or `?trust=any` (every
-    /// sender may write for every tenant): `events?trust=any,acme-events=acme`.
+    /// sender may write for every tenant), and `format=` native, cloudevents, sns or eventbridge, in which its events arrive:
+    /// `events?trust=any,acme-events=acme,bus=shop?format=eventbridge`.
     #[arg(long, env = "QUEUES", value_name = "LIST")]
     pub queues: Option<QueueList>,
     /// One queue that tenants share; the short form of `QUEUES`.

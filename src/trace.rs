@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use crate::decode::decode;
+use crate::decode::{Unwrapped, decode};
 use crate::json;
 use crate::queue::{QueueBinding, ReceivedMessage};
 use crate::settings::SQS_MESSAGE_BYTES_MAX;
@@ -38,24 +38,31 @@ pub enum Fate {
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn fate(connection: &mut PgConnection, queue: &str, sqs_message_id: &str, body: &str) -> Result<Option<Fate>, sqlx::Error> {
-    if let Some(letter) = sqlx::query_file!("src/trace/find_letter.sql", queue, sqs_message_id).fetch_optional(&mut *connection).await? {
+pub async fn fate(
+    connection: &mut PgConnection,
+    queue: &QueueBinding,
+    sqs_message_id: &str,
+    body: &str,
+) -> Result<Option<Fate>, sqlx::Error> {
+    if let Some(letter) =
+        sqlx::query_file!("src/trace/find_letter.sql", queue.name, sqs_message_id).fetch_optional(&mut *connection).await?
+    {
         return Ok(Some(Fate::DeadLetter { dead_letter_id: letter.dead_letter_id, reason: letter.reason }));
     }
-    let binding = QueueBinding { name: queue.to_owned(), tenant: None, trusts_any_sender: true };
-    let message = ReceivedMessage { sqs_message_id: sqs_message_id.to_owned(), ..ReceivedMessage::of_body(binding, body.into()) };
-    let Ok(decoded) = decode(&message, SQS_MESSAGE_BYTES_MAX) else { return Ok(None) };
+    let message = ReceivedMessage { sqs_message_id: sqs_message_id.to_owned(), ..ReceivedMessage::of_body(queue.clone(), body.into()) };
+    let mut unwrapped = Unwrapped::default();
+    let Ok(decoded) = decode(&message, SQS_MESSAGE_BYTES_MAX, &mut unwrapped) else { return Ok(None) };
     let envelope = decoded.envelope;
     let rows = sqlx::query_file!("src/trace/find_stored.sql", envelope.source, envelope.event_id).fetch_all(connection).await?;
     let stored = |tenant_id: &str| (tenant_id.to_owned(), envelope.event_id.clone());
-    if let Some(row) = rows.iter().find(|row| row.queue == queue && row.sqs_message_id == sqs_message_id) {
+    if let Some(row) = rows.iter().find(|row| row.queue == queue.name && row.sqs_message_id == sqs_message_id) {
         let (tenant_id, event_id) = stored(&row.tenant_id);
         return Ok(Some(Fate::Stored { tenant_id, event_id }));
     }
     // Without a name in the body it is the queue's tenant that counts, which a producer does not know.
     let Some(row) = rows.iter().find(|row| envelope.tenant_id.as_ref() == Some(&row.tenant_id)) else { return Ok(None) };
     let has_equal_fields = row.event_type == envelope.event_type && row.client_id == envelope.client_id;
-    let is_equal = has_equal_fields && json::is_equal(&row.payload, &body[envelope.payload.clone()]);
+    let is_equal = has_equal_fields && json::is_equal(&row.payload, envelope.payload.of(body.as_bytes()));
     let (tenant_id, event_id) = stored(&row.tenant_id);
     Ok(is_equal.then_some(Fate::Duplicate { tenant_id, event_id }))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::admit::admit;
-use crate::decode::decode;
+use crate::decode::{Unwrapped, decode};
 use crate::event::{ClientId, Envelope, Reason, Rejection, TenantId, Violation};
 use crate::fault;
 use crate::json::Node;
@@ -81,7 +81,8 @@ pub fn judge(
     body_bytes_max: usize,
     begin: impl FnOnce(&Arc<Schema>),
 ) -> Result<Verdict, Unjudged> {
-    let decoded = match decode(message, body_bytes_max) {
+    let mut unwrapped = Unwrapped::default();
+    let decoded = match decode(message, body_bytes_max, &mut unwrapped) {
         Ok(decoded) => decoded,
         Err(rejection) => return Ok(Err(rejection)),
     };
@@ -93,7 +94,8 @@ pub fn judge(
 
 /// The rejection of an event that could not be judged in time; where it is wrong before its payload, that. Nothing is validated.
 pub fn reject_for_time(message: &ReceivedMessage, snapshot: &Snapshot, body_bytes_max: usize) -> Rejection {
-    let decoded = match decode(message, body_bytes_max) {
+    let mut unwrapped = Unwrapped::default();
+    let decoded = match decode(message, body_bytes_max, &mut unwrapped) {
         Ok(decoded) => decoded,
         Err(rejection) => return rejection,
     };

@@ -16,7 +16,8 @@ pub struct JudgeSettings {
     /// The body's file; - or nothing: standard input.
     #[arg(default_value = "-")]
     file: String,
-    /// The queue that it would come from: a name from QUEUES, or an entry as in QUEUES (`events?trust=any`, `acme-events=acme`).
+    /// The queue that it would come from: a name from QUEUES, or an entry as in QUEUES (`events?trust=any`, `acme-events=acme`,
+    /// `bus=shop?format=eventbridge`).
     #[arg(long)]
     queue: String,
     /// The unique id of the IAM user or role that would send it, as AIDA... or AROA...
@@ -88,7 +89,7 @@ fn print_rejected(rejection: &Rejection) -> Result<(), Failure> {
 /// The row of `message` that the event would become.
 fn row(event: &ValidEvent, message: &ReceivedMessage, generation: i64) -> Value {
     let envelope: &Envelope = event.envelope();
-    let payload = String::from_utf8_lossy(&message.body[envelope.payload.clone()]);
+    let payload = envelope.payload.of(&message.body);
     json!({
         "tenant_id": event.tenant_id().as_str(),
         "source": envelope.source,

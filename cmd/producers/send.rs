@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use event_processor::queue::QueueBinding;
 use event_processor::settings::{DatabaseSettings, QueueSetting, parse_duration, read_body};
 use event_processor::trace::{Fate, fate};
 use sqlx::postgres::PgConnectOptions;
@@ -14,7 +15,7 @@ pub struct SendSettings {
     /// The body's file; - or nothing: standard input.
     #[arg(default_value = "-")]
     file: String,
-    /// The queue: a name or URL.
+    /// The queue: a name or URL, with its `?format=` where the body is not in the native one.
     #[arg(long, value_parser = parse_queue)]
     queue: QueueSetting,
     /// Wait until the event is stored or a dead letter, and say which; ends with 65 where it is a dead letter.
@@ -48,9 +49,10 @@ pub async fn run(settings: SendSettings) -> Result<(), Failure> {
 
 async fn wait(settings: &SendSettings, options: &PgConnectOptions, body: &str, sqs_message_id: &str) -> Result<(), Failure> {
     let mut connection = connect(options).await?;
+    let binding = QueueBinding::from(&settings.queue);
     let began = tokio::time::Instant::now();
     while began.elapsed() < settings.timeout {
-        match fate(&mut connection, &settings.queue.name, sqs_message_id, body).await.map_err(|error| unavailable_database(&error))? {
+        match fate(&mut connection, &binding, sqs_message_id, body).await.map_err(|error| unavailable_database(&error))? {
             Some(Fate::Stored { tenant_id, event_id }) => {
                 println!("stored for tenant {tenant_id} as event {event_id}");
                 return Ok(());

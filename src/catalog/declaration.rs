@@ -34,6 +34,8 @@ pub struct TenantDeclaration {
 pub struct EventTypeDeclaration {
     /// Its name.
     pub event_type: String,
+    /// The name of its directory, most often the same.
+    pub directory: String,
     /// The version of events that name none, where it is not the newest.
     pub default_version: Option<i32>,
     /// Its versions; at least one.

@@ -10,7 +10,7 @@ use super::files::{Files, SCHEMA_BYTES_MAX};
 use super::tenant_file::{self, TenantFile};
 use crate::event::{TenantId, is_name};
 use crate::schema::{self, Bundle, Compiled};
-use listing::{EventTypeListing, Listing, schema_path};
+use listing::{EventTypeListing, Listing};
 
 mod listing;
 #[cfg(test)]
@@ -89,7 +89,7 @@ fn read_event_type(
     let proving = default_version.or(listing.versions.last().copied());
     let mut schemas = Vec::new();
     for version in &listing.versions {
-        let path = schema_path(name, *version);
+        let path = listing.schema_path(*version);
         let Some((bundle, compiled)) = admit_schema(files, tenant, &path, documents) else {
             continue;
         };
@@ -99,7 +99,8 @@ fn read_event_type(
             examples::prove(files, &listing.examples, &compiled, &path);
         }
     }
-    EventTypeDeclaration { event_type: name.to_owned(), default_version, schemas, examples: listing.examples.len() }
+    let (event_type, directory, examples) = (name.to_owned(), listing.directory.clone(), listing.examples.len());
+    EventTypeDeclaration { event_type, directory, default_version, schemas, examples }
 }
 
 fn read_tenant_file(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> Option<TenantFile> {
@@ -108,7 +109,8 @@ fn read_tenant_file(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> O
         files.refuse(&path, "is not UTF-8; save it as UTF-8");
         return None;
     };
-    let versions = listing.event_types.iter().map(|(name, event_type)| (name.clone(), event_type.versions.clone())).collect();
+    let declared = |event_type: &EventTypeListing| (event_type.directory.clone(), event_type.versions.clone());
+    let versions = listing.event_types.iter().map(|(name, event_type)| (name.clone(), declared(event_type))).collect();
     match tenant_file::parse(&text, &versions) {
         Ok(tenant_file) => Some(tenant_file),
         Err(sentences) => {

@@ -21,8 +21,8 @@ pub(super) struct TenantFile {
     pub(super) subscriptions: Vec<SubscriptionDeclaration>,
 }
 
-/// The versions of each event type that the tenant's directory holds.
-pub(super) type Versions = BTreeMap<String, BTreeSet<i32>>;
+/// Each event type that the tenant's directory holds, with its own directory and its versions.
+pub(super) type Versions = BTreeMap<String, (String, BTreeSet<i32>)>;
 
 #[derive(Deserialize)]
 struct TenantFields {

@@ -134,7 +134,7 @@ fn samples(directory: &Path, declaration: &Declaration, source: &str) -> Vec<Sam
     for tenant in &declaration.tenants {
         let mut valid = Vec::new();
         for event_type in &tenant.event_types {
-            let examples = directory.join(tenant.tenant_id.as_str()).join(&event_type.event_type).join("examples");
+            let examples = directory.join(tenant.tenant_id.as_str()).join(&event_type.directory).join("examples");
             let body = |payload: &str| body(tenant.tenant_id.as_str(), source, &event_type.event_type, payload);
             let sample = |expected| move |body| Sample { tenant_id: Some(tenant.tenant_id.to_string()), body, expected };
             valid.extend(payloads(&examples.join("valid")).iter().map(|payload| body(payload)).map(sample(Expected::Stored)));

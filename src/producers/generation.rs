@@ -10,11 +10,11 @@ use super::body::{Fields, quote};
 use super::material::EventKind;
 use super::reformat::reformat;
 use super::template::Template;
-use crate::decode::decode;
+use crate::decode::{Unwrapped, decode};
 use crate::event::Reason;
 use crate::queue::{QueueBinding, ReceivedMessage};
 use crate::schema::BUDGET;
-use crate::settings::SQS_MESSAGE_BYTES_MAX;
+use crate::settings::{Format, SQS_MESSAGE_BYTES_MAX};
 use faults::Fault;
 
 /// How many earlier events are kept to be sent again: some are sent again at once, some long after.
@@ -96,6 +96,9 @@ impl Generator {
     /// # Errors
     /// A sentence, where there is nothing that it could send.
     pub fn new(kinds: Vec<EventKind>, binding: QueueBinding, mix: Mix, seed: u64, run: &str) -> Result<Self, String> {
+        if binding.format != Format::Native {
+            return Err("generated events are in the native format; name a queue without `format=`".to_owned());
+        }
         let kinds: Vec<_> =
             kinds.into_iter().filter(|kind| binding.tenant.as_ref().is_none_or(|id| id.as_str() == kind.tenant_id)).collect();
         let faults = faults::possible(&kinds, &binding);
@@ -182,7 +185,8 @@ impl Generator {
     /// What must become of a payload of one's own: what it is, only the schema can say.
     fn foretell(&self, kind: usize, fields: &Fields) -> Expected {
         let message = ReceivedMessage::of_body(self.binding.clone(), fields.write().into_bytes());
-        let decoded = match decode(&message, SQS_MESSAGE_BYTES_MAX) {
+        let mut unwrapped = Unwrapped::default();
+        let decoded = match decode(&message, SQS_MESSAGE_BYTES_MAX, &mut unwrapped) {
             Ok(decoded) => decoded,
             Err(rejection) => return Expected::Rejected(rejection.reason),
         };

@@ -64,7 +64,7 @@ fn kind(directory: &Path, tenant: &TenantDeclaration, event_type: &EventTypeDecl
     let published = schemas.iter().rfind(|schema| counts(schema.schema_version));
     let published = published.ok_or_else(|| format!("{} has no schema", event_type.event_type))?;
     let schema = Bundle::from_json(&published.bundle).and_then(|bundle| Compiled::compile(&bundle))?;
-    let examples = directory.join(tenant.tenant_id.as_str()).join(&event_type.event_type).join("examples");
+    let examples = directory.join(tenant.tenant_id.as_str()).join(&event_type.directory).join("examples");
     let templates = |part: &str, is_valid: bool, size: usize| -> Result<Vec<Template>, String> {
         let texts = if examples.join(part).is_dir() { files(&examples.join(part))? } else { Vec::new() };
         Ok(texts.iter().map(|text| Template::of_example(text, &schema, is_valid, size)).collect())

@@ -39,7 +39,8 @@ impl Bundle {
     pub fn collect(root: &str, load: &mut dyn FnMut(&str) -> Result<Value, String>) -> Result<Self, Vec<String>> {
         if !is_path(root) {
             return Err(vec![format!(
-                "{root}: a schema's path may only have letters, digits and -._~$@+=, between its slashes; rename it."
+                "{root}: a schema's path may only have letters, digits and -._~$@+=, between its slashes; rename it \
+                 (an event type's name may be another than its directory's: event_type.toml)."
             )]);
         }
         let mut bundle = Self { root: root.to_owned(), files: BTreeMap::new() };

@@ -2,6 +2,35 @@
 
 use crate::event::{TenantId, is_name};
 
+/// In what form a queue's events arrive. The texts stand in `dead_letter.queue_format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// The processor's own fields.
+    #[default]
+    Native,
+    /// CloudEvents 1.0, structured or binary.
+    CloudEvents,
+    /// What SNS sends to a queue without raw message delivery; in it, native events or CloudEvents.
+    Sns,
+    /// What EventBridge sends to a queue.
+    EventBridge,
+}
+
+impl Format {
+    /// All formats.
+    pub const ALL: [Self; 4] = [Self::Native, Self::CloudEvents, Self::Sns, Self::EventBridge];
+
+    /// The format as it is set and stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::CloudEvents => "cloudevents",
+            Self::Sns => "sns",
+            Self::EventBridge => "eventbridge",
+        }
+    }
+}
+
 /// One queue of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueSetting {
@@ -13,9 +42,11 @@ pub struct QueueSetting {
     pub tenant: Option<TenantId>,
     /// On a shared queue: whether every sender may write for every tenant.
     pub trusts_any_sender: bool,
+    /// In what form its events arrive.
+    pub format: Format,
 }
 
-/// Reads `name-or-URL[=tenant][?trust=any][&format=native]`, comma-separated. Empty text names no queue.
+/// Reads `name-or-URL[=tenant][?trust=any][&format=FORMAT]`, comma-separated. Empty text names no queue.
 ///
 /// # Errors
 /// A sentence that says which entry is wrong and what would be right.
@@ -45,18 +76,26 @@ fn parse_queue(entry: &str) -> Result<QueueSetting, String> {
         return Err(format!("`{tenant}` is no tenant's name: those begin with a-z or 0-9, then a-z 0-9 . _ - up to 100 in all"));
     }
     let mut trusts_any_sender = false;
+    let mut format = None;
     for option in options.split('&').filter(|option| !option.is_empty()) {
         match option {
             "trust=any" if tenant.is_none() => trusts_any_sender = true,
             "trust=any" => return Err("`trust=any` does nothing on a queue that is bound to a tenant; remove one of the two".into()),
-            "format=native" => {}
-            "format=cloudevents" | "format=sns" | "format=eventbridge" => {
-                return Err(format!("`{option}` is not supported by this build; only the native format is"));
-            }
-            _ => return Err(format!("`{option}` is no option; those are trust=any and format=native")),
+            _ if option.starts_with("format=") && format.is_some() => return Err("`format` is given twice; a queue has one".into()),
+            _ => format = Some(parse_option(option)?),
         }
     }
-    Ok(QueueSetting { name, url, tenant: tenant.map(TenantId::new), trusts_any_sender })
+    Ok(QueueSetting { name, url, tenant: tenant.map(TenantId::new), trusts_any_sender, format: format.unwrap_or_default() })
+}
+
+/// The format that an option names; whatever else was an option has been read.
+fn parse_option(option: &str) -> Result<Format, String> {
+    let formats = Format::ALL.map(Format::as_str).join(", ");
+    let Some(name) = option.strip_prefix("format=") else {
+        return Err(format!("`{option}` is no option; those are trust=any and format=, one of {formats}"));
+    };
+    let format = Format::ALL.into_iter().find(|format| format.as_str() == name);
+    format.ok_or_else(|| format!("`{name}` is no format; those are {formats}"))
 }
 
 /// A queue's name, and its URL where one was given: the name is the last part of its path.

@@ -13,9 +13,8 @@ use crate::json;
 use crate::validate::ValidEvent;
 
 /// The text of the payload, as it was sent.
-pub fn payload_of<'a>(judged: &'a Judged, envelope: &Envelope) -> &'a str {
-    // The body was read as UTF-8, and a value begins and ends between characters.
-    std::str::from_utf8(&judged.held.message.body[envelope.payload.clone()]).unwrap_or_default()
+pub fn payload_of<'a>(judged: &'a Judged, envelope: &'a Envelope) -> &'a str {
+    envelope.payload.of(&judged.held.message.body)
 }
 
 /// The identity of an event whose tenant is known.
@@ -211,7 +210,7 @@ pub async fn upsert_dead_letters<'a>(
         &letter_column(&letters, |letter| letter.attributes.as_str()) as _,
         &letter_column(&letters, |letter| letter.judged.held.message.sender_id.as_deref()) as _,
         &letter_column(&letters, |letter| letter.judged.held.message.queue.tenant.as_ref().map(TenantId::as_str)) as _,
-        &letter_column(&letters, |_| "native") as _,
+        &letter_column(&letters, |letter| letter.judged.held.message.queue.format.as_str()) as _,
         &letter_column(&letters, |letter| letter.judged.generation),
         &letter_column(&letters, |letter| letter.judged.held.message.receive_count),
         &letter_column(&letters, |letter| letter.judged.held.message.sent_at) as _,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use event_processor::queue::{Queue, QueueBinding, ReceivedMessage};
-use event_processor::settings::SQS_MESSAGE_BYTES_MAX;
+use event_processor::settings::{Format, SQS_MESSAGE_BYTES_MAX};
 use serde_json::json;
 
 use crate::stack::{Directory, Stack};
@@ -37,7 +37,7 @@ pub fn as_sqs_text(bytes: &[u8]) -> Option<&str> {
 
 /// A body as if a shared queue had handed it over.
 pub fn received(body: Vec<u8>) -> ReceivedMessage {
-    let queue = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true };
+    let queue = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true, format: Format::Native };
     ReceivedMessage { sqs_message_id: "an SQS message id".to_owned(), ..ReceivedMessage::of_body(queue, body) }
 }
 

@@ -1,6 +1,6 @@
 //! Real input: the files with which JSON parsers are tested, as bodies and as payloads.
 
-use event_processor::decode::decode;
+use event_processor::decode::{Unwrapped, decode};
 use event_processor::settings::SQS_MESSAGE_BYTES_MAX;
 
 use crate::corpus::{Fate, Fates, as_sqs_text, names, received, send, spliced, start_for_any_payload};
@@ -62,7 +62,7 @@ async fn judge_on_queues(files: &[File]) -> Vec<Verdict> {
 
 /// Hands each text to the decoder, as it is and as a payload.
 fn judge_by_decoder(files: Vec<File>) -> Vec<Verdict> {
-    let verdict = |body| match decode(&received(body), SQS_MESSAGE_BYTES_MAX) {
+    let verdict = |body| match decode(&received(body), SQS_MESSAGE_BYTES_MAX, &mut Unwrapped::default()) {
         Ok(_) => "decoded".to_owned(),
         Err(rejection) => rejection.reason.to_string(),
     };

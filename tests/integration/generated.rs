@@ -106,7 +106,7 @@ async fn note(database: &Database, snapshot: &Snapshot, sent: Vec<(String, Strin
         verdicts.push(verdict.as_ref().map_or_else(|rejection| rejection.reason.as_str(), |_| "stored"));
         sources.push(envelope.map(|envelope| envelope.source.clone()));
         event_ids.push(envelope.map(|envelope| envelope.event_id.clone()));
-        payloads.push(verdict.as_ref().ok().map(|event| body[event.envelope().payload.clone()].to_owned()));
+        payloads.push(verdict.as_ref().ok().map(|event| event.envelope().payload.of(body.as_bytes()).to_owned()));
     }
     let (sqs_message_ids, bodies): (Vec<String>, Vec<String>) = sent.into_iter().unzip();
     let insert = "insert into sent select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])";

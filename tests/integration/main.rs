@@ -22,6 +22,7 @@ mod corpus_json;
 mod crash_places;
 mod crashes;
 mod cuts;
+mod envelopes;
 mod examples;
 mod failover;
 mod generated;

@@ -11,8 +11,15 @@ use tokio::process::{Child, Command};
 use crate::stack::{Directory, PROCESSOR, PRODUCERS, eventually, sample_catalog};
 
 /// The tasks that a newcomer does while `dev` runs, by their headings.
-const TASKS: [&str; 6] =
-    ["Send an event", "Look at it", "Add your tenant", "Break it, and see why", "Mend it", "Prove that nothing is lost"];
+const TASKS: [&str; 7] = [
+    "Send an event",
+    "Look at it",
+    "Add your tenant",
+    "Break it, and see why",
+    "Mend it",
+    "Take what your producers already send",
+    "Prove that nothing is lost",
+];
 
 /// `dev` in a directory of its own, on ports that the system gives.
 struct Dev {
@@ -135,6 +142,8 @@ async fn each_task_of_the_readme_works_when_it_is_pasted() {
         "at /total: expected at least 0, found number",
         "rejected: schema_violation",
         "stored for tenant acme as event",
+        "  event_type         Order Created",
+        "  payload            {\"order\": 7}",
         "every event is accounted for, and the queue rests",
     ] {
         assert!(printed.contains(expected), "no `{expected}` in\n{printed}");

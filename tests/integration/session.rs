@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use event_processor::metrics::Metrics;
 use event_processor::queue::{QueueBinding, ReceivedMessage};
+use event_processor::settings::Format;
 use event_processor::snapshot::Snapshot;
 use event_processor::store::{CommitError, Failure, Judged, Session, WRITE_TIMEOUT, commit, write};
 use event_processor::validate::judge;
@@ -101,7 +102,7 @@ async fn a_commit_without_an_answer_is_unknown_whether_it_happened_or_not() {
 async fn judged(database: &Database, body: &str) -> Judged {
     let mut connection = database.connect().await;
     let snapshot = Snapshot::load(&mut connection, None, 10).await.expect("a catalog");
-    let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true };
+    let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true, format: Format::Native };
     let message = ReceivedMessage { sqs_message_id: "m-1".to_owned(), ..ReceivedMessage::of_body(binding, body.into()) };
     let verdict = judge(&message, &snapshot, 1 << 20, |_| ()).expect("a verdict");
     let window = Window::new(1, 1 << 21, Arc::new(Metrics::new().expect("metrics")));

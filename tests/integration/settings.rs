@@ -50,8 +50,13 @@ async fn a_wrong_variable_is_named_with_its_value_and_what_would_be_right() {
             "events=Acme",
             "in `events=Acme`, `Acme` is no tenant's name: those begin with a-z or 0-9, then a-z 0-9 . _ - up to 100 in all",
         ),
-        ("QUEUES", "events?trust=all", "in `events?trust=all`, `trust=all` is no option; those are trust=any and format=native"),
-        ("QUEUES", "events?format=sns", "in `events?format=sns`, `format=sns` is not supported by this build; only the native format is"),
+        (
+            "QUEUES",
+            "events?trust=all",
+            "in `events?trust=all`, `trust=all` is no option; those are trust=any and format=, one of native, cloudevents, sns, eventbridge",
+        ),
+        ("QUEUES", "a?format=SNS", "in `a?format=SNS`, `SNS` is no format; those are native, cloudevents, sns, eventbridge"),
+        ("QUEUES", "a?format=sns&format=sns", "in `a?format=sns&format=sns`, `format` is given twice; a queue has one"),
         (
             "QUEUES",
             "events=acme?trust=any",

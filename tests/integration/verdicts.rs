@@ -15,6 +15,8 @@ use cases::Case;
 /// What the daemon takes as a body at most: the test's queue server takes little more.
 const BODY_BYTES_MAX: usize = 220 << 10;
 
+const QUEUES: [&str; 4] = ["shared", "bound", "untrusted", "cloud"];
+
 /// What is stored before anything is rejected: ids are taken, and nothing else may be stored.
 const STORED: &str = r#"{"tenant_id":"acme","event_id":"taken","event_type":"note","client_id":"client-1","payload":{"total":1}}"#;
 
@@ -32,18 +34,20 @@ fn catalog() -> Directory {
     catalog
 }
 
-/// A stack with the catalog, a queue that tenants share and trust, one that is bound to `acme`, and one that is shared without trust.
+/// A stack with the catalog, a queue that tenants share and trust, one that is bound to `acme`, one that is shared without trust, and
+/// one for CloudEvents.
 async fn start() -> Stack {
-    let stack = Stack::start_without_catalog(&["shared", "bound", "untrusted"]).await;
+    let stack = Stack::start_without_catalog(&QUEUES).await;
     stack.database.apply(&catalog().0).await;
     stack
 }
 
-/// Sends each body through its queue to a daemon that polls all three; each must be a dead letter for its reason and nothing else.
+/// Sends each body through its queue to a daemon that polls all of them; each must be a dead letter for its reason and nothing else.
 async fn check(cases: Vec<Case>) {
     let stack = start().await;
     let body_bytes_max = BODY_BYTES_MAX.to_string();
-    let daemon = stack.daemon("shared?trust=any,bound=acme,untrusted", &[("BODY_BYTES_MAX", &body_bytes_max)]).await;
+    let daemon =
+        stack.daemon("shared?trust=any,bound=acme,untrusted,cloud=acme?format=cloudevents", &[("BODY_BYTES_MAX", &body_bytes_max)]).await;
     let producer = Producer::of(&stack);
     producer.send("shared", STORED, &[]).await;
     stack.at_rest(&stack.queue("shared").await).await;
@@ -54,7 +58,7 @@ async fn check(cases: Vec<Case>) {
         let letter = format!("{} | {} | {}", case.reason, case.tenant_id.unwrap_or("-"), case.queue);
         expected.insert(sqs_message_id, (letter, case));
     }
-    for queue in ["shared", "bound", "untrusted"] {
+    for queue in QUEUES {
         stack.at_rest(&stack.queue(queue).await).await;
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use event_processor::metrics::{Metrics, Outcome};
 use event_processor::queue::{QueueBinding, ReceivedMessage};
+use event_processor::settings::Format;
 use event_processor::window::Window;
 
 fn window(events_max: usize, bytes_max: usize) -> (Window, Arc<Metrics>) {
@@ -13,7 +14,7 @@ fn window(events_max: usize, bytes_max: usize) -> (Window, Arc<Metrics>) {
 }
 
 fn messages(count: usize, bytes: usize) -> Vec<ReceivedMessage> {
-    let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true };
+    let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true, format: Format::Native };
     (0..count).map(|_| ReceivedMessage::of_body(binding.clone(), vec![b' '; bytes])).collect()
 }
 

@@ -1,9 +1,11 @@
 //! What there is in a tenant's directory, before any file is opened.
 
+use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::catalog::event_type_file;
 use crate::catalog::examples::{self, Example};
-use crate::catalog::files::Files;
+use crate::catalog::files::{Entry, Files};
 use crate::event::is_event_type;
 
 /// What there is in a tenant's directory, by name.
@@ -11,12 +13,15 @@ use crate::event::is_event_type;
 pub(super) struct Listing {
     /// Shared definitions, as paths from the tenant's directory.
     pub(super) common: Vec<String>,
+    /// By the event type's name.
     pub(super) event_types: BTreeMap<String, EventTypeListing>,
     pub(super) has_tenant_file: bool,
 }
 
 #[derive(Default)]
 pub(super) struct EventTypeListing {
+    /// Its own name.
+    pub(super) directory: String,
     pub(super) versions: BTreeSet<i32>,
     pub(super) examples: Vec<Example>,
 }
@@ -28,11 +33,7 @@ impl Listing {
             match (entry.name.as_str(), entry.is_directory) {
                 ("tenant.toml", false) => listing.has_tenant_file = true,
                 ("common", true) => listing.common = list_common(files, &entry.path),
-                (name, true) if is_event_type(name) => {
-                    let event_type = EventTypeListing::of(files, &entry.path);
-                    listing.event_types.insert(entry.name, event_type);
-                }
-                (_, true) => files.refuse(&entry.path, "is not an event type's name: 1-128 printable ASCII characters; rename it"),
+                (_, true) => listing.add_event_type(files, &entry),
                 (_, false) => files.refuse(
                     &entry.path,
                     "has no place here; a tenant's directory holds tenant.toml, common/ and a directory for each event type",
@@ -45,14 +46,29 @@ impl Listing {
         listing
     }
 
+    fn add_event_type(&mut self, files: &mut Files<'_>, entry: &Entry) {
+        let (declared, event_type) = EventTypeListing::of(files, entry);
+        let Some(name) = declared.or_else(|| is_event_type(&entry.name).then(|| entry.name.clone())) else {
+            let advice = "is not an event type's name: 1-128 printable ASCII characters; rename it";
+            return files.refuse(&entry.path, advice);
+        };
+        match self.event_types.entry(name) {
+            Slot::Vacant(slot) => _ = slot.insert(event_type),
+            Slot::Occupied(slot) => {
+                let (name, other) = (slot.key(), &slot.get().directory);
+                files.refuse(&entry.path, format!("declares the event type {name:?}, as {other:?} does; declare it in one directory"));
+            }
+        }
+    }
+
     pub(super) fn schema_files(&self) -> usize {
         self.common.len() + self.event_types.values().map(|event_type| event_type.versions.len()).sum::<usize>()
     }
 
     /// Paths of all schemas and shared definitions, from the tenant's directory.
     pub(super) fn documents(&self) -> impl Iterator<Item = String> {
-        let schemas =
-            self.event_types.iter().flat_map(|(name, listing)| listing.versions.iter().map(move |version| schema_path(name, *version)));
+        let of_type = |listing: &EventTypeListing| listing.versions.iter().map(|version| listing.schema_path(*version)).collect::<Vec<_>>();
+        let schemas = self.event_types.values().flat_map(of_type);
         self.common.iter().cloned().chain(schemas)
     }
 }
@@ -70,26 +86,30 @@ fn list_common(files: &mut Files<'_>, directory: &str) -> Vec<String> {
 }
 
 impl EventTypeListing {
-    pub(super) fn of(files: &mut Files<'_>, directory: &str) -> Self {
-        let mut listing = Self::default();
-        for entry in files.entries(directory) {
+    /// What is in the directory, and the name that a file in it gives to the event type.
+    fn of(files: &mut Files<'_>, directory: &Entry) -> (Option<String>, Self) {
+        let mut listing = Self { directory: directory.name.clone(), ..Self::default() };
+        let mut declared = None;
+        for entry in files.entries(&directory.path) {
             match (entry.name.as_str(), entry.is_directory) {
                 ("examples", true) => listing.examples = examples::list(files, &entry.path),
-                ("event_type.toml", false) => files.refuse(
-                    &entry.path,
-                    "is not supported by this build yet; take it out, and use a name that a directory can have",
-                ),
+                ("event_type.toml", false) => declared = event_type_file::read(files, &entry.path),
                 (name, false) if version_of(name).is_some() => listing.versions.extend(version_of(name)),
                 _ => files.refuse(
                     &entry.path,
-                    "has no place here; an event type's directory holds its versions 1.json, 2.json ... (a number without leading zeros) and examples/",
+                    "has no place here; an event type's directory holds its versions 1.json, 2.json ... (a number without leading zeros), examples/ and event_type.toml",
                 ),
             }
         }
         if listing.versions.is_empty() {
-            files.refuse(directory, "has no version of a schema; add 1.json, or take the directory out");
+            files.refuse(&directory.path, "has no version of a schema; add 1.json, or take the directory out");
         }
-        listing
+        (declared, listing)
+    }
+
+    /// The path of a version, from the tenant's directory.
+    pub(super) fn schema_path(&self, version: i32) -> String {
+        format!("{}/{version}.json", self.directory)
     }
 }
 
@@ -97,8 +117,4 @@ impl EventTypeListing {
 fn version_of(file_name: &str) -> Option<i32> {
     let version = file_name.strip_suffix(".json")?.parse().ok().filter(|version| *version >= 1)?;
     (format!("{version}.json") == file_name).then_some(version)
-}
-
-pub(super) fn schema_path(event_type: &str, version: i32) -> String {
-    format!("{event_type}/{version}.json")
 }

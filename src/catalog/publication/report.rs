@@ -117,25 +117,28 @@ pub struct ChangedVersion {
     pub event_type: String,
     /// The version.
     pub schema_version: i32,
+    /// Its own file, as it is declared now.
+    pub file: String,
     /// The files that differ, as paths from the tenant's directory.
     pub files: Vec<String>,
 }
 
 impl ChangedVersion {
     pub(super) fn new((tenant_id, event_type, schema_version): Key, published: &str, declared: &str) -> Self {
+        let file = Bundle::from_json(declared).map_or_else(|_| event_type.clone(), |bundle| bundle.root().to_owned());
         let (published, declared) = (files(published), files(declared));
         let paths: BTreeSet<_> = published.keys().chain(declared.keys()).collect();
         let differing = paths.into_iter().filter(|path| published.get(*path) != declared.get(*path)).cloned().collect();
-        Self { tenant_id, event_type, schema_version, files: differing }
+        Self { tenant_id, event_type, schema_version, file, files: differing }
     }
 }
 
 impl fmt::Display for ChangedVersion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tenant_id, event_type, schema_version, files } = self;
+        let Self { tenant_id, file, files, .. } = self;
         write!(
             formatter,
-            "{tenant_id}/{event_type}/{schema_version}.json is published and cannot change any more, but differs now in {}; \
+            "{tenant_id}/{file} is published and cannot change any more, but differs now in {}; \
              restore what was published, and declare the change as a new version",
             files.join(", "),
         )

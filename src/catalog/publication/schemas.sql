@@ -8,7 +8,7 @@ set active = true
 where not target.active
 returning
     target.tenant_id,
-    target.event_type || '/' || target.schema_version || '.json' as "name!",
+    target.bundle ->> 'root' as "name!",
     not exists (
         select from event_schema before
         where (before.tenant_id, before.event_type, before.schema_version)

@@ -85,8 +85,8 @@ impl<'a> Checks<'a> {
         for (event_type, fields) in event_types {
             let place = format!("event_types.{}", key(event_type));
             self.others(&place, &fields.others, &["default_version"], &["mode"]);
-            let Some(versions) = self.versions.get(event_type) else {
-                self.refuse(&place, &format!("there is no directory {event_type:?} beside this file; add it, or mend the name"));
+            let Some((directory, versions)) = self.versions.get(event_type) else {
+                self.refuse(&place, &format!("there is no directory {event_type:?} beside this file, nor one whose event_type.toml says so; add it, or mend the name"));
                 continue;
             };
             let Some(wanted) = fields.default_version else { continue };
@@ -96,7 +96,7 @@ impl<'a> Checks<'a> {
                 let there: Vec<_> = versions.iter().map(i32::to_string).collect();
                 self.refuse(
                     &format!("{place}.default_version"),
-                    &format!("{event_type}/{wanted}.json does not exist; versions that do: {}", there.join(", ")),
+                    &format!("{directory}/{wanted}.json does not exist; versions that do: {}", there.join(", ")),
                 );
             }
         }

@@ -133,3 +133,23 @@ async fn a_published_version_that_changed_through_what_it_refers_to_is_refused_a
     let applied = terminal.run(PROCESSOR, &["catalog", "apply"]).await;
     assert!(applied.status == 0 && applied.output.contains("shop: 0 added, 0 changed,"), "{applied:?}");
 }
+
+#[tokio::test]
+async fn an_event_type_with_a_name_of_its_own_is_applied_and_its_directory_stays_what_it_is() {
+    let (database, terminal) = start().await;
+    terminal.directory.write("schemas/crm/order-paid/event_type.toml", "name = \"Order Paid\"\n");
+    terminal.directory.write("schemas/crm/order-paid/1.json", "true");
+    let checked = terminal.run(PROCESSOR, &["catalog", "check"]).await;
+    assert!(checked.status == 0 && checked.output.contains("14 event types"), "{checked:?}");
+    let applied = terminal.run(PROCESSOR, &["catalog", "apply"]).await;
+    for line in ["\n    + event type Order Paid\n", "\n    + schema order-paid/1.json\n"] {
+        assert!(applied.status == 0 && applied.output.contains(line), "{applied:?}");
+    }
+    assert_eq!(database.count("select count(*) from event_schema where event_type = 'Order Paid'").await, 1);
+    let [from, to] = ["order-paid", "paid"].map(|name| terminal.directory.0.join("schemas/crm").join(name));
+    std::fs::rename(from, to).expect("renamed");
+    let renamed = terminal.run(PROCESSOR, &["catalog", "apply"]).await;
+    let sentence =
+        "\n  crm/paid/1.json is published and cannot change any more, but differs now in order-paid/1.json, paid/1.json; restore";
+    assert!(renamed.status == 65 && renamed.errors.contains(sentence), "{renamed:?}");
+}

@@ -51,7 +51,7 @@ async fn letters_are_listed_by_tenant_reason_and_queue_and_shown_with_what_expla
         &format!("dead letter {number}: schema_violation (open)\n  The payload breaks its schema."),
         "\n  at the top: expected property `order_id`, found object  (required of order.created/2.json#/required)\n",
         "\n  at /total: expected an object, found string  (type of common/money.json#/type)\n",
-        "\ntenant      shop\nevent       type order.created, id o1, source web\nqueue       shop-events, SQS message ",
+        "\ntenant      shop\nevent       type order.created, id o1, source web\nqueue       shop-events (native), SQS message ",
         "\nbody\n{\"event_type\":\"order.created\",\"source\":\"web\"",
     ] {
         assert!(shown.output.contains(part), "{part} is not in {}", shown.output);

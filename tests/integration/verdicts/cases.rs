@@ -26,6 +26,8 @@ const ADMITTED: Origin = ("shared", Some("acme"));
 const BOUND: Origin = ("bound", Some("acme"));
 /// On a queue of a tenant's own, under another tenant's name.
 const MISMATCHED: Origin = ("bound", None);
+/// On a queue of the tenant's own for CloudEvents.
+const CLOUD: Origin = ("cloud", Some("acme"));
 /// On a shared queue that trusts nobody.
 const UNTRUSTED: Origin = ("untrusted", None);
 
@@ -123,6 +125,11 @@ fn of_envelope() -> Vec<Case> {
     ];
     let mut cases = each(Reason::PayloadByReference, SHARED, by_reference.clone());
     cases.extend(each(Reason::PayloadByReference, BOUND, by_reference));
+    let of_content_type = |content_type: &str| {
+        format!(r#"{{"specversion":"1.0","id":"1","source":"/a","type":"note","datacontenttype":"{content_type}","data":"a"}}"#)
+    };
+    let not_json = ["text/plain", "application/xml; charset=utf-8", "application/json-seq"];
+    cases.extend(each(Reason::UnsupportedContentType, CLOUD, not_json.map(of_content_type)));
     cases.extend(each(
         Reason::InvalidEnvelope,
         SHARED,

@@ -62,7 +62,7 @@ fn event_types_and_their_default_versions_must_exist() {
         "[event_types.\"order.created\"]\ndefault_version = 2\n[event_types.\"order.payed\"]",
         &[
             "event_types.\"order.created\".default_version: order.created/2.json does not exist; versions that do: 1, 3",
-            "event_types.\"order.payed\": there is no directory \"order.payed\" beside this file; add it, or mend the name",
+            "event_types.\"order.payed\": there is no directory \"order.payed\" beside this file, nor one whose event_type.toml says so; add it, or mend the name",
         ],
     );
 }

@@ -1,0 +1,214 @@
+//! CloudEvents 1.0: structured, the whole event a JSON object, or binary, the data alone in the body and the rest in message attributes.
+//!
+//! The specification allows an event without data. Here it has no payload that could be held against a schema, and is refused.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::fields::{EVENT_TYPE_BYTES_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX, constant, event_id, mismatch, missing, name, time, wrong_field};
+use super::{Found, Kept, reject, value, within};
+use crate::event::{Envelope, PayloadText, Reason, Rejection};
+use crate::json::{Member, Node};
+use crate::queue::ReceivedMessage;
+
+/// What every event has.
+const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
+
+/// Before an attribute's name in binary mode.
+const PREFIX: &str = "ce-";
+
+/// How binary mode names the content type.
+const CONTENT_TYPES: [&str; 2] = ["content-type", "Content-Type"];
+
+/// Reads a message in whichever mode it is.
+pub(super) fn read<'text>(message: &'text ReceivedMessage, data: &'text mut String) -> Result<Found<'text>, Rejection> {
+    if !message.attributes.contains_key("ce-specversion") {
+        return structured(&message.body, super::object(&message.body)?, data);
+    }
+    let payload = value(&message.body);
+    let is_pointer = payload.as_ref().is_err_and(|rejection| rejection.reason == Reason::PayloadByReference);
+    let content_types = CONTENT_TYPES.iter().filter_map(|name| message.attributes.get_key_value(*name));
+    if let Some((name, _)) = content_types.into_iter().find(|(_, attribute)| !is_json(&attribute.value)).filter(|_| !is_pointer) {
+        return Err(reject(Reason::UnsupportedContentType, "envelope", &format!("/{name}"), JSON_ONLY, "string"));
+    }
+    match payload? {
+        Node::Object(members) if REQUIRED.iter().all(|name| find(&members, name).is_some()) => {
+            check_agreement(message, &members)?;
+            structured(&message.body, members, data)
+        }
+        payload => binary(message, payload),
+    }
+}
+
+/// The body is an event; attributes beside it may repeat it, but not contradict it.
+fn check_agreement(message: &ReceivedMessage, members: &[Member<'_>]) -> Result<(), Rejection> {
+    for member in members {
+        let Some(attribute) = message.attributes.get(&format!("{PREFIX}{}", member.name)) else { continue };
+        let text = match &member.value {
+            Node::String(text) => text.as_bytes(),
+            Node::Null => continue,
+            _ => &message.body[member.span.clone()],
+        };
+        if text != attribute.value.as_bytes() {
+            return Err(mismatch(member, &format!("what the message attribute `{PREFIX}{}` says, or only one of the two", member.name)));
+        }
+    }
+    Ok(())
+}
+
+fn binary<'text>(message: &'text ReceivedMessage, payload: Node<'text>) -> Result<Found<'text>, Rejection> {
+    let mut envelope = Envelope { payload: PayloadText::InBody(0..message.body.len()), ..Envelope::default() };
+    let of_event = message.attributes.iter().filter_map(|(name, attribute)| Some((name, name.strip_prefix(PREFIX)?, attribute)));
+    for (name, attribute_name, attribute) in of_event {
+        // Told as if it were a member, by the name that it has.
+        let member = Member { name: Cow::Borrowed(name), value: Node::String(Cow::Borrowed(&attribute.value)), span: 0..0 };
+        if attribute.data_type.starts_with("Binary") {
+            return Err(wrong_field(&member, "a message attribute of type String"));
+        }
+        read_attribute(&mut envelope, attribute_name, &member)?;
+    }
+    let lacking = REQUIRED.iter().find(|name| !message.attributes.contains_key(&format!("{PREFIX}{name}")));
+    if let Some(name) = lacking {
+        let expected = format!("a message attribute `{PREFIX}{name}`");
+        return Err(reject(Reason::InvalidEnvelope, "envelope", "", &expected, "nothing"));
+    }
+    Ok(Found { envelope, payload, others: Kept::default(), notification: Kept::default() })
+}
+
+/// Reads an event that is an object; `data` is room for what it has in base64.
+pub(super) fn structured<'text>(
+    text_read: &'text [u8],
+    members: Vec<Member<'text>>,
+    data: &'text mut String,
+) -> Result<Found<'text>, Rejection> {
+    let mut envelope = Envelope::default();
+    let mut payload = None;
+    let mut others = Kept::of(text_read);
+    let missing = missing(&members, &REQUIRED);
+    let has_json = match find(&members, "datacontenttype") {
+        Some(Node::String(content_type)) => is_json(content_type),
+        _ => true,
+    };
+    let mut room = Some(data);
+    for member in members {
+        if read_attribute(&mut envelope, &member.name, &member)? {
+            continue;
+        }
+        match (member.name.as_ref(), &member.value) {
+            // Unlike data that are null, it is unset.
+            ("data_base64", Node::Null) => {}
+            ("data" | "data_base64", _) if payload.is_some() => {
+                return Err(mismatch(&member, "either `data` or `data_base64`, not both"));
+            }
+            ("data" | "data_base64", found) if !has_json => {
+                let place = format!("/{}", member.name);
+                return Err(reject(Reason::UnsupportedContentType, "envelope", &place, JSON_ONLY, found.type_name()));
+            }
+            ("data", _) => {
+                envelope.payload = PayloadText::InBody(member.span);
+                payload = Some(member.value);
+            }
+            ("data_base64", _) => {
+                let Some(room) = room.take() else { continue };
+                *room = decode_base64(&member)?;
+                envelope.payload = PayloadText::Unwrapped(room.clone());
+                payload = Some(value(room.as_bytes()).map_err(|rejection| within("data_base64", rejection))?);
+            }
+            _ => others.push(member),
+        }
+    }
+    if let Some(missing) = missing {
+        return Err(missing);
+    }
+    let no_data = "a field `data` or `data_base64`: an event without data has no payload";
+    let payload = payload.ok_or_else(|| reject(Reason::InvalidEnvelope, "envelope", "", no_data, "object"))?;
+    Ok(Found { envelope, payload, others, notification: Kept::default() })
+}
+
+/// One attribute of an event's context, whose name in the specification is given: whether a column holds all that it says.
+fn read_attribute(envelope: &mut Envelope, attribute_name: &str, member: &Member<'_>) -> Result<bool, Rejection> {
+    match attribute_name {
+        "specversion" => constant(member, "1.0")?,
+        "id" => envelope.event_id = event_id(member)?.unwrap_or_default(),
+        "source" => envelope.source = name(member, TEXT_BYTES_MAX)?.unwrap_or_default(),
+        "type" => envelope.event_type = name(member, EVENT_TYPE_BYTES_MAX)?.unwrap_or_default(),
+        "subject" => envelope.subject = name(member, TEXT_BYTES_MAX)?,
+        "time" => envelope.occurred_at = time(member)?,
+        "tenantid" => envelope.tenant_id = name(member, NAME_BYTES_MAX)?,
+        "clientid" => envelope.client_id = name(member, NAME_BYTES_MAX)?,
+        "dataschema" => {
+            // As long as all that is kept may be.
+            envelope.schema_version = name(member, super::ATTRIBUTES_BYTES_MAX)?.as_deref().and_then(version_of);
+            return Ok(false);
+        }
+        "datacontenttype" => return name(member, TEXT_BYTES_MAX).map(|_| false),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// The version that a schema's URI ends with: `https://example.com/order.created/2`. A number beyond all versions is one that nobody has.
+fn version_of(data_schema: &str) -> Option<i64> {
+    let path = data_schema.split(['?', '#']).next().unwrap_or_default();
+    let path = match path.split_once("://") {
+        Some((_, rest)) => rest.split_once('/')?.1,
+        None => path,
+    };
+    let segment = path.rsplit('/').next().filter(|segment| !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit()))?;
+    Some(segment.parse().unwrap_or(i64::MAX))
+}
+
+const JSON_ONLY: &str = "data whose content type is JSON: application/json, or one that ends in +json";
+
+/// Whether a media type is that of JSON: its subtype is `json` or ends in `+json`.
+fn is_json(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media_type.split_once('/').is_some_and(|(_, subtype)| subtype == "json" || subtype.ends_with("+json"))
+}
+
+fn decode_base64(member: &Member<'_>) -> Result<String, Rejection> {
+    let wrong = || wrong_field(member, "a string in base64, padded");
+    let Node::String(text) = &member.value else { return Err(wrong()) };
+    let bytes = STANDARD.decode(text.as_bytes()).map_err(|_| wrong())?;
+    String::from_utf8(bytes).map_err(|error| within("data_base64", value(error.as_bytes()).err().unwrap_or_else(wrong)))
+}
+
+fn find<'m, 'text>(members: &'m [Member<'text>], name: &str) -> Option<&'m Node<'text>> {
+    members.iter().find(|member| member.name == name).map(|member| &member.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_json, version_of};
+
+    #[test]
+    fn a_version_is_the_last_segment_of_a_schemas_path_where_that_is_an_integer() {
+        for (data_schema, expected) in [
+            ("https://example.com/order.created/2", Some(2)),
+            ("https://example.com/order.created/02?draft=7#/3", Some(2)),
+            ("/schemas/10", Some(10)),
+            ("3", Some(3)),
+            ("https://example.com/a/99999999999999999999", Some(i64::MAX)),
+            ("https://example.com/order.created/2.json", None),
+            ("https://example.com/order.created/v2", None),
+            ("https://example.com/2/", None),
+            ("https://example.com/-2", None),
+            ("https://2", None),
+            ("urn:order:2", None),
+        ] {
+            assert_eq!(version_of(data_schema), expected, "{data_schema}");
+        }
+    }
+
+    #[test]
+    fn json_is_known_by_its_media_type() {
+        for content_type in ["application/json", "text/json", "Application/JSON ; charset=utf-8", "application/vnd.shop+json;v=1"] {
+            assert!(is_json(content_type), "{content_type}");
+        }
+        for content_type in ["", "json", "application/xml", "application/jsonl", "application/json-seq", "text/plain; a=b+json"] {
+            assert!(!is_json(content_type), "{content_type}");
+        }
+    }
+}
