@@ -12,6 +12,7 @@ use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeN
 use clap::Subcommand;
 use event_processor::dev::queue_server::QueueServer;
 use event_processor::queue::{QueueBinding, ReceivedMessage};
+use event_processor::settings::Format;
 use event_processor::snapshot::Snapshot;
 use event_processor::validate::judge;
 use futures_util::future::try_join_all;
@@ -238,7 +239,7 @@ async fn insert_bare(database: &str, batch_rows: usize, writers: usize) -> Resul
 async fn judge_all(database: &str, bodies: &Path) -> Result<()> {
     let mut connection = PgConnection::connect(database).await?;
     let snapshot = Snapshot::load(&mut connection, None, 100).await?;
-    let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true };
+    let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true, format: Format::Native };
     let bodies: Vec<String> = serde_json::from_slice(&fs::read(bodies)?)?;
     let messages: Vec<ReceivedMessage> =
         bodies.into_iter().map(|body| ReceivedMessage::of_body(binding.clone(), body.into_bytes())).collect();
