@@ -1,9 +1,10 @@
-//! Faults that tests ask for: places where the process ends as by a crash, and bugs that the tests must find.
+//! Faults that tests ask for: places where the process ends as by a crash, a task that hangs, bugs that the tests must find.
 //!
 //! What a user builds has neither: both need `fail/failpoints`, which is a dependency of the tests alone. A test chooses by `FAILPOINTS`:
 //! `commit_sent=30*off->return` crashes at the 31st passage, `unsorted_keys=return` plants that bug.
 
 use std::sync::Once;
+use std::time::Duration;
 
 /// Ends the process here, with nothing flushed, answered or closed, where a test says so.
 pub fn crash(place: &str) {
@@ -17,13 +18,34 @@ pub fn has_bug(name: &str) -> bool {
     is_chosen(name)
 }
 
+/// Never returns where a test says so.
+pub async fn hang(place: &str) {
+    if is_chosen(place) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A time that a test may shorten, so that it need not wait for so long: `name=return(500)`, in milliseconds.
+pub fn shortened(name: &str, time: Duration) -> Duration {
+    arm();
+    let _ = name;
+    fail::fail_point!(name, |milliseconds: Option<String>| {
+        milliseconds.and_then(|text| text.parse().ok()).map_or(time, Duration::from_millis)
+    });
+    time
+}
+
 fn is_chosen(name: &str) -> bool {
+    arm();
+    let _ = name;
+    fail::fail_point!(name, |_| true);
+    false
+}
+
+fn arm() {
     static ARMED: Once = Once::new();
     if fail::has_failpoints() {
         // Kept for good: a scenario that ends disarms its points.
         ARMED.call_once(|| std::mem::forget(fail::FailScenario::setup()));
     }
-    let _ = name;
-    fail::fail_point!(name, |_| true);
-    false
 }

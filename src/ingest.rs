@@ -3,10 +3,13 @@
 //! Data flows one way, through channels that end when the stage before them has ended, so that stopping the pollers drains the rest.
 
 mod acknowledger;
+mod backoff;
 mod context;
 mod leases;
 mod poller;
+mod queue_check;
 mod store_gate;
+mod watchdog;
 mod writer;
 
 use std::net::SocketAddr;
@@ -90,7 +93,7 @@ impl Daemon {
         let drain_timeout = self.settings.drain_timeout;
         let context = Arc::new(Context::new(self.settings, metrics, catalog, stop.clone()));
         for queue in &self.queues {
-            context.readiness.expect(&format!("queue {}", queue.name), NOT_KNOWN);
+            context.readiness.expect(&part_of(&queue.name), NOT_KNOWN);
         }
         context.readiness.expect("catalog", NOT_KNOWN);
         context.readiness.expect("database", NOT_KNOWN);
@@ -130,6 +133,11 @@ impl Daemon {
         services.shutdown().await;
         outcome
     }
+}
+
+/// What readiness calls a queue.
+fn part_of(queue: &str) -> String {
+    format!("queue {queue}")
 }
 
 fn fault(which: &str, ended: Result<(), JoinError>) -> DaemonError {

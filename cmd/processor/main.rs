@@ -164,7 +164,7 @@ async fn dispatch(command: Option<Command>) -> Result<(), Failure> {
         None => Ok(()),
         Some(Command::Run(settings)) => run::run(settings).await,
         #[cfg(feature = "dev")]
-        Some(Command::Dev(settings)) => Box::pin(run::dev(settings)).await,
+        Some(Command::Dev(settings)) => run::dev(settings).await,
         Some(Command::Migrate(settings)) => run::migrate(&settings).await,
         Some(Command::Catalog(command)) => catalog::run(command).await,
         Some(Command::Judge(settings)) => judge::run(settings).await,

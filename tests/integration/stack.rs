@@ -224,7 +224,9 @@ impl Stack {
         let server = QueueServer::start(([127, 0, 0, 1], 0).into()).await.expect("a queue server");
         let clients = Clients::local(&server.endpoint_url(), "us-east-1").await;
         for queue in queues {
-            clients.create_queue(queue).await.expect("a queue");
+            // As the daemon wants it, whatever its HOLD_MAX.
+            let attributes = [("MessageRetentionPeriod", "1209600"), ("VisibilityTimeout", "43200")];
+            clients.create_queue(queue, &attributes).await.expect("a queue");
         }
         Self { database, server, clients }
     }
