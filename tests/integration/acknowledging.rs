@@ -2,7 +2,7 @@
 
 use crate::daemon::Daemon;
 use crate::endpoint::{Answer, Endpoint};
-use crate::load::{assert_each_stored_once, counted, events, outcomes, send};
+use crate::load::{assert_each_stored_once, assert_quiet, counted, events, outcomes, send};
 use crate::stack::{Stack, eventually};
 
 const QUEUES: &str = "events?trust=any";
@@ -54,6 +54,22 @@ async fn a_stale_receipt_handle_is_counted_and_its_event_comes_again_as_a_duplic
     assert_eq!(counted(&daemon, "delete_failures_total", r#"reason="receipt_handle_invalid""#).await, 1);
     assert_eq!((outcomes(&daemon, "duplicate").await, endpoint.requests("DeleteMessageBatch")), (1, 2), "tried again in vain");
     assert_settled(&stack, &endpoint, daemon, 1).await;
+}
+
+#[tokio::test]
+async fn a_delete_that_is_given_up_is_counted_and_its_event_comes_again_as_a_duplicate() {
+    let (stack, endpoint) = start(60).await;
+    endpoint.always("DeleteMessageBatch", Answer::Denied);
+    let daemon = daemon(&stack, &endpoint, "2").await;
+    eventually("each delete is given up", async || {
+        (counted(&daemon, "delete_failures_total", r#"reason="given_up""#).await >= 60).then_some(())
+    })
+    .await;
+    eventually("each event comes again", async || (outcomes(&daemon, "duplicate").await >= 60).then_some(())).await;
+    endpoint.mend();
+    assert!(daemon.log().contains("could not be deleted") && daemon.log().contains("sqs:DeleteMessage"), "{}", daemon.log());
+    assert_quiet(&daemon, "events");
+    assert_settled(&stack, &endpoint, daemon, 60).await;
 }
 
 #[tokio::test]

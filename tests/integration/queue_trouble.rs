@@ -1,0 +1,203 @@
+//! SQS fails, throttles, denies, has lost its queue or does not answer: it is asked seldom, the log stays quiet, and work goes on soon after.
+//!
+//! `TROUBLE_REQUESTS=20` lets each fault last for so many requests, with `-- queue_trouble --nocapture` behind `cargo test --test integration`.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::daemon::Daemon;
+use crate::endpoint::{Answer, Endpoint};
+use crate::load::{assert_each_stored_once, assert_quiet, counted, event, events, requests, send};
+use crate::stack::{Stack, eventually};
+
+const QUEUES: &str = "events?trust=any";
+const RECEIVE: &str = "ReceiveMessage";
+
+/// A poll waits for 1 s, and is given up half a second later.
+const SETTINGS: [(&str, &str); 3] = [("DRAIN_TIMEOUT", "2"), ("VISIBILITY_TIMEOUT", "2"), ("FAILPOINTS", "poll_grace=return(500)")];
+
+/// How many requests a fault lasts for. Their pauses alone take 3 s.
+fn lasting() -> usize {
+    std::env::var("TROUBLE_REQUESTS").map_or(6, |text| text.parse().expect("TROUBLE_REQUESTS is a number"))
+}
+
+async fn before(stack: &Stack) -> Endpoint {
+    Endpoint::before(&stack.server.endpoint_url()).await
+}
+
+async fn daemon(stack: &Stack, endpoint: &Endpoint, queues: &str) -> Daemon {
+    let settings: Vec<_> = [("AWS_ENDPOINT_URL", endpoint.url.as_str())].into_iter().chain(SETTINGS).collect();
+    stack.daemon(queues, &settings).await
+}
+
+async fn stored(stack: &Stack) -> i64 {
+    stack.database.count("select count(*) from message").await
+}
+
+/// Behind the first second, in which the pauses grow, there are at most five requests in any other.
+fn assert_seldom(met_at: &[Instant]) {
+    let settled: Vec<Instant> = met_at.iter().copied().filter(|at| *at > met_at[0] + Duration::from_secs(1)).collect();
+    for (number, at) in settled.iter().enumerate() {
+        let within = settled[number..].iter().take_while(|later| **later < *at + Duration::from_secs(1)).count();
+        assert!(within <= 5, "{within} requests in a second: {met_at:?}");
+    }
+}
+
+/// Polls meet an answer amid a load, by all pollers at once, until there were enough of them.
+async fn check(answer: Answer, advice: &str) {
+    let stack = Stack::start(&["events"]).await;
+    let endpoint = before(&stack).await;
+    let queue = stack.queue("events").await;
+    send(&queue, events(300)).await;
+    let daemon = daemon(&stack, &endpoint, QUEUES).await;
+    eventually("work is under way", async || (endpoint.handed_out().0 >= 60).then_some(())).await;
+    endpoint.always(RECEIVE, answer);
+    eventually("the fault lasts", async || (endpoint.met(answer) >= lasting()).then_some(())).await;
+    daemon.says(advice).await;
+    let met_at = endpoint.met_at();
+    assert_seldom(&met_at);
+    assert_eq!(daemon.log_of("events").iter().filter(|(_, line)| line.contains(advice)).count(), 1, "{}", daemon.log());
+    // What was received before is stored by now or never.
+    send(&queue, [event("sent-amid-the-fault")]).await;
+    let (mended, before) = (Instant::now(), stored(&stack).await);
+    endpoint.mend();
+    eventually("more is stored", async || (stored(&stack).await > before).then_some(())).await;
+    println!("{answer:?}: {} requests in {:.1?}; stored {:.1?} after the end", met_at.len(), mended - met_at[0], mended.elapsed());
+    stack.at_rest(&queue).await;
+    assert_each_stored_once(&stack.database, 301).await;
+    assert_quiet(&daemon, "events");
+    assert_eq!(daemon.stop().await, 0);
+}
+
+#[tokio::test]
+async fn polls_that_fail_are_repeated_seldom_and_said_once() {
+    check(Answer::InternalFailure, "SQS fails (InternalFailure").await;
+}
+
+#[tokio::test]
+async fn polls_that_are_throttled_are_repeated_seldom_and_said_once() {
+    check(Answer::TooManyRequests, "requests are throttled (TooManyRequestsException)").await;
+}
+
+#[tokio::test]
+async fn polls_that_are_denied_are_repeated_seldom_and_said_once() {
+    check(Answer::Denied, "access is denied (AccessDeniedException").await;
+}
+
+#[tokio::test]
+async fn polls_of_a_queue_that_is_gone_are_repeated_seldom_and_said_once() {
+    check(Answer::MissingQueue, "the queue does not exist; create it or correct QUEUES").await;
+}
+
+#[tokio::test]
+async fn polls_that_nobody_answers_are_given_up_and_repeated() {
+    check(Answer::Never, "SQS does not answer (timeout").await;
+}
+
+#[tokio::test]
+async fn polls_that_a_broken_proxy_answers_with_nothing_are_repeated_seldom_and_said_once() {
+    check(Answer::Empty, "polls come back empty before their wait is over").await;
+}
+
+#[tokio::test]
+async fn faults_that_alternate_with_each_other_and_with_success_do_not_fill_the_log() {
+    let stack = Stack::start(&["events"]).await;
+    let endpoint = before(&stack).await;
+    let queue = stack.queue("events").await;
+    let daemon = daemon(&stack, &endpoint, QUEUES).await;
+    daemon.ready().await;
+    endpoint.by_turns(RECEIVE, &[Some(Answer::InternalFailure), None, Some(Answer::TooManyRequests), Some(Answer::Denied), None]);
+    // Events do flow, each in a poll of its own.
+    for number in 0..lasting() {
+        send(&queue, [event(&format!("event-{number}"))]).await;
+        stack.at_rest(&queue).await;
+    }
+    let warnings = daemon.log_of("events").iter().filter(|(_, line)| line.contains("WARN")).count();
+    assert!(warnings > 0, "the trouble was not told");
+    assert_quiet(&daemon, "events");
+    endpoint.mend();
+    daemon.ready().await;
+    assert_each_stored_once(&stack.database, lasting()).await;
+    assert_eq!(daemon.stop().await, 0);
+}
+
+/// A request that is made at the start meets an answer; the daemon waits and begins when it may.
+async fn check_start(operation: &str, answer: Answer, advice: &str) {
+    let stack = Stack::start(&["events"]).await;
+    let endpoint = before(&stack).await;
+    endpoint.always(operation, answer);
+    let queue = stack.queue("events").await;
+    send(&queue, [event("event")]).await;
+    let daemon = daemon(&stack, &endpoint, QUEUES).await;
+    daemon.says(advice).await;
+    // One that nobody answers takes 5 s.
+    let enough = if answer == Answer::Never { 2 } else { lasting() - 1 };
+    eventually("it is asked again", async || (endpoint.met(answer) >= enough).then_some(())).await;
+    let met_at = endpoint.met_at();
+    assert_seldom(&met_at);
+    assert_eq!(endpoint.requests(RECEIVE), 0, "polled before it is known");
+    let mended = Instant::now();
+    endpoint.mend();
+    stack.at_rest(&queue).await;
+    println!(
+        "{operation}, {answer:?}: {} requests in {:.1?}; at rest {:.1?} after the end",
+        met_at.len(),
+        mended - met_at[0],
+        mended.elapsed()
+    );
+    assert_each_stored_once(&stack.database, 1).await;
+    daemon.ready().await;
+    assert_quiet(&daemon, "events");
+    assert_eq!(daemon.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_queue_that_may_not_be_looked_up_is_looked_up_again() {
+    check_start("GetQueueUrl", Answer::Denied, "queue events: access is denied (AccessDeniedException").await;
+}
+
+#[tokio::test]
+async fn a_queue_that_may_not_be_asked_for_its_attributes_is_asked_again() {
+    check_start("GetQueueAttributes", Answer::Denied, "queue events: access is denied (AccessDeniedException").await;
+}
+
+#[tokio::test]
+async fn a_queue_whose_attributes_cannot_be_had_is_asked_again() {
+    check_start("GetQueueAttributes", Answer::InternalFailure, "queue events: SQS fails (InternalFailure").await;
+}
+
+#[tokio::test]
+async fn a_look_up_that_is_throttled_is_repeated() {
+    check_start("GetQueueUrl", Answer::Throttled, "queue events: requests are throttled (RequestThrottled)").await;
+}
+
+#[tokio::test]
+async fn a_look_up_that_nobody_answers_is_given_up_and_repeated() {
+    check_start("GetQueueUrl", Answer::Never, "queue events: SQS does not answer (timeout").await;
+}
+
+#[tokio::test]
+async fn a_queue_that_does_not_exist_leaves_the_others_to_work_and_is_polled_when_it_does() {
+    let stack = Stack::start(&["events"]).await;
+    let endpoint = before(&stack).await;
+    let daemon = daemon(&stack, &endpoint, "absent?trust=any,events?trust=any").await;
+    daemon.says("queue absent: the queue does not exist; create it or correct QUEUES").await;
+    let queue = stack.queue("events").await;
+    send(&queue, events(50)).await;
+    stack.at_rest(&queue).await;
+    assert_each_stored_once(&stack.database, 50).await;
+    let looked_up = endpoint.requests("GetQueueUrl");
+    eventually("it is looked for again", async || (endpoint.requests("GetQueueUrl") > looked_up).then_some(())).await;
+    let (status, problems) = daemon.get("/readyz").await;
+    assert!(status == 503 && !problems.contains("queue events"), "{problems}");
+    let created = Instant::now();
+    stack.clients.create_queue("absent", &[]).await.expect("a queue");
+    send(&stack.queue("absent").await, [event("event-of-the-other-queue")]).await;
+    eventually("it is polled", async || (stored(&stack).await == 51).then_some(())).await;
+    println!("stored {:.1?} after the queue was created", created.elapsed());
+    daemon.ready().await;
+    assert_eq!(counted(&daemon, "sqs_requests_total", r#"queue="absent",result="missing_queue""#).await, 0, "it was polled in vain");
+    assert!(requests(&daemon, "receive").await > 0);
+    assert_eq!(daemon.stop().await, 0);
+}
