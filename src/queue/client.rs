@@ -136,7 +136,7 @@ fn region_of(host: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clients, region_of};
+    use super::{Clients, Pair, StalledStreamProtectionConfig, region_of};
     use crate::settings::parse_queues;
 
     #[tokio::test]
@@ -144,7 +144,11 @@ mod tests {
         let clients = Clients::local("http://127.0.0.1:1", "us-east-1").await;
         let queues = "a,b,http://127.0.0.1:2/1/c,http://127.0.0.1:2/1/d,https://sqs.eu-central-1.amazonaws.com/123456789012/e";
         for setting in parse_queues(queues).expect("queues") {
-            clients.pair(&setting);
+            let Pair { poll, acknowledge } = clients.pair(&setting);
+            for client in [poll, acknowledge] {
+                let is_protected = client.config().stalled_stream_protection().is_none_or(StalledStreamProtectionConfig::is_enabled);
+                assert!(!is_protected, "a long poll is taken for a stalled stream");
+            }
         }
         assert_eq!(clients.pairs.lock().expect("pairs").len(), 3);
     }

