@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::daemon::Daemon;
 use crate::endpoint::{Answer, Endpoint};
-use crate::load::{assert_each_stored_once, assert_quiet, counted, event, events, requests, send};
+use crate::load::{assert_each_stored_once, assert_quiet, counted, event, events, requests, send, send_many};
 use crate::stack::{Stack, eventually};
 
 const QUEUES: &str = "events?trust=any";
@@ -36,8 +36,13 @@ async fn daemon(stack: &Stack, endpoint: &Endpoint, queues: &str) -> Daemon {
     stack.daemon(queues, &settings).await
 }
 
-async fn stored(stack: &Stack) -> i64 {
-    stack.database.count("select count(*) from message").await
+async fn stored(stack: &Stack, queue: &str) -> i64 {
+    stack.database.count(&format!("select count(*) from message where queue = '{queue}'")).await
+}
+
+/// So many events, named after their queue.
+fn events_of(queue: &str, count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(move |number| event(&format!("{queue}-{number}")))
 }
 
 /// Behind the first second there are at most five requests in any other.
@@ -49,43 +54,44 @@ fn assert_seldom(met_at: &[Instant]) {
     }
 }
 
-/// Polls meet an answer amid a load, by all pollers at once, until there were enough of them.
-async fn check(answer: Answer, advice: &str) {
-    let stack = Stack::start(&["events"]).await;
-    let endpoint = before(&stack).await;
-    let queue = stack.queue("events").await;
-    send(&queue, events(300)).await;
-    let daemon = daemon(&stack, &endpoint, QUEUES).await;
+/// Polls of a queue meet an answer amid a load, by all pollers at once, until there were enough of them.
+async fn check(stack: &Stack, name: &str, answer: Answer, advice: &str) {
+    let endpoint = before(stack).await;
+    let queue = stack.queue(name).await;
+    send_many(&queue, &events_of(name, 300).collect::<Vec<_>>()).await;
+    let daemon = daemon(stack, &endpoint, &format!("{name}?trust=any")).await;
     eventually("work is under way", async || (endpoint.handed_out().0 >= 60).then_some(())).await;
     endpoint.always(RECEIVE, answer);
     eventually("the fault lasts", async || (settled(&endpoint.met_at()).len() >= lasting()).then_some(())).await;
     daemon.says(advice).await;
     let met_at = endpoint.met_at();
     assert_seldom(&met_at);
-    assert_eq!(daemon.log_of("events").iter().filter(|(_, line)| line.contains(advice)).count(), 1, "{}", daemon.log());
+    let lines = daemon.log_of(name);
+    assert_eq!(lines.iter().filter(|(_, line)| line.contains(advice)).count(), 1, "{lines:#?}");
     // What was received before is stored by now or never.
-    send(&queue, [event("sent-amid-the-fault")]).await;
-    let (mended, before) = (Instant::now(), stored(&stack).await);
+    send(&queue, [event(&format!("{name}-amid-the-fault"))]).await;
+    let (mended, before) = (Instant::now(), stored(stack, name).await);
     endpoint.mend();
-    eventually("more is stored", async || (stored(&stack).await > before).then_some(())).await;
+    eventually("more is stored", async || (stored(stack, name).await > before).then_some(())).await;
     println!("{answer:?}: {} requests in {:.1?}; stored {:.1?} after the end", met_at.len(), mended - met_at[0], mended.elapsed());
     stack.at_rest(&queue).await;
-    assert_each_stored_once(&stack.database, 301).await;
-    assert_quiet(&daemon, "events");
+    assert_quiet(&daemon, name);
     assert_eq!(daemon.stop().await, 0);
 }
 
 #[tokio::test]
 async fn polls_in_vain_are_repeated_seldom_and_said_once_and_work_goes_on_soon_after() {
-    // Each on a stack of its own, all at once: most of the time they wait.
+    let stack = Stack::start(&["failing", "throttled", "denied", "gone", "silent", "empty"]).await;
+    // All at once: most of the time each waits.
     tokio::join!(
-        check(Answer::InternalFailure, "SQS fails (InternalFailure"),
-        check(Answer::TooManyRequests, "requests are throttled (TooManyRequestsException)"),
-        check(Answer::Denied, "access is denied (AccessDeniedException"),
-        check(Answer::MissingQueue, "the queue does not exist; create it or correct QUEUES"),
-        check(Answer::Never, "SQS does not answer (timeout"),
-        check(Answer::Empty, "polls come back empty before their wait is over"),
+        check(&stack, "failing", Answer::InternalFailure, "SQS fails (InternalFailure"),
+        check(&stack, "throttled", Answer::TooManyRequests, "requests are throttled (TooManyRequestsException)"),
+        check(&stack, "denied", Answer::Denied, "access is denied (AccessDeniedException"),
+        check(&stack, "gone", Answer::MissingQueue, "the queue does not exist; create it or correct QUEUES"),
+        check(&stack, "silent", Answer::Never, "SQS does not answer (timeout"),
+        check(&stack, "empty", Answer::Empty, "polls come back empty before their wait is over"),
     );
+    assert_each_stored_once(&stack.database, 6 * 301).await;
 }
 
 #[tokio::test]
@@ -110,15 +116,14 @@ async fn faults_that_alternate_with_each_other_and_with_success_do_not_fill_the_
     assert_eq!(daemon.stop().await, 0);
 }
 
-/// A request that is made at the start meets an answer; the daemon waits and begins when it may.
-async fn check_start(operation: &str, answer: Answer, advice: &str) {
-    let stack = Stack::start(&["events"]).await;
-    let endpoint = before(&stack).await;
+/// A request that is made at the start meets an answer; the daemon waits, and begins when it may.
+async fn check_start(stack: &Stack, name: &str, operation: &str, answer: Answer, advice: &str) {
+    let endpoint = before(stack).await;
     endpoint.always(operation, answer);
-    let queue = stack.queue("events").await;
-    send(&queue, [event("event")]).await;
-    let daemon = daemon(&stack, &endpoint, QUEUES).await;
-    daemon.says(advice).await;
+    let queue = stack.queue(name).await;
+    send(&queue, events_of(name, 1)).await;
+    let daemon = daemon(stack, &endpoint, &format!("{name}?trust=any")).await;
+    daemon.says(&format!("queue {name}: {advice}")).await;
     // One that nobody answers takes 5 s.
     let enough = if answer == Answer::Never { 1 } else { lasting() };
     eventually("it is asked again", async || (settled(&endpoint.met_at()).len() >= enough).then_some(())).await;
@@ -127,28 +132,30 @@ async fn check_start(operation: &str, answer: Answer, advice: &str) {
     assert_eq!(endpoint.requests(RECEIVE), 0, "polled before it is known");
     let mended = Instant::now();
     endpoint.mend();
-    stack.at_rest(&queue).await;
+    eventually("it is polled", async || (stored(stack, name).await == 1).then_some(())).await;
     println!(
-        "{operation}, {answer:?}: {} requests in {:.1?}; at rest {:.1?} after the end",
+        "{operation}, {answer:?}: {} requests in {:.1?}; stored {:.1?} after the end",
         met_at.len(),
         mended - met_at[0],
         mended.elapsed()
     );
-    assert_each_stored_once(&stack.database, 1).await;
+    stack.at_rest(&queue).await;
     daemon.ready().await;
-    assert_quiet(&daemon, "events");
+    assert_quiet(&daemon, name);
     assert_eq!(daemon.stop().await, 0);
 }
 
 #[tokio::test]
 async fn a_queue_that_cannot_be_had_at_the_start_is_asked_for_seldom_and_polled_soon_after() {
+    let stack = Stack::start(&["denied", "throttled", "silent", "closed", "failing"]).await;
     tokio::join!(
-        check_start("GetQueueUrl", Answer::Denied, "queue events: access is denied (AccessDeniedException"),
-        check_start("GetQueueUrl", Answer::Throttled, "queue events: requests are throttled (RequestThrottled)"),
-        check_start("GetQueueUrl", Answer::Never, "queue events: SQS does not answer (timeout"),
-        check_start("GetQueueAttributes", Answer::Denied, "queue events: access is denied (AccessDeniedException"),
-        check_start("GetQueueAttributes", Answer::InternalFailure, "queue events: SQS fails (InternalFailure"),
+        check_start(&stack, "denied", "GetQueueUrl", Answer::Denied, "access is denied (AccessDeniedException"),
+        check_start(&stack, "throttled", "GetQueueUrl", Answer::Throttled, "requests are throttled (RequestThrottled)"),
+        check_start(&stack, "silent", "GetQueueUrl", Answer::Never, "SQS does not answer (timeout"),
+        check_start(&stack, "closed", "GetQueueAttributes", Answer::Denied, "access is denied (AccessDeniedException"),
+        check_start(&stack, "failing", "GetQueueAttributes", Answer::InternalFailure, "SQS fails (InternalFailure"),
     );
+    assert_each_stored_once(&stack.database, 5).await;
 }
 
 #[tokio::test]
@@ -168,7 +175,7 @@ async fn a_queue_that_does_not_exist_leaves_the_others_to_work_and_is_polled_whe
     let created = Instant::now();
     stack.clients.create_queue("absent", &[]).await.expect("a queue");
     send(&stack.queue("absent").await, [event("event-of-the-other-queue")]).await;
-    eventually("it is polled", async || (stored(&stack).await == 51).then_some(())).await;
+    eventually("it is polled", async || (stored(&stack, "absent").await == 1).then_some(())).await;
     println!("stored {:.1?} after the queue was created", created.elapsed());
     daemon.ready().await;
     assert_eq!(counted(&daemon, "sqs_requests_total", r#"queue="absent",result="missing_queue""#).await, 0, "it was polled in vain");
