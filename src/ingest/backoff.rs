@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rand::Rng as _;
 
+use crate::fault;
+
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 
 /// Consumers of SQS commonly go up to 30 s. Here events flow again within 5 s after a fault ends, so that the last pause has to fit, with what
@@ -30,6 +32,9 @@ impl Backoff {
 
     /// The next pause, shortened at random by half at most: pollers that fail together do not come back together.
     pub fn pause(&mut self) -> Duration {
+        if fault::has_bug("hot_polls") {
+            return Duration::from_millis(20);
+        }
         let pause = self.next.mul_f64(rand::rng().random_range(0.5..=1.0));
         self.next = (self.next * 2).min(PAUSE_MAX);
         pause

@@ -10,14 +10,16 @@ use tokio::time::Instant;
 use crate::stack::{patience, server_url};
 
 /// Bugs, each with the test that has to find it.
-const CAUGHT: [(&str, &str); 11] = [
+const CAUGHT: [(&str, &str); 13] = [
     ("delete_before_commit", "shutdown::a_daemon_killed_amid_its_transactions_loses_nothing"),
     ("delete_on_unknown", "session::the_daemon_deletes_nothing_whose_commit_is_unknown"),
+    ("hot_polls", "queue_trouble::polls_in_vain_are_repeated_seldom_and_said_once_and_work_goes_on_soon_after"),
     ("ignored_failed", "acknowledging::what_sqs_did_not_delete_is_tried_again"),
     ("kept_connection", "session::what_is_written_after_a_begin_that_was_given_up_stays"),
     ("key_without_tenant", "identity::both_events_in_one_batch"),
     ("loss_on_sigterm", "shutdown::what_a_poll_brings_after_the_signal_is_handed_back_at_once"),
     ("no_heartbeat", "leases::what_waits_for_the_database_is_extended_and_comes_only_once"),
+    ("no_watchdog", "watchdog::a_receive_that_never_returns_is_given_up_and_its_poller_started_anew"),
     ("no_isolation", "refusals::three_offenders_in_a_batch_of_a_thousand_cost_the_others_nothing"),
     ("swallowed_error", "session::a_commit_that_the_server_turned_into_a_rollback_is_none"),
     ("unsorted_keys", "session::batches_in_opposite_orders_do_not_deadlock"),

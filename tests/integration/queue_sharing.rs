@@ -39,10 +39,12 @@ async fn idle_queues_do_not_hold_the_room_of_a_busy_one() {
     let stack = Stack::start(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let busy = stack.queue("busy").await;
     let events: Vec<String> = (0..500).map(|number| event(&format!("event-{number}"))).collect();
-    // Did an idle poll hold room for ten, all of it were held, and a round of polls, 4 s, would pass for each few events of the busy queue.
-    let window = (idle + 10).to_string();
+    // Room for each idle poll's one message, of 64 KiB, and for ten of the busy queue's. Did idle polls hold more, the busy queue would wait
+    // for some of them to end before each poll of its own, for seconds.
+    let (window, bytes) = ((idle + 10).to_string(), format!("{}MiB", idle.div_ceil(16) + 10));
     let list: Vec<String> = names.iter().map(|name| format!("{name}?trust=any")).collect();
-    let daemon = stack.daemon(&list.join(","), &[("IN_FLIGHT_EVENTS_MAX", &window), ("DRAIN_TIMEOUT", "8")]).await;
+    let settings = [("IN_FLIGHT_EVENTS_MAX", window.as_str()), ("IN_FLIGHT_BYTES_MAX", &bytes), ("DRAIN_TIMEOUT", "8")];
+    let daemon = stack.daemon(&list.join(","), &settings).await;
     daemon.ready().await;
     let began = Instant::now();
     send_many(&busy, &events).await;

@@ -19,7 +19,7 @@ const SETTINGS: [(&str, &str); 3] = [("DRAIN_TIMEOUT", "2"), ("VISIBILITY_TIMEOU
 
 /// How many requests a fault lasts for, behind its first second.
 fn lasting() -> usize {
-    std::env::var("TROUBLE_REQUESTS").map_or(3, |text| text.parse().expect("TROUBLE_REQUESTS is a number"))
+    std::env::var("TROUBLE_REQUESTS").map_or(4, |text| text.parse().expect("TROUBLE_REQUESTS is a number"))
 }
 
 /// Requests that have met the fault behind its first second, in which the pauses grow.
@@ -45,12 +45,14 @@ fn events_of(queue: &str, count: usize) -> impl Iterator<Item = String> {
     (0..count).map(move |number| event(&format!("{queue}-{number}")))
 }
 
-/// Behind the first second there are at most five requests in any other.
+/// What SQS is spared: in no second are there more than five requests a poller, and behind the first second, when one poller of the queue is
+/// left that tries, not more than three in all.
 fn assert_seldom(met_at: &[Instant]) {
-    let settled = settled(met_at);
-    for (number, at) in settled.iter().enumerate() {
-        let within = settled[number..].iter().take_while(|later| **later < *at + Duration::from_secs(1)).count();
-        assert!(within <= 5, "{within} requests in a second: {met_at:?}");
+    for (requests, max) in [(met_at, 4 * 5), (&settled(met_at), 3)] {
+        for (number, at) in requests.iter().enumerate() {
+            let within = requests[number..].iter().take_while(|later| **later < *at + Duration::from_secs(1)).count();
+            assert!(within <= max, "{within} requests in a second: {met_at:?}");
+        }
     }
 }
 
