@@ -53,7 +53,10 @@ async fn open(setting: &QueueSetting, clients: &Clients, context: &Context) -> Q
     let part = part_of(&setting.name);
     let mut backoff = Backoff::default();
     loop {
-        match Queue::open(clients, setting).await {
+        let found = Queue::open(clients, setting).await;
+        let result = found.as_ref().map_or_else(ClientError::class, |_| "ok");
+        context.metrics.sqs_requests.with_label_values(&[setting.name.as_str(), "open", result]).inc();
+        match found {
             Ok(queue) => {
                 context.readiness.set(&part, Ok(()));
                 return queue;

@@ -11,11 +11,14 @@ pub struct ClientError {
     message: String,
 }
 
+/// The code of a request that could not be signed.
+const NO_CREDENTIALS: &str = "credentials";
+
 /// Parts of codes by which SQS, a KMS key or a proxy says no.
 const DENIALS: [&str; 10] = [
     "AccessDenied",
     "AuthFailure",
-    "credentials",
+    NO_CREDENTIALS,
     "Expired",
     "InvalidAccessKeyId",
     "InvalidClientToken",
@@ -68,11 +71,17 @@ impl ClientError {
                 format!("too many of the queue's messages are in flight ({code}); it goes on as they are deleted")
             }
             "throttled" => format!("requests are throttled ({code}); where it lasts, run fewer processes or raise the account's quota"),
+            // What a `credential_process` wrote may be in the message, and be a secret.
+            "denied" if code == NO_CREDENTIALS => {
+                "no credentials can be had; check what the AWS SDK reads them from (variables, files, the machine's role); \
+                 RUST_LOG=info,aws_config=debug says where it has looked"
+                    .to_owned()
+            }
             "denied" => format!(
                 "access is denied ({self}); check the credentials, and allow sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage, \
                  sqs:DeleteMessage and sqs:ChangeMessageVisibility on the queue"
             ),
-            "missing_queue" => "the queue does not exist; create it or correct QUEUES".to_owned(),
+            "missing_queue" => "does not exist; create it or correct QUEUES".to_owned(),
             _ => format!("SQS fails ({self}); where it lasts, see its service health and quotas"),
         }
     }
@@ -87,7 +96,7 @@ where
         let code = match (&error, error.code()) {
             (_, Some(code)) => code.to_owned(),
             (SdkError::TimeoutError(_), _) => "timeout".to_owned(),
-            (SdkError::DispatchFailure(failure), _) if failure.is_other() => "credentials".to_owned(),
+            (SdkError::DispatchFailure(failure), _) if failure.is_other() => NO_CREDENTIALS.to_owned(),
             (SdkError::DispatchFailure(_), _) => "connection".to_owned(),
             (SdkError::ConstructionFailure(_), _) => "request".to_owned(),
             // A proxy's answer has a status alone.

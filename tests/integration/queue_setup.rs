@@ -62,14 +62,11 @@ async fn credentials_that_expire_are_replaced_without_a_restart() {
     directory.write("credentials.json", &credentials("AKIAFIRST", Duration::from_secs(3)));
     directory.write("config", &format!("[profile rotating]\ncredential_process = cat {}/credentials.json\n", directory.0.display()));
     let (queue, config) = (stack.queue("events").await, directory.0.join("config"));
-    let mut environment = stack.environment();
-    environment.retain(|(name, _)| !name.starts_with("AWS_ACCESS_KEY") && !name.starts_with("AWS_SECRET"));
+    let mut environment = without_keys(&stack);
     environment.extend([
         ("AWS_ENDPOINT_URL", endpoint.url.clone()),
         ("AWS_CONFIG_FILE", config.display().to_string()),
         ("AWS_PROFILE", "rotating".to_owned()),
-        ("QUEUES", "events?trust=any".to_owned()),
-        ("PATH", "/bin:/usr/bin".to_owned()),
     ]);
     let daemon = Daemon::start(environment).await;
     send(&queue, events(20)).await;
@@ -99,12 +96,27 @@ async fn an_endpoint_for_sqs_alone_is_preferred() {
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_had_are_said_to_be_what_is_missing() {
+async fn credentials_that_cannot_be_had_are_said_to_be_missing_once_and_without_what_their_process_wrote() {
     let stack = Stack::start(&["events"]).await;
+    let directory = Directory::create();
+    directory.write("fail", "#!/bin/sh\necho secret-word >&2\nexit 3\n");
+    directory.write("config", &format!("[default]\ncredential_process = sh {}/fail\n", directory.0.display()));
+    let mut environment = without_keys(&stack);
+    environment
+        .extend([("AWS_CONFIG_FILE", directory.0.join("config").display().to_string()), ("AWS_EC2_METADATA_DISABLED", "true".to_owned())]);
+    let daemon = Daemon::start(environment).await;
+    daemon.says("queue events: no credentials can be had").await;
+    let tries = async || counted(&daemon, "sqs_requests_total", r#"operation="open""#).await;
+    eventually("it is tried again", async || (tries().await >= 4).then_some(())).await;
+    let log = daemon.log();
+    assert_eq!((log.matches("credentials").count(), log.matches("secret-word").count()), (1, 0), "{log}");
+    assert_eq!(daemon.stop().await, 0);
+}
+
+/// The environment of a daemon whose credentials are to come from somewhere else.
+fn without_keys(stack: &Stack) -> Vec<(&'static str, String)> {
     let mut environment = stack.environment();
     environment.retain(|(name, _)| !name.starts_with("AWS_ACCESS_KEY") && !name.starts_with("AWS_SECRET"));
-    environment.extend([("AWS_EC2_METADATA_DISABLED", "true".to_owned()), ("QUEUES", "events".to_owned())]);
-    let daemon = Daemon::start(environment).await;
-    daemon.says("queue events: access is denied (credentials").await;
-    assert_eq!(daemon.stop().await, 0);
+    environment.extend([("QUEUES", "events?trust=any".to_owned()), ("PATH", "/bin:/usr/bin".to_owned())]);
+    environment
 }

@@ -89,7 +89,7 @@ async fn polls_in_vain_are_repeated_seldom_and_said_once_and_work_goes_on_soon_a
         check(&stack, "failing", Answer::InternalFailure, "SQS fails (InternalFailure"),
         check(&stack, "throttled", Answer::TooManyRequests, "requests are throttled (TooManyRequestsException)"),
         check(&stack, "denied", Answer::Denied, "access is denied (AccessDeniedException"),
-        check(&stack, "gone", Answer::MissingQueue, "the queue does not exist; create it or correct QUEUES"),
+        check(&stack, "gone", Answer::MissingQueue, "does not exist; create it or correct QUEUES"),
         check(&stack, "silent", Answer::Never, "SQS does not answer (timeout"),
         check(&stack, "empty", Answer::Empty, "polls come back empty before their wait is over"),
     );
@@ -165,7 +165,7 @@ async fn a_queue_that_does_not_exist_leaves_the_others_to_work_and_is_polled_whe
     let stack = Stack::start(&["events"]).await;
     let endpoint = before(&stack).await;
     let daemon = daemon(&stack, &endpoint, "absent?trust=any,events?trust=any").await;
-    daemon.says("queue absent: the queue does not exist; create it or correct QUEUES").await;
+    daemon.says("queue absent: does not exist; create it or correct QUEUES").await;
     let queue = stack.queue("events").await;
     send(&queue, events(50)).await;
     stack.at_rest(&queue).await;
@@ -180,7 +180,11 @@ async fn a_queue_that_does_not_exist_leaves_the_others_to_work_and_is_polled_whe
     eventually("it is polled", async || (stored(&stack, "absent").await == 1).then_some(())).await;
     println!("stored {:.1?} after the queue was created", created.elapsed());
     daemon.ready().await;
-    assert_eq!(counted(&daemon, "sqs_requests_total", r#"queue="absent",result="missing_queue""#).await, 0, "it was polled in vain");
+    assert_eq!(
+        counted(&daemon, "sqs_requests_total", r#"operation="receive",queue="absent",result="missing_queue""#).await,
+        0,
+        "it was polled in vain"
+    );
     assert!(requests(&daemon, "receive").await > 0);
     assert_eq!(daemon.stop().await, 0);
 }
