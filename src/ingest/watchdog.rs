@@ -1,11 +1,11 @@
 //! A poller whose receive never returns, or that panics, is started anew: polling must not stop silently.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::time::MissedTickBehavior;
 
 use super::context::Context;
 use super::part_of;
@@ -18,25 +18,33 @@ const SLACK: Duration = Duration::from_secs(10);
 /// Before a poller is started anew: one that panics at every message must not go hot.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// Since when a poller waits for SQS. What else it waits for (room, the store, the catalog, the writers) may take as long as it takes.
+/// In how many looks a silence becomes too long. Looks are counted, not time: a process that was frozen does not take its pollers for silent.
+const LOOKS: u32 = 4;
+
+/// How often a poller was seen to wait for the same reply of SQS. What else it waits for (room, the store, the catalog, the writers) may take
+/// as long as it takes.
 #[derive(Debug, Clone, Default)]
-pub struct Silence(Arc<Mutex<Option<Instant>>>);
+pub struct Silence(Arc<Mutex<Option<u32>>>);
 
 impl Silence {
     /// Waits for SQS.
     pub async fn during<T>(&self, receive: impl Future<Output = T>) -> T {
-        self.set(Some(Instant::now()));
+        *self.seen() = Some(0);
         let received = receive.await;
-        self.set(None);
+        *self.seen() = None;
         received
     }
 
-    fn set(&self, since: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    fn seen(&self) -> MutexGuard<'_, Option<u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn outlasts(&self, limit: Duration) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|since| since.elapsed() > limit)
+    /// Looks, and says whether the silence is too long.
+    fn look(&self) -> bool {
+        let mut seen = self.seen();
+        *seen = seen.map(|looks| looks + 1);
+        // The first look may come just after the silence has begun.
+        seen.is_some_and(|looks| looks > LOOKS)
     }
 }
 
@@ -66,12 +74,13 @@ where
     for number in numbers {
         pollers.spawn(number, Duration::ZERO);
     }
-    let mut looks = tokio::time::interval(silence_max / 4);
+    let mut looks = tokio::time::interval(silence_max / LOOKS);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !pollers.tasks.is_empty() {
         tokio::select! {
             Some(ended) = pollers.tasks.join_next_with_id() => pollers.replace(ended),
             _ = looks.tick(), if !fault::has_bug("no_watchdog") => {
-                for poller in pollers.watched.values().filter(|poller| poller.silence.outlasts(silence_max)) {
+                for poller in pollers.watched.values().filter(|poller| poller.silence.look()) {
                     // The connection of a receive that never returns goes with it; what it may have leased comes again.
                     poller.task.abort();
                 }
