@@ -1,5 +1,6 @@
 //! Why SQS did not do what it was asked, and what to do about it.
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sqs::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 /// Why SQS did not do what it was asked.
@@ -96,7 +97,7 @@ where
         let code = match (&error, error.code()) {
             (_, Some(code)) => code.to_owned(),
             (SdkError::TimeoutError(_), _) => "timeout".to_owned(),
-            (SdkError::DispatchFailure(failure), _) if failure.is_other() => NO_CREDENTIALS.to_owned(),
+            (SdkError::DispatchFailure(_), _) if is_without_credentials(&error) => NO_CREDENTIALS.to_owned(),
             (SdkError::DispatchFailure(_), _) => "connection".to_owned(),
             (SdkError::ConstructionFailure(_), _) => "request".to_owned(),
             // A proxy's answer has a status alone.
@@ -110,4 +111,9 @@ where
         let message = error.message().map_or_else(|| DisplayErrorContext(&error).to_string(), str::to_owned);
         Self { code, message }
     }
+}
+
+/// The SDK says it as it says that a connection was lost: only the cause tells one from the other.
+fn is_without_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<CredentialsError>)
 }

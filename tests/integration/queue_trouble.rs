@@ -83,7 +83,7 @@ async fn check(stack: &Stack, name: &str, answer: Answer, advice: &str) {
 
 #[tokio::test]
 async fn polls_in_vain_are_repeated_seldom_and_said_once_and_work_goes_on_soon_after() {
-    let stack = Stack::start(&["failing", "throttled", "denied", "gone", "silent", "empty"]).await;
+    let stack = Stack::start(&["failing", "throttled", "denied", "gone", "silent", "empty", "cut"]).await;
     // All at once: most of the time each waits.
     tokio::join!(
         check(&stack, "failing", Answer::InternalFailure, "SQS fails (InternalFailure"),
@@ -92,8 +92,9 @@ async fn polls_in_vain_are_repeated_seldom_and_said_once_and_work_goes_on_soon_a
         check(&stack, "gone", Answer::MissingQueue, "does not exist; create it or correct QUEUES"),
         check(&stack, "silent", Answer::Never, "SQS does not answer (timeout"),
         check(&stack, "empty", Answer::Empty, "polls come back empty before their wait is over"),
+        check(&stack, "cut", Answer::LoseRequest, "SQS does not answer (connection"),
     );
-    assert_each_stored_once(&stack.database, 6 * 301).await;
+    assert_each_stored_once(&stack.database, 7 * 301).await;
 }
 
 #[tokio::test]
