@@ -1,4 +1,4 @@
-//! Faults that tests ask for: places where the process ends as by a crash, and bugs that the tests must find.
+//! Faults that tests ask for: places where the process ends as by a crash, a task that hangs, bugs that the tests must find.
 //!
 //! What a user builds has neither: both need `fail/failpoints`, which is a dependency of the tests alone. A test chooses by `FAILPOINTS`:
 //! `commit_sent=30*off->return` crashes at the 31st passage, `unsorted_keys=return` plants that bug.
@@ -27,9 +27,16 @@ pub fn crash_over(body: &[u8]) {
     }
 }
 
-/// How long something lasts: as it is given, or so many milliseconds where a test has chosen another length: `set_aside=return(2000)`.
-pub fn lasting(name: &str, usual: Duration) -> Duration {
-    value_of(name).and_then(|milliseconds| milliseconds.parse().ok()).map_or(usual, Duration::from_millis)
+/// Never returns where a test says so.
+pub async fn hang(place: &str) {
+    if is_chosen(place) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A time that a test may shorten, so that it need not wait for so long: `name=return(500)`, in milliseconds.
+pub fn shortened(name: &str, time: Duration) -> Duration {
+    value_of(name).and_then(|milliseconds| milliseconds.parse().ok()).map_or(time, Duration::from_millis)
 }
 
 fn is_chosen(name: &str) -> bool {

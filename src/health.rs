@@ -3,50 +3,90 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 
-/// What stands in the way of work, by the part that it concerns; empty: ready.
+/// Between two lines about a part at least: what fails and succeeds by turns must not fill the log.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What stands in the way of work, by the part that it concerns; nothing: ready.
 #[derive(Debug, Default)]
 pub struct Readiness {
-    problems: Mutex<BTreeMap<String, String>>,
+    parts: Mutex<BTreeMap<String, Part>>,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    problem: Option<String>,
+    /// The problem that was logged last.
+    logged: Option<String>,
+    logged_at: Option<Instant>,
+}
+
+impl Part {
+    /// Whether a line about it may be logged now; that one then is the last.
+    fn may_log(&mut self, now: Instant) -> bool {
+        let is_quiet = self.logged_at.is_none_or(|at| now - at >= LOG_INTERVAL);
+        if is_quiet {
+            self.logged_at = Some(now);
+        }
+        is_quiet
+    }
 }
 
 impl Readiness {
-    /// Records how a part is; what changes is logged, once.
-    pub fn set(&self, part: &str, state: Result<(), String>) {
+    fn with<T>(&self, part: &str, change: impl FnOnce(&mut Part) -> T) -> T {
         // A panic elsewhere leaves the map whole.
-        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        match state {
-            Ok(()) => {
-                if problems.remove(part).is_some() {
-                    tracing::info!(part, "ready");
-                }
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        change(parts.entry(part.to_owned()).or_default())
+    }
+
+    /// Records how a part is; what changes is logged, once in ten seconds at most. What goes unlogged is made up for when the part's state is
+    /// recorded the next time.
+    pub fn set(&self, part: &str, state: Result<(), String>) {
+        self.set_at(part, state, Instant::now());
+    }
+
+    fn set_at(&self, part: &str, state: Result<(), String>, now: Instant) {
+        let problem = state.err();
+        self.with(part, |known| {
+            let is_ordinary = known.logged_at.is_none() && problem.is_none();
+            let is_news = known.problem != problem || (known.logged != problem && known.logged_at.is_some());
+            known.problem.clone_from(&problem);
+            // That a part comes up as it was expected to does not keep its first trouble from being told.
+            if !is_news || !(is_ordinary || known.may_log(now)) {
+                return;
             }
-            Err(problem) if problems.get(part) == Some(&problem) => {}
-            Err(problem) => {
-                tracing::warn!(part, problem, "not ready");
-                problems.insert(part.to_owned(), problem);
+            match &problem {
+                None => tracing::info!(part, "ready"),
+                Some(problem) => tracing::warn!(part, problem, "not ready"),
             }
-        }
+            known.logged = problem;
+        });
     }
 
     /// Records what stands in the way in the ordinary course of things, at the start or the end; not worth a warning.
     pub fn expect(&self, part: &str, problem: &str) {
-        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        problems.insert(part.to_owned(), problem.to_owned());
+        self.with(part, |known| known.problem = Some(problem.to_owned()));
+    }
+
+    /// Whether another line about a part may be logged now.
+    pub fn may_log(&self, part: &str) -> bool {
+        self.with(part, |known| known.may_log(Instant::now()))
     }
 
     /// What is not ready, a line for each part.
     pub fn problems(&self) -> Vec<String> {
-        let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        problems.iter().map(|(part, problem)| format!("{part}: {problem}")).collect()
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.iter().filter_map(|(part, known)| Some(format!("{part}: {}", known.problem.as_ref()?))).collect()
     }
 }
 
@@ -100,9 +140,44 @@ pub async fn ask(address: SocketAddr) -> Result<String, String> {
         stream.read_to_string(&mut reply).await?;
         Ok::<_, std::io::Error>(reply)
     };
-    let reply = tokio::time::timeout(std::time::Duration::from_secs(5), exchange).await;
+    let reply = tokio::time::timeout(Duration::from_secs(5), exchange).await;
     let reply =
         reply.map_err(|_| format!("no answer from {address} within 5 s"))?.map_err(|error| format!("no answer from {address}: {error}"))?;
     let (head, body) = reply.split_once("\r\n\r\n").unwrap_or((&reply, ""));
     if head.split(' ').nth(1) == Some("200") { Ok(body.to_owned()) } else { Err(body.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> Result<(), String> {
+        Err(text.to_owned())
+    }
+
+    /// The problem that the log told last.
+    fn logged(readiness: &Readiness) -> Option<String> {
+        readiness.with("queue", |part| part.logged.clone())
+    }
+
+    #[test]
+    fn what_alternates_is_logged_once_in_ten_seconds_and_where_it_comes_to_rest() {
+        let readiness = Readiness::default();
+        let began = Instant::now();
+        let at = |second| began + Duration::from_secs(second);
+        readiness.expect("queue", "not known yet");
+        readiness.set_at("queue", Ok(()), began);
+        let mut told = Vec::new();
+        for second in 0..25 {
+            readiness.set_at("queue", problem(&format!("trouble {second}")), at(second));
+            told.push(logged(&readiness).expect("a problem"));
+        }
+        told.dedup();
+        assert_eq!(told, ["trouble 0", "trouble 10", "trouble 20"]);
+        assert_eq!(readiness.problems(), ["queue: trouble 24"], "what is shown is never late");
+        readiness.set_at("queue", Ok(()), at(25));
+        assert_eq!((logged(&readiness).as_deref(), readiness.problems().len()), (Some("trouble 20"), 0));
+        readiness.set_at("queue", Ok(()), at(30));
+        assert_eq!(logged(&readiness), None, "that it is ready was never told");
+    }
 }

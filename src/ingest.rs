@@ -3,14 +3,17 @@
 //! Data flows one way, through channels that end when the stage before them has ended, so that stopping the pollers drains the rest.
 
 mod acknowledger;
+mod backoff;
 mod context;
 mod groups;
 mod judges;
 mod judging;
 mod leases;
 mod poller;
+mod queue_check;
 mod store_gate;
 mod suspects;
+mod watchdog;
 mod writer;
 
 use std::net::SocketAddr;
@@ -101,7 +104,7 @@ impl Daemon {
         let context = Context::new(self.settings, self.database.clone(), metrics, catalog, stop.clone());
         let context = Arc::new(context.map_err(DaemonError::Threads)?);
         for queue in &self.queues {
-            context.readiness.expect(&format!("queue {}", queue.name), NOT_KNOWN);
+            context.readiness.expect(&part_of(&queue.name), NOT_KNOWN);
         }
         context.readiness.expect("catalog", NOT_KNOWN);
         context.readiness.expect("database", NOT_KNOWN);
@@ -141,6 +144,11 @@ impl Daemon {
         services.shutdown().await;
         outcome
     }
+}
+
+/// What readiness calls a queue.
+fn part_of(queue: &str) -> String {
+    format!("queue {queue}")
 }
 
 fn fault(which: &str, ended: Result<(), JoinError>) -> DaemonError {

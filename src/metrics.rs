@@ -63,6 +63,8 @@ pub struct Metrics {
     pub store_up: IntGauge,
     /// When a queue last answered a poll.
     pub last_poll_timestamp: GaugeVec,
+    /// Pollers that were started anew.
+    pub poller_restarts: IntCounterVec,
     /// The generation that judges.
     pub catalog_generation: IntGauge,
     /// Whether the last attempt to read the catalog succeeded.
@@ -134,6 +136,11 @@ impl Metrics {
             store_up: builder.gauge("store_up", "1 when Postgres takes events")?,
             last_poll_timestamp: builder
                 .register(GaugeVec::new(opts("last_poll_timestamp_seconds", "When the queue last answered a poll"), &["queue"]))?,
+            poller_restarts: builder.counters(
+                "poller_restarts_total",
+                "Pollers started anew: silent for too long, or panicked",
+                &["queue"],
+            )?,
             catalog_generation: builder.gauge("catalog_generation", "The generation that judges")?,
             catalog_last_reload_successful: builder.gauge("catalog_last_reload_successful", "1 when the last reading succeeded")?,
             commits_unknown: builder.register(IntCounter::with_opts(opts(

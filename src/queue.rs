@@ -1,6 +1,8 @@
 //! 1. Receive from SQS; hand back to SQS.
 
+mod attributes;
 mod client;
+mod error;
 mod lease;
 mod sending;
 
@@ -8,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
@@ -15,13 +18,24 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::event::TenantId;
+use crate::fault;
 use crate::settings::{Format, QueueSetting};
-pub use client::{ClientError, Clients, POLL_WAIT_MAX};
+pub use attributes::QueueAttributes;
+pub use client::Clients;
+pub use error::ClientError;
 pub use lease::{Extending, Lease};
 pub use sending::{Outgoing, SendReply};
 
+use client::Pair;
+
 /// SQS: at most ten messages in a receive, ten entries in a batch.
 pub const SQS_BATCH_MAX: usize = 10;
+
+/// The longest that SQS lets a poll wait.
+pub const POLL_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// A poll that outlasts its wait by this is given up: without a limit a black-holed poll never returns.
+const POLL_GRACE: Duration = Duration::from_secs(10);
 
 /// How long a reply may take from SQS's picking of its messages to our having them.
 const REPLY_TIME: Duration = Duration::from_millis(500);
@@ -111,6 +125,8 @@ pub struct MessageAttribute {
 pub struct Queue {
     /// What it is called and whom it belongs to.
     pub binding: Arc<QueueBinding>,
+    /// How it was set up when it was opened.
+    pub attributes: QueueAttributes,
     url: String,
     poll: aws_sdk_sqs::Client,
     acknowledge: aws_sdk_sqs::Client,
@@ -131,17 +147,21 @@ impl Queue {
     /// # Errors
     /// When SQS does not answer, refuses, or has no such queue.
     pub async fn open(clients: &Clients, setting: &QueueSetting) -> Result<Self, ClientError> {
-        let (poll, acknowledge) = clients.of(setting);
+        let Pair { poll, acknowledge } = clients.pair(setting);
+        // Whoever opens a queue decides on trying again: the SDK would do so at once, also where SQS has asked for less.
+        let once = || aws_sdk_sqs::config::Builder::new().retry_config(RetryConfig::disabled());
         let url = match &setting.url {
             Some(url) => url.clone(),
             None => {
-                let reply = acknowledge.get_queue_url().queue_name(&setting.name).send().await?;
+                let reply = acknowledge.get_queue_url().queue_name(&setting.name).customize().config_override(once()).send().await?;
                 reply.queue_url.unwrap_or_default()
             }
         };
-        // Asked for its own sake: it proves that the queue exists and that this process may use it.
-        acknowledge.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn).send().await?;
-        Ok(Self { binding: Arc::new(setting.into()), url, poll, acknowledge })
+        // This also proves that the queue exists and that this process may use it. All, because not every server knows each by name.
+        let request = acknowledge.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::All);
+        let reply = request.customize().config_override(once()).send().await?;
+        let attributes = QueueAttributes::read(&reply.attributes.unwrap_or_default());
+        Ok(Self { binding: Arc::new(setting.into()), attributes, url, poll, acknowledge })
     }
 
     /// Where SQS has it.
@@ -170,7 +190,7 @@ impl Queue {
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .message_attribute_names("All");
         let sent_at = Instant::now();
-        let reply = request.send().await?;
+        let reply = tokio::time::timeout(poll_time_max(wait), request.send()).await.map_err(|_| ClientError::timeout())??;
         let messages = reply.messages.unwrap_or_default();
         // A lease begins when SQS picks its message, at the end of a long poll; never before the request.
         let leased_at = Instant::now().checked_sub(REPLY_TIME).map_or(sent_at, |picked_at| picked_at.max(sent_at));
@@ -248,6 +268,11 @@ impl Queue {
             refused: refused(&reply.failed),
         })
     }
+}
+
+/// When a poll with this wait is given up.
+pub fn poll_time_max(wait: Duration) -> Duration {
+    wait + fault::shortened("poll_grace", POLL_GRACE)
 }
 
 /// The entries that failed by the sender's fault. Others are SQS's own and worth another try.

@@ -136,7 +136,7 @@ impl Stand {
         BufReader::new(child.stdout.take().context("standard output")?).read_line(&mut endpoint)?;
         let (server, endpoint) = (Process(child), endpoint.trim().to_owned());
         let clients = Clients::local(&endpoint, "us-east-1").await;
-        clients.create_queue("events").await?;
+        clients.create_queue("events", &[]).await?;
         let queue = Queue::open(&clients, &parse_queues(QUEUES).map_err(anyhow::Error::msg)?[0]).await?;
         let filled = Filled { queue, server, endpoint };
         filled.send(bodies).await?;

@@ -33,7 +33,7 @@ struct Logging {
     #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", global = true)]
     log_format: Option<LogFormat>,
     /// What is logged: a level, or levels by module, as `info,event_processor=debug`.
-    /// By default info, in `dev` warn.
+    /// By default info, in `dev` warn, and nothing of `aws_config`, which looks for credentials and says so each time.
     #[arg(long, env = "RUST_LOG", value_name = "FILTER", global = true, value_parser = parse_filter)]
     rust_log: Option<String>,
 }
@@ -168,7 +168,7 @@ async fn dispatch(command: Option<Command>) -> Result<(), Failure> {
         None => Ok(()),
         Some(Command::Run(settings)) => run::run(settings).await,
         #[cfg(feature = "dev")]
-        Some(Command::Dev(settings)) => Box::pin(run::dev(settings)).await,
+        Some(Command::Dev(settings)) => run::dev(settings).await,
         Some(Command::Migrate(settings)) => run::migrate(&settings).await,
         Some(Command::Catalog(command)) => catalog::run(command).await,
         Some(Command::Judge(settings)) => judge::run(settings).await,
@@ -207,8 +207,10 @@ fn parse_filter(text: &str) -> Result<String, String> {
 fn start_logging(logging: &Logging, default: &str) {
     use std::io::IsTerminal as _;
     let is_text = logging.log_format.map_or_else(|| std::io::stderr().is_terminal(), |format| format == LogFormat::Text);
+    // While there are no credentials `aws_config` has two lines for each request, and repeats what a `credential_process` wrote.
+    let filter = logging.rust_log.clone().unwrap_or_else(|| format!("{default},aws_config=off"));
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(logging.rust_log.as_deref().unwrap_or(default)))
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     if is_text {

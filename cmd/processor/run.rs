@@ -85,7 +85,8 @@ pub fn stop_on_signal() -> Result<CancellationToken, Failure> {
 #[cfg(feature = "dev")]
 pub async fn dev(settings: event_processor::dev::DevSettings) -> Result<(), Failure> {
     let stop = stop_on_signal()?;
-    event_processor::dev::run(settings, stop).await.map_err(|error| Failure { sentence: error.to_string(), status: error.status() })
+    let running = Box::pin(event_processor::dev::run(settings, stop));
+    running.await.map_err(|error| Failure { sentence: error.to_string(), status: error.status() })
 }
 
 /// Applies the migrations.

@@ -194,8 +194,11 @@ async fn run_on(
         false => SHARED_QUEUE.to_owned(),
     };
     let queues: Vec<QueueSetting> = parse_queues(&list).map_err(anyhow::Error::msg)?;
+    let hold_max = settings.ingest.hold_max.as_secs().to_string();
     for queue in &queues {
-        clients.create_queue(&queue.name).await.map_err(anyhow::Error::from)?;
+        // As the daemon wants a queue to be set up.
+        let attributes = [("MessageRetentionPeriod", "1209600"), ("VisibilityTimeout", hold_max.as_str())];
+        clients.create_queue(&queue.name, &attributes).await.map_err(anyhow::Error::from)?;
     }
     let queue = Queue::open(&clients, &queues[0]).await.map_err(anyhow::Error::from)?;
     let address = listener.local_addr().map_err(anyhow::Error::from)?;

@@ -9,8 +9,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::context::Context;
+use super::part_of;
 use crate::fault;
-use crate::metrics::Metrics;
 use crate::queue::{ClientError, Queue, SQS_BATCH_MAX};
 use crate::store::Settled;
 
@@ -57,7 +57,7 @@ pub async fn acknowledge(context: Arc<Context>, mut settled: mpsc::Receiver<Sett
                 let chunk = waiting.events.drain(..waiting.events.len().min(SQS_BATCH_MAX)).collect();
                 // Every queue that a message came from is known.
                 let Some(queue) = context.queue(name) else { continue };
-                context.tracker.spawn(delete(queue, chunk, Arc::clone(&context.metrics), Arc::clone(&waiting.deletes)));
+                context.tracker.spawn(delete(queue, chunk, Arc::clone(&context), Arc::clone(&waiting.deletes)));
             }
         }
         if is_ended {
@@ -67,9 +67,11 @@ pub async fn acknowledge(context: Arc<Context>, mut settled: mpsc::Receiver<Sett
 }
 
 /// Deletes up to ten messages, trying again what SQS neither deleted nor refused. The slots are free when it ends, either way.
-async fn delete(queue: Queue, mut events: Vec<Settled>, metrics: Arc<Metrics>, deletes: Arc<Semaphore>) {
+async fn delete(queue: Queue, mut events: Vec<Settled>, context: Arc<Context>, deletes: Arc<Semaphore>) {
+    let metrics = &context.metrics;
     let _permit = deletes.acquire().await;
     let name = queue.binding.name.as_str();
+    let mut advice = "SQS carried out only part of the request".to_owned();
     for pause in RETRY_PAUSES.into_iter().map(Some).chain([None]) {
         fault::crash("before_delete");
         for event in &events {
@@ -83,6 +85,9 @@ async fn delete(queue: Queue, mut events: Vec<Settled>, metrics: Arc<Metrics>, d
             return;
         }
         fault::crash("mid_delete");
+        if let Err(error) = &reply {
+            advice = error.advice();
+        }
         let reply = reply.unwrap_or_default();
         for (_, code) in &reply.refused {
             let reason = if code.contains("ReceiptHandle") { "receipt_handle_invalid" } else { "refused" };
@@ -101,6 +106,9 @@ async fn delete(queue: Queue, mut events: Vec<Settled>, metrics: Arc<Metrics>, d
     if !events.is_empty() {
         let failures = u64::try_from(events.len()).unwrap_or(u64::MAX);
         metrics.delete_failures.with_label_values(&[name, "given_up"]).inc_by(failures);
-        tracing::warn!(queue = name, events = events.len(), "stored events could not be deleted; they come again and count as duplicates");
+        if context.readiness.may_log(&part_of(name)) {
+            let sentence = "stored events could not be deleted; they come again and count as duplicates; delete_failures_total counts them";
+            tracing::warn!(queue = name, events = events.len(), advice, "{sentence}");
+        }
     }
 }

@@ -102,7 +102,7 @@ impl Judges {
     /// When the system gives no thread.
     pub fn start(body_bytes_max: usize, metrics: Arc<Metrics>) -> io::Result<Self> {
         let (jobs, taken) = channel();
-        let given_up_ticks = fault::lasting("judging_time_max", JUDGING_TIME_MAX).as_millis() / TICK.as_millis();
+        let given_up_ticks = fault::shortened("judging_time_max", JUDGING_TIME_MAX).as_millis() / TICK.as_millis();
         let judges = Self {
             jobs,
             taken: Arc::new(Mutex::new(taken)),
@@ -110,7 +110,7 @@ impl Judges {
             body_bytes_max,
             metrics,
             given_up_ticks: u32::try_from(given_up_ticks).unwrap_or(u32::MAX),
-            set_aside: fault::lasting("set_aside", SET_ASIDE),
+            set_aside: fault::shortened("set_aside", SET_ASIDE),
         };
         for _ in 0..thread::available_parallelism().map_or(JUDGES_MIN, |threads| threads.get().max(JUDGES_MIN)) {
             judges.start_one()?;

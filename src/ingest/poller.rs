@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::Rng as _;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::backoff::Backoff;
 use super::context::Context;
 use super::leases::Leases;
+use super::watchdog::{self, Silence};
+use super::{part_of, queue_check};
 use crate::fault;
-use crate::queue::{ClientError, Clients, POLL_WAIT_MAX, Queue, SQS_BATCH_MAX};
+use crate::queue::{ClientError, Clients, POLL_WAIT_MAX, Queue, ReceivedMessage, SQS_BATCH_MAX};
 use crate::settings::QueueSetting;
 use crate::snapshot::{Catalog, Snapshot};
 use crate::store::{Judged, RECEIVES_TRUSTED_MAX};
@@ -20,17 +21,11 @@ use crate::window::{Held, Reservation};
 /// Polls of one queue in flight at most.
 const POLLERS_MAX: usize = 4;
 
-/// Between looks for a queue that does not exist or may not be used.
-const OPEN_INTERVAL: Duration = Duration::from_secs(5);
-
 /// Between asking SQS how many messages a queue has.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// For how long a poller waits until what it has received is judged.
 const JUDGING_PATIENCE: Duration = Duration::from_millis(200);
-
-const BACKOFF_MIN: Duration = Duration::from_millis(200);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// Finds the queue, then polls it until told to stop.
 pub async fn poll_queue(setting: QueueSetting, clients: Clients, context: Arc<Context>, judged: mpsc::Sender<Judged>) {
@@ -39,6 +34,7 @@ pub async fn poll_queue(setting: QueueSetting, clients: Clients, context: Arc<Co
         () = stop.cancelled() => return,
         queue = open(&setting, &clients, &context) => queue,
     };
+    queue_check::check(&queue, context.settings.hold_max);
     let leases = context.add_queue(queue.clone());
     // Longer than the pollers: up to the last commit and delete.
     let drained = context.drained.clone();
@@ -46,44 +42,45 @@ pub async fn poll_queue(setting: QueueSetting, clients: Clients, context: Arc<Co
     context.heartbeats.spawn(async move { drained.run_until_cancelled(extending).await });
     // How many pollers are awake: doubled by a full reply, one again after an empty one.
     let awake = Arc::new(watch::Sender::new(1));
-    let mut pollers = JoinSet::new();
-    for number in 0..POLLERS_MAX {
-        let poller = Poller {
-            number,
-            leases: Arc::clone(&leases),
-            context: Arc::clone(&context),
-            judged: judged.clone(),
-            awake: Arc::clone(&awake),
-        };
-        pollers.spawn(poller.run());
-    }
-    pollers.spawn(watch_depth(queue, context));
-    while let Some(ended) = pollers.join_next().await {
-        if ended.is_err() {
-            // Ends the path, which ends the process: a queue that nobody polls must not look well.
-            return;
-        }
-    }
+    // SQS counts in whole seconds. A drain waits for the polls under way, so that their wait has to leave time for the rest.
+    let wait = POLL_WAIT_MAX.min(context.settings.drain_timeout / 2).max(Duration::from_secs(1));
+    let start = |number, silence| {
+        let (leases, context) = (Arc::clone(&leases), Arc::clone(&context));
+        Poller { number, wait, silence, leases, context, judged: judged.clone(), awake: Arc::clone(&awake) }.run()
+    };
+    tokio::join!(watchdog::watch(&setting.name, &context, wait, 0..POLLERS_MAX, start), watch_depth(queue, &context));
 }
 
+/// Looks for the queue until it is there and may be used; the other queues do not wait for this one.
 async fn open(setting: &QueueSetting, clients: &Clients, context: &Context) -> Queue {
-    let part = format!("queue {}", setting.name);
+    let part = part_of(&setting.name);
+    let mut backoff = Backoff::default();
     loop {
-        let problem = match Queue::open(clients, setting).await {
+        let found = Queue::open(clients, setting).await;
+        let result = found.as_ref().map_or_else(ClientError::class, |_| "ok");
+        context.metrics.sqs_requests.with_label_values(&[setting.name.as_str(), "open", result]).inc();
+        match found {
             Ok(queue) => {
                 context.readiness.set(&part, Ok(()));
                 return queue;
             }
-            Err(error) if error.is_missing_queue() => "does not exist; create it or correct QUEUES".to_owned(),
-            Err(error) => format!("cannot be used ({error}); check region, endpoint, credentials and permissions"),
-        };
-        context.readiness.set(&part, Err(problem));
-        tokio::time::sleep(OPEN_INTERVAL).await;
+            Err(error) => context.readiness.set(&part, Err(error.advice())),
+        }
+        tokio::time::sleep(backoff.pause()).await;
     }
+}
+
+/// Why a poll was in vain.
+enum Trouble {
+    Failed(ClientError),
+    EmptyTooSoon,
 }
 
 struct Poller {
     number: usize,
+    /// Of a poll.
+    wait: Duration,
+    silence: Silence,
     leases: Arc<Leases>,
     context: Arc<Context>,
     judged: mpsc::Sender<Judged>,
@@ -93,41 +90,25 @@ struct Poller {
 impl Poller {
     async fn run(self) {
         let stop = self.context.stop.clone();
-        let mut backoff = BACKOFF_MIN;
+        let mut backoff = Backoff::default();
         loop {
             let reservation = tokio::select! {
                 () = stop.cancelled() => return,
                 reservation = self.reserve() => reservation,
             };
             let asked = reservation.messages();
-            let wait = POLL_WAIT_MAX.min(self.context.settings.drain_timeout / 2).max(Duration::from_secs(1));
-            let began = Instant::now();
-            // Never under a select: a receive that is dropped has leased messages that nobody sees.
-            let reply = self.leases.queue.receive(asked, wait, self.context.settings.visibility_timeout).await;
-            let result = reply.as_ref().map_or_else(ClientError::class, |_| "ok");
-            self.context.metrics.sqs_requests.with_label_values(&[self.name(), "receive", result]).inc();
-            let messages = match reply {
-                // An empty reply that comes long before the wait is over is a broken proxy's; asked again at once it would never end.
-                Ok(mut messages) if !messages.is_empty() || began.elapsed() > wait / 2 => {
-                    for message in &mut messages {
-                        self.leases.keep(message);
-                    }
-                    reservation.hold(messages)
-                }
-                reply => {
+            let messages = match self.receive(asked).await {
+                Ok(messages) => reservation.hold(messages),
+                Err(trouble) => {
                     drop(reservation);
-                    if let Err(error) = reply {
-                        self.report(&error);
-                    }
-                    let pause = rand::rng().random_range(Duration::ZERO..backoff);
-                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                    self.report(trouble, &backoff);
                     tokio::select! {
                         () = stop.cancelled() => return,
-                        () = tokio::time::sleep(pause) => continue,
+                        () = tokio::time::sleep(backoff.pause()) => continue,
                     }
                 }
             };
-            backoff = BACKOFF_MIN;
+            backoff = Backoff::default();
             self.report_success();
             self.adapt(messages.len(), asked);
             if stop.is_cancelled() {
@@ -161,6 +142,28 @@ impl Poller {
             let judging = tracker.spawn(Arc::clone(&self.context).judge(messages, snapshot, self.judged.clone()));
             let _ = tokio::time::timeout(JUDGING_PATIENCE, judging).await;
         }
+    }
+
+    /// Polls once. The leases of what comes are extended from here on.
+    async fn receive(&self, asked: usize) -> Result<Vec<ReceivedMessage>, Trouble> {
+        let began = Instant::now();
+        let receiving = async {
+            fault::hang("hung_receive").await;
+            self.leases.queue.receive(asked, self.wait, self.context.settings.visibility_timeout).await
+        };
+        // Never under a select: a receive that is dropped has leased messages that nobody sees.
+        let reply = self.silence.during(receiving).await;
+        let result = reply.as_ref().map_or_else(ClientError::class, |_| "ok");
+        self.context.metrics.sqs_requests.with_label_values(&[self.name(), "receive", result]).inc();
+        let mut messages = reply.map_err(Trouble::Failed)?;
+        // Asked again at once it would never end.
+        if messages.is_empty() && began.elapsed() <= self.wait / 2 {
+            return Err(Trouble::EmptyTooSoon);
+        }
+        for message in &mut messages {
+            self.leases.keep(message);
+        }
+        Ok(messages)
     }
 
     /// What no build but the tests' may do.
@@ -225,20 +228,31 @@ impl Poller {
         });
     }
 
-    fn report(&self, error: &ClientError) {
-        let problem = format!("not answered ({}); retried with a growing pause", error.class());
-        self.context.readiness.set(&format!("queue {}", self.name()), Err(problem));
+    /// Says what is wrong, and leaves it to one poller to find out when it is not any more.
+    fn report(&self, trouble: Trouble, backoff: &Backoff) {
+        self.awake.send_replace(1);
+        let advice = match trouble {
+            Trouble::Failed(error) => error.advice(),
+            // SQS does so itself now and then.
+            Trouble::EmptyTooSoon if !backoff.has_begun() => return,
+            Trouble::EmptyTooSoon => {
+                "polls come back empty before their wait is over, as they do from a broken proxy or when 120,000 of the \
+                                      queue's messages are in flight; check AWS_ENDPOINT_URL and what stands before it"
+                    .to_owned()
+            }
+        };
+        self.context.readiness.set(&part_of(self.name()), Err(advice));
     }
 
     fn report_success(&self) {
-        self.context.readiness.set(&format!("queue {}", self.name()), Ok(()));
+        self.context.readiness.set(&part_of(self.name()), Ok(()));
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         self.context.metrics.last_poll_timestamp.with_label_values(&[self.name()]).set(now.as_secs_f64());
     }
 }
 
 /// Shows what SQS says is in the queue, now and then.
-async fn watch_depth(queue: Queue, context: Arc<Context>) {
+async fn watch_depth(queue: Queue, context: &Context) {
     let name = queue.binding.name.as_str();
     loop {
         let depth = tokio::select! {

@@ -14,6 +14,12 @@ pub fn sum(scraped: &str, name: &str, labels: &str) -> f64 {
     series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
+/// Of `2026-01-31T23:59:59.999999Z`.
+fn seconds_of_day(timestamp: &str) -> f64 {
+    let time = timestamp.split(['T', 'Z']).nth(1).expect("a time");
+    time.split(':').fold(0.0, |seconds, part| seconds * 60.0 + part.parse::<f64>().expect("a number"))
+}
+
 /// A running daemon; killed with the test.
 pub struct Daemon {
     child: Child,
@@ -61,6 +67,17 @@ impl Daemon {
     /// Everything logged so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("the log").join("\n")
+    }
+
+    /// What was logged of a queue so far, with the seconds of the day at which it was.
+    pub fn log_of(&self, queue: &str) -> Vec<(f64, String)> {
+        let log = self.log.lock().expect("the log");
+        let entries = log.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok().map(|entry| (entry, line)));
+        let about = entries.filter(|(entry, _)| {
+            let fields = if entry["fields"].is_object() { &entry["fields"] } else { entry };
+            fields["queue"] == queue || fields["part"] == format!("queue {queue}")
+        });
+        about.map(|(entry, line)| (seconds_of_day(entry["timestamp"].as_str().expect("a timestamp")), line.clone())).collect()
     }
 
     /// Status and body of a path on the health endpoint.

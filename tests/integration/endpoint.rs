@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 pub use answer::Answer;
 use answer::{Body, Reply, lost};
@@ -25,18 +26,25 @@ pub type Sender = fn(body: &str) -> Option<&'static str>;
 struct State {
     /// What the next requests of an operation meet, in this order.
     next: HashMap<String, VecDeque<Answer>>,
-    /// What every request of an operation meets.
-    always: HashMap<String, Answer>,
+    /// What the requests of an operation meet by turns; none: the server's own answer.
+    turns: HashMap<String, Vec<Option<Answer>>>,
     sender: Option<Sender>,
     in_flight_max: Option<usize>,
     requests: BTreeMap<String, usize>,
     met: BTreeMap<Answer, usize>,
+    /// When a request met anything but the server's own answer.
+    met_at: Vec<Instant>,
     /// How often each message was handed out, by SQS's id of it.
     handed_out: HashMap<String, usize>,
     /// SQS's id of the message, by receipt handle.
     handles: HashMap<String, String>,
     /// Handed out and not deleted, by SQS's id of the message.
     in_flight: HashSet<String>,
+    /// The most that were so at once.
+    in_flight_peak: usize,
+    /// Receives that wait for their reply, and the most that did so at once.
+    receiving: usize,
+    receiving_peak: usize,
     /// How many entries there were in batches of an operation.
     entries: HashMap<String, usize>,
     /// How often each message was extended or handed back, by SQS's id of it.
@@ -44,6 +52,9 @@ struct State {
     /// How often one was that had been deleted.
     extended_late: usize,
     unsigned: usize,
+    /// The ids of the keys that requests were signed by, in the order in which they were seen first.
+    keys: Vec<String>,
+    refuses_old_keys: bool,
 }
 
 /// What a request is answered by.
@@ -79,14 +90,34 @@ impl Endpoint {
 
     /// From now on all requests of an operation meet this.
     pub fn always(&self, operation: &str, answer: Answer) {
-        self.inner.state().always.insert(operation.to_owned(), answer);
+        self.by_turns(operation, &[Some(answer)]);
+    }
+
+    /// From now on the requests of an operation meet these by turns; none: the server's own answer.
+    pub fn by_turns(&self, operation: &str, answers: &[Option<Answer>]) {
+        self.inner.state().turns.insert(operation.to_owned(), answers.to_vec());
+    }
+
+    /// From now on only the key is good that was seen last.
+    pub fn refuse_old_keys(&self) {
+        self.inner.state().refuses_old_keys = true;
+    }
+
+    /// The ids of the keys that requests were signed by, in the order in which they were seen first.
+    pub fn keys(&self) -> Vec<String> {
+        self.inner.state().keys.clone()
+    }
+
+    /// When requests met anything but the server's own answer.
+    pub fn met_at(&self) -> Vec<Instant> {
+        self.inner.state().met_at.clone()
     }
 
     /// Forwards everything again, and lets go of those that wait for an answer.
     pub fn mend(&self) {
         let mut state = self.inner.state();
         state.next.clear();
-        state.always.clear();
+        state.turns.clear();
         self.inner.mended.send_modify(|mended| *mended += 1);
     }
 
@@ -124,6 +155,18 @@ impl Endpoint {
     /// How often a message was handed out, at most.
     pub fn handed_out_max(&self) -> usize {
         self.inner.state().handed_out.values().copied().max().unwrap_or_default()
+    }
+
+    /// How many messages were handed out and not deleted at once, at most.
+    pub fn in_flight_peak(&self) -> usize {
+        self.inner.state().in_flight_peak
+    }
+
+    /// How many receives waited for the server at once, at most, since this was asked the last time.
+    pub fn take_receiving_peak(&self) -> usize {
+        let mut state = self.inner.state();
+        let receiving = state.receiving;
+        std::mem::replace(&mut state.receiving_peak, receiving)
     }
 
     /// How often each message that was handed out was extended or handed back, at least.
@@ -166,8 +209,8 @@ impl Front {
         let operation = header("x-amz-target").trim_start_matches("AmazonSQS.").to_owned();
         let mut body: Value = body.collect().await.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok()).unwrap_or_default();
         *self.state().entries.entry(operation.clone()).or_default() += body["Entries"].as_array().map_or(0, Vec::len);
-        let is_signed = is_signature(&header("authorization")) && !header("x-amz-date").is_empty();
-        let answer = self.take_answer(&operation, is_signed);
+        let key = key_of(&header("authorization")).filter(|_| !header("x-amz-date").is_empty());
+        let answer = self.take_answer(&operation, key);
         let mended = self.mended.subscribe();
         if let Some(reply) = answer.and_then(Answer::instead) {
             return Ok(reply.into_response(answer, mended));
@@ -176,7 +219,9 @@ impl Front {
             return Err(lost());
         }
         let withheld = answer.map(|answer| answer.withhold(&mut body)).unwrap_or_default();
+        let receiving = (operation == "ReceiveMessage").then(|| Receiving::begin(self));
         let mut reply = self.forward(&operation, &body).await;
+        drop(receiving);
         let is_idle = operation == "ReceiveMessage" && reply.body["Messages"].as_array().is_none_or(Vec::is_empty);
         let answer = answer.filter(|answer| !(is_idle && answer.needs_content() && self.give_back(&operation, *answer)));
         if reply.status == StatusCode::OK {
@@ -187,18 +232,29 @@ impl Front {
     }
 
     /// What the request meets; counts it.
-    fn take_answer(&self, operation: &str, is_signed: bool) -> Option<Answer> {
+    fn take_answer(&self, operation: &str, key: Option<String>) -> Option<Answer> {
         let mut state = self.state();
-        *state.requests.entry(operation.to_owned()).or_default() += 1;
-        if !is_signed {
+        let number = state.requests.entry(operation.to_owned()).or_default();
+        *number += 1;
+        let number = *number;
+        let Some(key) = key else {
             state.unsigned += 1;
             return Some(Answer::Denied);
+        };
+        if !state.keys.contains(&key) {
+            state.keys.push(key.clone());
         }
         let is_full = state.in_flight_max.is_some_and(|max| state.in_flight.len() >= max);
         let next = state.next.get_mut(operation).and_then(VecDeque::pop_front);
-        let scripted = next.or_else(|| state.always.get(operation).copied());
-        let answer = if is_full && operation == "ReceiveMessage" { Some(Answer::OverLimit) } else { scripted };
+        let scripted = next.or_else(|| state.turns.get(operation).and_then(|turns| turns[number % turns.len()]));
+        let is_old = state.refuses_old_keys && state.keys.last() != Some(&key);
+        let answer = match () {
+            () if is_old => Some(Answer::Expired),
+            () if is_full && operation == "ReceiveMessage" => Some(Answer::OverLimit),
+            () => scripted,
+        };
         if let Some(answer) = answer {
+            state.met_at.push(Instant::now());
             *state.met.entry(answer).or_default() += 1;
         }
         answer
@@ -208,7 +264,8 @@ impl Front {
     fn give_back(&self, operation: &str, answer: Answer) -> bool {
         let mut state = self.state();
         *state.met.entry(answer).or_default() -= 1;
-        if state.always.get(operation) != Some(&answer) {
+        state.met_at.pop();
+        if state.turns.get(operation).is_none_or(|turns| !turns.contains(&Some(answer))) {
             state.next.entry(operation.to_owned()).or_default().push_front(answer);
         }
         true
@@ -254,6 +311,7 @@ impl Front {
                     *state.handed_out.entry(text("MessageId")).or_default() += 1;
                     state.handles.insert(text("ReceiptHandle"), text("MessageId"));
                     state.in_flight.insert(text("MessageId"));
+                    state.in_flight_peak = state.in_flight_peak.max(state.in_flight.len());
                     let Some(sender) = state.sender else { continue };
                     match sender(&text("Body")) {
                         Some(sender) => message["Attributes"]["SenderId"] = json!(sender),
@@ -283,16 +341,35 @@ impl Front {
     }
 }
 
+/// A receive that waits for the server, also where its client breaks off.
+struct Receiving<'a>(&'a Front);
+
+impl<'a> Receiving<'a> {
+    fn begin(front: &'a Front) -> Self {
+        let mut state = front.state();
+        state.receiving += 1;
+        state.receiving_peak = state.receiving_peak.max(state.receiving);
+        Self(front)
+    }
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        self.0.state().receiving -= 1;
+    }
+}
+
 /// The entries of a batch: id and receipt handle.
 fn entries(request: &Value) -> impl Iterator<Item = (&Value, &str)> {
     let entries = request["Entries"].as_array().into_iter().flatten();
     entries.map(|entry| (&entry["Id"], entry["ReceiptHandle"].as_str().unwrap_or_default()))
 }
 
-/// Whether this is what SigV4 puts into `Authorization`.
-fn is_signature(authorization: &str) -> bool {
+/// The id of the key in what SigV4 puts into `Authorization`.
+fn key_of(authorization: &str) -> Option<String> {
     let part = |name: &str| authorization.split([' ', ',']).find_map(|part| part.strip_prefix(name)).unwrap_or_default();
     let is_hex = part("Signature=").len() == 64 && part("Signature=").chars().all(|character| character.is_ascii_hexdigit());
-    let is_scoped = part("Credential=").ends_with("/sqs/aws4_request");
-    authorization.starts_with("AWS4-HMAC-SHA256 ") && is_scoped && part("SignedHeaders=").contains("host") && is_hex
+    let is_whole = authorization.starts_with("AWS4-HMAC-SHA256 ") && part("SignedHeaders=").contains("host") && is_hex;
+    let (key, scope) = part("Credential=").split_once('/')?;
+    (is_whole && scope.ends_with("/sqs/aws4_request")).then(|| key.to_owned())
 }

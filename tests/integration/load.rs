@@ -31,6 +31,16 @@ pub async fn send(queue: &Queue, bodies: impl IntoIterator<Item = String>) {
     sending.buffer_unordered(16).for_each(async |_| {}).await;
 }
 
+/// Sends bodies in batches, where there are thousands of them.
+pub async fn send_many(queue: &Queue, bodies: &[String]) {
+    let batches = futures_util::stream::iter(bodies.chunks(10)).map(async |batch| {
+        let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
+        let reply = queue.send_batch(&batch).await.expect("sent");
+        assert_eq!(reply.accepted.len(), batch.len(), "{reply:?}");
+    });
+    batches.buffer_unordered(8).for_each(async |()| {}).await;
+}
+
 /// How many messages the queue has, waiting or held.
 pub async fn depth(queue: &Queue) -> i64 {
     queue.depth().await.expect("the queue answers").iter().map(|(_, messages)| messages).sum()
@@ -58,6 +68,18 @@ pub async fn counted(daemon: &Daemon, name: &str, label: &str) -> i64 {
     let sum = daemon.metric(&format!("event_processor_{name}"), label).await;
     // A sum of no series is minus zero.
     format!("{:.0}", sum + 0.0).parse().expect("a number")
+}
+
+/// Of a queue's trouble there is one line in ten seconds at most.
+pub fn assert_quiet(daemon: &Daemon, queue: &str) {
+    let lines = daemon.log_of(queue);
+    let warnings: Vec<_> = lines.iter().filter(|(_, line)| !line.contains(r#""message":"ready""#)).collect();
+    for pair in warnings.windows(2) {
+        // Midnight may lie between.
+        let apart = (pair[1].0 - pair[0].0).rem_euclid(86_400.0);
+        assert!(apart > 9.9, "{apart} s apart: {lines:#?}");
+    }
+    println!("{queue}: {} lines, {} of them warnings", lines.len(), warnings.len());
 }
 
 /// How many requests of a kind the daemon has sent to the queue.

@@ -37,7 +37,9 @@ impl Dev {
         for name in ["DATABASE_URL", "QUEUES", "QUEUE_NAME", "AWS_ENDPOINT_URL"] {
             command.env_remove(name);
         }
-        let spawned = command.current_dir(&directory.0).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn();
+        let errors = std::fs::File::create(directory.0.join("errors")).expect("a file");
+        let spawned =
+            command.current_dir(&directory.0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).kill_on_drop(true).spawn();
         let mut child = spawned.expect("dev starts");
         let mut lines = BufReader::new(child.stdout.take().expect("standard output")).lines();
         let output = Arc::new(Mutex::new(String::new()));
@@ -54,6 +56,11 @@ impl Dev {
 
     fn output(&self) -> String {
         self.output.lock().expect("the output").clone()
+    }
+
+    /// What it wrote to standard error.
+    fn errors(&self) -> String {
+        std::fs::read_to_string(self.directory.0.join("errors")).expect("the errors")
     }
 
     async fn says(&self, text: &str) {
@@ -158,7 +165,8 @@ async fn each_task_of_the_readme_works_when_it_is_pasted() {
 async fn dev_ends_with_zero_when_every_sample_event_is_accounted_for() {
     let mut dev = Dev::start(&["--exit-after-sample"]);
     let status = dev.child.wait().await.expect("a status").code();
-    assert_eq!(status, Some(0), "{}", dev.output());
+    assert_eq!(status, Some(0), "{}{}", dev.output(), dev.errors());
+    assert!(!dev.errors().contains("set-up"), "its own queues are not as the daemon wants them: {}", dev.errors());
     for tenant in ["platform", "shop", "onboarding", "crm", "customers"] {
         assert!(dev.output().contains(&format!("\n{tenant} ")), "{}", dev.output());
     }

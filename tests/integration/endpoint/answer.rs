@@ -23,6 +23,8 @@ pub enum Answer {
     InternalFailure,
     Unavailable,
     Denied,
+    /// The key is not good any more.
+    Expired,
     MissingQueue,
     /// Too many messages are in flight.
     OverLimit,
@@ -89,6 +91,7 @@ impl Answer {
             Self::InternalFailure => error(500, "InternalFailure"),
             Self::Unavailable => error(503, "ServiceUnavailable"),
             Self::Denied => error(403, "AccessDeniedException"),
+            Self::Expired => error(403, "ExpiredToken"),
             Self::MissingQueue => error(400, "QueueDoesNotExist"),
             Self::OverLimit => error(403, "OverLimit"),
             Self::Empty | Self::Never => Some(Reply { status: StatusCode::OK, body: json!({}) }),

@@ -1,0 +1,125 @@
+//! A poller whose receive never returns, or that panics, is started anew: polling must not stop silently.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
+
+use super::context::Context;
+use super::part_of;
+use crate::fault;
+use crate::queue::poll_time_max;
+
+/// Beyond the time at which a poll gives itself up: by then something is broken that a request's own limit does not see.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// Before a poller is started anew: one that panics at every message must not go hot.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// In how many looks a silence becomes too long. Looks are counted, not time: a process that was frozen does not take its pollers for silent.
+const LOOKS: u32 = 4;
+
+/// How often a poller was seen to wait for the same reply of SQS. What else it waits for (room, the store, the catalog, the writers) may take
+/// as long as it takes.
+#[derive(Debug, Clone, Default)]
+pub struct Silence(Arc<Mutex<Option<u32>>>);
+
+impl Silence {
+    /// Waits for SQS.
+    pub async fn during<T>(&self, receive: impl Future<Output = T>) -> T {
+        *self.seen() = Some(0);
+        let received = receive.await;
+        *self.seen() = None;
+        received
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Option<u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks, and says whether the silence is too long.
+    fn look(&self) -> bool {
+        let mut seen = self.seen();
+        *seen = seen.map(|looks| looks + 1);
+        // The first look may come just after the silence has begun.
+        seen.is_some_and(|looks| looks > LOOKS)
+    }
+}
+
+/// One poller under watch.
+struct Watched {
+    number: usize,
+    silence: Silence,
+    task: AbortHandle,
+}
+
+/// The pollers of one queue, and how to start each.
+struct Pollers<'a, F> {
+    queue: &'a str,
+    context: &'a Context,
+    start: F,
+    tasks: JoinSet<()>,
+    watched: HashMap<Id, Watched>,
+}
+
+/// Runs the pollers of a queue, by their numbers, until each has ended by itself, which they do when they are told to stop.
+pub async fn watch<P>(queue: &str, context: &Context, wait: Duration, numbers: std::ops::Range<usize>, start: impl Fn(usize, Silence) -> P)
+where
+    P: Future<Output = ()> + Send + 'static,
+{
+    let silence_max = poll_time_max(wait) + fault::shortened("watchdog_slack", SLACK);
+    let mut pollers = Pollers { queue, context, start, tasks: JoinSet::new(), watched: HashMap::new() };
+    for number in numbers {
+        pollers.spawn(number, Duration::ZERO);
+    }
+    let mut looks = tokio::time::interval(silence_max / LOOKS);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !pollers.tasks.is_empty() {
+        tokio::select! {
+            Some(ended) = pollers.tasks.join_next_with_id() => pollers.replace(ended),
+            _ = looks.tick(), if !fault::has_bug("no_watchdog") => {
+                for poller in pollers.watched.values().filter(|poller| poller.silence.look()) {
+                    // The connection of a receive that never returns goes with it; what it may have leased comes again.
+                    poller.task.abort();
+                }
+            }
+        }
+    }
+}
+
+impl<P, F> Pollers<'_, F>
+where
+    P: Future<Output = ()> + Send + 'static,
+    F: Fn(usize, Silence) -> P,
+{
+    fn spawn(&mut self, number: usize, pause: Duration) {
+        let silence = Silence::default();
+        let poller = (self.start)(number, silence.clone());
+        let task = self.tasks.spawn(async move {
+            tokio::time::sleep(pause).await;
+            poller.await;
+        });
+        self.watched.insert(task.id(), Watched { number, silence, task });
+    }
+
+    /// Starts the poller anew that did not end by itself.
+    fn replace(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        let (Some(poller), Err(error)) = (self.watched.remove(&id), ended) else { return };
+        if self.context.stop.is_cancelled() {
+            return;
+        }
+        self.context.metrics.poller_restarts.with_label_values(&[self.queue]).inc();
+        if self.context.readiness.may_log(&part_of(self.queue)) {
+            let cause = if error.is_cancelled() { "SQS was silent for longer than any request may take" } else { "it panicked" };
+            tracing::error!(
+                queue = self.queue,
+                cause,
+                "a poller is started anew; where this recurs, report it with the lines before this one"
+            );
+        }
+        self.spawn(poller.number, RESTART_PAUSE);
+    }
+}
