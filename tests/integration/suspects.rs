@@ -43,6 +43,11 @@ async fn an_event_that_ends_the_process_each_time_is_a_letter_after_the_third_an
     assert_eq!(daemon.stop().await, 0);
 }
 
+/// What no look at the database finds, as a full disk: only who inserts a row is refused.
+const TROUBLE: &str = "
+create function trouble() returns trigger language plpgsql as $$ begin raise exception 'not now' using errcode = '53100'; end $$;
+create trigger trouble before insert on delivery for each row execute function trouble()";
+
 /// Receives the queue's one message and hands it back, as another consumer would.
 async fn hand_back(queue: &Queue) {
     let second = std::time::Duration::from_secs(1);
@@ -62,10 +67,10 @@ async fn an_event_that_was_received_fifty_times_by_no_fault_of_its_own_is_stored
         hand_back(&queue).await;
     }
     // What the daemon judges cannot be stored now: it is begun, judged and handed back, more often than three times.
-    stack.database.execute("alter table delivery rename to absent").await;
+    stack.database.execute(TROUBLE).await;
     let daemon = stack.daemon(QUEUES, &[SHORT_LEASES]).await;
     eventually("it is handed back again and again", async || (requests(&daemon, "release").await >= 5).then_some(())).await;
-    stack.database.execute("alter table absent rename to delivery").await;
+    stack.database.execute("drop trigger trouble on delivery").await;
     stack.at_rest(&queue).await;
     assert_eq!(stack.database.rows("select event_id from message").await, ["patient"]);
     assert_eq!(letters(&stack.database).await, [""; 0]);

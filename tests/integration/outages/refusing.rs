@@ -71,7 +71,7 @@ fn cluster() -> Cluster {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_right_that_was_revoked_costs_no_event() {
-    let prepare = "create role writer login; grant select, insert, update on all tables in schema public to writer";
+    let prepare = "create role writer login; grant select, insert, update, delete on all tables in schema public to writer";
     let revoke = async |database: &Database| database.execute("revoke insert on message from writer").await;
     let grant = async |database: &Database| database.execute("grant insert on message to writer").await;
     let trouble = Trouble { prepare, role: "writer", problem: "SQLSTATE 42501", polling: Polling::Stops };
