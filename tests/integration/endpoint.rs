@@ -1,6 +1,7 @@
 //! An SQS endpoint that misbehaves by script: it stands before the real queue server, counts what passes, and answers as it was told to.
 
 mod answer;
+mod counts;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -103,16 +104,6 @@ impl Endpoint {
         self.inner.state().refuses_old_keys = true;
     }
 
-    /// The ids of the keys that requests were signed by, in the order in which they were seen first.
-    pub fn keys(&self) -> Vec<String> {
-        self.inner.state().keys.clone()
-    }
-
-    /// When requests met anything but the server's own answer.
-    pub fn met_at(&self) -> Vec<Instant> {
-        self.inner.state().met_at.clone()
-    }
-
     /// Forwards everything again, and lets go of those that wait for an answer.
     pub fn mend(&self) {
         let mut state = self.inner.state();
@@ -129,60 +120,6 @@ impl Endpoint {
     /// Hands nothing out while so many messages are in flight.
     pub fn set_in_flight_max(&self, messages: usize) {
         self.inner.state().in_flight_max = Some(messages);
-    }
-
-    /// How many requests of an operation there were.
-    pub fn requests(&self, operation: &str) -> usize {
-        self.inner.state().requests.get(operation).copied().unwrap_or_default()
-    }
-
-    /// How many entries were in the batches of an operation.
-    pub fn entries(&self, operation: &str) -> usize {
-        self.inner.state().entries.get(operation).copied().unwrap_or_default()
-    }
-
-    /// How many requests have met this answer.
-    pub fn met(&self, answer: Answer) -> usize {
-        self.inner.state().met.get(&answer).copied().unwrap_or_default()
-    }
-
-    /// How many copies of messages were handed out, and of how many messages.
-    pub fn handed_out(&self) -> (usize, usize) {
-        let state = self.inner.state();
-        (state.handed_out.values().sum(), state.handed_out.len())
-    }
-
-    /// How often a message was handed out, at most.
-    pub fn handed_out_max(&self) -> usize {
-        self.inner.state().handed_out.values().copied().max().unwrap_or_default()
-    }
-
-    /// How many messages were handed out and not deleted at once, at most.
-    pub fn in_flight_peak(&self) -> usize {
-        self.inner.state().in_flight_peak
-    }
-
-    /// How many receives waited for the server at once, at most, since this was asked the last time.
-    pub fn take_receiving_peak(&self) -> usize {
-        let mut state = self.inner.state();
-        let receiving = state.receiving;
-        std::mem::replace(&mut state.receiving_peak, receiving)
-    }
-
-    /// How often each message that was handed out was extended or handed back, at least.
-    pub fn extensions_min(&self) -> usize {
-        let state = self.inner.state();
-        state.handed_out.keys().map(|id| state.extended.get(id).copied().unwrap_or_default()).min().unwrap_or_default()
-    }
-
-    /// How often a message was extended or handed back that had been deleted before.
-    pub fn late_extensions(&self) -> usize {
-        self.inner.state().extended_late
-    }
-
-    /// How many requests were not signed by SigV4.
-    pub fn unsigned(&self) -> usize {
-        self.inner.state().unsigned
     }
 }
 
