@@ -23,6 +23,11 @@ pub enum Fault {
     CutDatabase,
     SlowDatabase,
     SilentDatabase,
+    /// The links of the moment swallow every byte; new ones do not.
+    SilentLinks,
+    /// What no look at the database finds: who inserts a row is refused.
+    RefuseRows,
+    RenameColumn,
     EndSessions,
     LockTable,
     ChangeCatalog,
@@ -35,7 +40,7 @@ pub enum Fault {
 const RECEIVE: &str = "ReceiveMessage";
 const DELETE: &str = "DeleteMessageBatch";
 
-pub const CLASSES: [Fault; 46] = [
+pub const CLASSES: [Fault; 49] = [
     Fault::Kill,
     Fault::Crash("received"),
     Fault::Database("begin\0", Cut::LoseRequest),
@@ -82,7 +87,14 @@ pub const CLASSES: [Fault; 46] = [
     Fault::Sqs(RECEIVE, Answer::OverLimit),
     Fault::Sqs(DELETE, Answer::Never),
     Fault::Sqs(RECEIVE, Answer::TooManyRequests),
+    Fault::SilentLinks,
+    Fault::RefuseRows,
+    Fault::RenameColumn,
 ];
+
+const REFUSE_ROWS: &str = "
+create or replace function trouble() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = '53100'; end $$;
+create trigger trouble before insert on message for each row execute function trouble()";
 
 const QUEUES: &str = "events?trust=any";
 const SETTINGS: [(&str, &str); 2] = [("VISIBILITY_TIMEOUT", "2"), ("IN_FLIGHT_EVENTS_MAX", "200")];
@@ -142,6 +154,15 @@ impl Scene {
                 self.queue.mend();
             }
             Fault::SilentDatabase => self.silence().await,
+            Fault::SilentLinks => {
+                self.database.silence();
+                self.progress().await;
+                self.database.mend();
+            }
+            Fault::RefuseRows => self.spoil(REFUSE_ROWS, "drop trigger trouble on message").await,
+            Fault::RenameColumn => {
+                self.spoil("alter table message rename subject to topic", "alter table message rename topic to subject").await;
+            }
             Fault::EndSessions => {
                 let others = "pg_stat_activity where datname = current_database() and application_name = 'event-processor'";
                 self.stack.database.execute(&format!("select pg_terminate_backend(pid) from {others}")).await;
@@ -200,6 +221,14 @@ impl Scene {
         self.database.delay(Toward::Client, UNTIL_MENDED);
         self.daemon.says("database").await;
         self.database.mend();
+        self.daemon.ready().await;
+    }
+
+    /// Spoils the database until the daemon says so.
+    async fn spoil(&self, spoil: &str, mend: &str) {
+        self.stack.database.execute(spoil).await;
+        self.daemon.says("database").await;
+        self.stack.database.execute(mend).await;
         self.daemon.ready().await;
     }
 
