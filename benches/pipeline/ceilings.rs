@@ -201,7 +201,7 @@ async fn insert_again(database: &str, batch_rows: usize, writers: usize) -> Resu
             .bind(column(&batch, |row| row.sequence_number.as_deref()))
             .bind(column(&batch, |row| row.traceparent.as_deref()))
             .bind(column(&batch, |row| row.catalog_generation))
-            .fetch_all(&mut *connection)
+            .execute(&mut *connection)
             .await?;
         let deliveries: Vec<(&Kept, &str)> =
             batch.iter().flat_map(|row| row.recipients.iter().map(|recipient| (*row, recipient.as_str()))).collect();

@@ -10,4 +10,3 @@ from unnest(
     $18::bigint[]
 )
 on conflict (tenant_id, source, event_id) do nothing
-returning tenant_id, source, event_id

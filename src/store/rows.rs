@@ -64,11 +64,21 @@ pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged]) ->
         &column(&rows, |_, event| event.envelope().traceparent.as_deref()) as _,
         &column(&rows, |judged, _| judged.generation),
     )
-    .fetch_all(connection)
+    .execute(&mut *connection)
     .await?;
-    let position =
-        |tenant_id: &str, source: &str, event_id: &str| firsts.get(&key(Identity { tenant_id, source, event_id })).map(|first| first.0);
-    Ok(inserted.iter().filter_map(|row| position(&row.tenant_id, &row.source, &row.event_id)).collect())
+    // Nearly always: then Postgres need not name them.
+    if usize::try_from(inserted.rows_affected()) == Ok(rows.len()) {
+        return Ok(rows.iter().map(|(position, ..)| *position).collect());
+    }
+    let positions = sqlx::query_file_scalar!(
+        "src/store/select_inserted.sql",
+        &rows.iter().map(|(position, ..)| i32::try_from(*position).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
+        &column(&rows, |_, event| event.tenant_id().as_str()) as _,
+        &column(&rows, |_, event| event.envelope().source.as_str()) as _,
+        &column(&rows, |_, event| event.envelope().event_id.as_str()) as _,
+    );
+    let positions = positions.fetch_all(connection).await?;
+    Ok(positions.into_iter().filter_map(|position| usize::try_from(position).ok()).collect())
 }
 
 type Rows<'a> = Vec<&'a (usize, &'a Judged, &'a ValidEvent)>;
