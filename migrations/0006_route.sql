@@ -35,7 +35,9 @@ $$;
 create trigger message_added after insert on message
 referencing new table as added for each statement execute function message_added();
 
-create function delivery_added() returns trigger language plpgsql as $$
+-- By keys, each row: a plan that reads the whole of message, made while that is small, would be kept when it has grown.
+create function delivery_added() returns trigger language plpgsql
+set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
     if exists (
         select from added a
@@ -71,7 +73,8 @@ when ((old.tenant_id, old.source, old.event_id, old.client_id) is distinct from 
 execute function keys_are_fixed();
 
 -- A message stays as long as its deliveries do.
-create function message_removed() returns trigger language plpgsql as $$
+create function message_removed() returns trigger language plpgsql
+set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
     if exists (
         select from removed r

@@ -10,6 +10,10 @@ use tokio::time::{Instant, timeout_at};
 use super::backend::Backend;
 use crate::fault;
 
+/// Every statement finds its rows by their keys. A plan that reads a whole table, made while that is small, would be kept when it has grown;
+/// and none is worth compiling.
+const BY_KEYS: [(&str, &str); 4] = [("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("enable_seqscan", "off"), ("jit", "off")];
+
 /// A server that takes longer to accept a connection is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -43,7 +47,7 @@ impl Session {
         let synchronous_commit = if fault::has_bug("synchronous_commit_off") { "off" } else { "on" };
         let settings =
             [("synchronous_commit", synchronous_commit), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "8s")];
-        Self { options: options.application_name("event-processor").options(settings), connected: None }
+        Self { options: options.application_name("event-processor").options(settings).options(BY_KEYS), connected: None }
     }
 
     /// Drops the connection: what it was last told is in doubt.
