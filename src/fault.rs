@@ -18,13 +18,13 @@ pub fn has_bug(name: &str) -> bool {
     is_chosen(name)
 }
 
-/// Ends the process here where a test has chosen a text that stands in this body: `poison=return(text)`.
-pub fn crash_over(body: &[u8]) {
-    if let Some(text) = value_of("poison")
-        && body.windows(text.len()).any(|window| window == text.as_bytes())
-    {
+/// Ends the process here where a test has chosen a text that stands in this body, `poison=return(text)`, or panics, `panic=return(text)`.
+pub fn fail_over(body: &[u8]) {
+    let has_chosen = |text: String| body.windows(text.len()).any(|window| window == text.as_bytes());
+    if value_of("poison").is_some_and(has_chosen) {
         std::process::abort();
     }
+    assert!(!value_of("panic").is_some_and(has_chosen), "a test has asked for it");
 }
 
 /// Never returns where a test says so.

@@ -11,6 +11,8 @@ use crate::ceilings::Ceiling;
 pub struct Report {
     pub rows: Vec<Row>,
     pub half_rate: Option<Delays>,
+    /// At the same rate, while a schema that was not admitted is met.
+    pub beside_slow_schema: Option<Delays>,
     pub single: Option<Delays>,
     pub valid_events_per_second: Option<f64>,
     /// With one event in twenty that breaks its schema.
@@ -103,7 +105,12 @@ impl fmt::Display for Report {
         for row in &self.rows {
             write!(formatter, "{row}")?;
         }
-        for (name, delays) in [("at half of the highest rate", &self.half_rate), ("one event at a time", &self.single)] {
+        let delays = [
+            ("at half of the highest rate", &self.half_rate),
+            ("at that rate, twenty of a slow schema among them", &self.beside_slow_schema),
+            ("one event at a time", &self.single),
+        ];
+        for (name, delays) in delays {
             if let Some(Delays { events, events_per_second, p50_ms, p99_ms }) = delays {
                 let sent = format!("{events} events at {events_per_second:.0}/s, {name}");
                 writeln!(formatter, "\n{sent}: sent to committed p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms")?;

@@ -39,6 +39,7 @@ pub async fn all(options: &Options, processor: PathBuf) -> Result<Report> {
         report.rows.push(measure(&stand, &format!("{size} B"), &bodies(options.events, *size)?).await?);
     }
     report.half_rate = Some(delays(&stand, &bodies(DELAYED_EVENTS, 0)?, highest_rate / 2.0, 10).await?);
+    report.beside_slow_schema = Some(delays_beside_slow_schema(&stand, highest_rate / 2.0).await?);
     report.single = Some(delays(&stand, &bodies(SINGLE_EVENTS, 0)?, 20.0, 1).await?);
     let valid = bodies(options.events, 0)?;
     report.valid_events_per_second = Some(rate(&stand, &valid).await?);
@@ -159,6 +160,29 @@ async fn delays(stand: &Stand, bodies: &[String], events_per_second: f64, batch:
     let percentile =
         async |share: &str| stand.number(&format!("select percentile_cont({share}) within group (order by {delay}) from message")).await;
     Ok(Delays { events: bodies.len(), events_per_second, p50_ms: percentile("0.5").await?, p99_ms: percentile("0.99").await? })
+}
+
+/// The same, while twenty events meet a schema that no admission would let pass: it holds one value against two to the 28th parts of itself.
+async fn delays_beside_slow_schema(stand: &Stand, events_per_second: f64) -> Result<Delays> {
+    let definition = |link: u32| {
+        let earlier = format!(r##"{{"$ref": "#/$defs/d{}"}}"##, link - 1);
+        format!(r#", "d{link}": {{"allOf": [{earlier}, {earlier}]}}"#)
+    };
+    let definitions: String = (1..=28).map(definition).collect();
+    let schema = format!(r##"{{"$defs": {{"d0": {{"type": "string"}}{definitions}}}, "$ref": "#/$defs/d28"}}"##);
+    let bundle = format!(r#"{{"root": "slow/1.json", "files": {{"slow/1.json": {schema}}}}}"#);
+    let plant = format!(
+        "insert into tenant (tenant_id, name) values ('planted', ''); \
+         insert into event_type (tenant_id, event_type) values ('planted', 'slow'); \
+         insert into event_schema (tenant_id, event_type, schema_version, bundle, digest) values ('planted', 'slow', 1, '{bundle}', sha256('slow'))"
+    );
+    stand.execute(&plant).await?;
+    let mut bodies = bodies(DELAYED_EVENTS, 0)?;
+    for number in 0..20 {
+        let slow = format!(r#"{{"tenant_id":"planted","event_id":"slow-{number}","event_type":"slow","payload":"a"}}"#);
+        bodies.insert(number * DELAYED_EVENTS / 20, slow);
+    }
+    delays(stand, &bodies, events_per_second, 10).await
 }
 
 /// Events a second. Their peers may break their schemas.

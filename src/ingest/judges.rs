@@ -214,7 +214,7 @@ impl Job {
         let message = &self.messages[position];
         let timer = self.metrics.validation_duration.start_timer();
         let judging = std::panic::AssertUnwindSafe(|| {
-            fault::crash_over(&message.body);
+            fault::fail_over(&message.body);
             judge(message, &self.snapshot, self.body_bytes_max, |schema| self.begin_schema(position, schema))
         });
         let outcome = std::panic::catch_unwind(judging);

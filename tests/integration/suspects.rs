@@ -48,6 +48,20 @@ const TROUBLE: &str = "
 create function trouble() returns trigger language plpgsql as $$ begin raise exception 'not now' using errcode = '53100'; end $$;
 create trigger trouble before insert on delivery for each row execute function trouble()";
 
+#[tokio::test]
+async fn an_event_over_which_the_judging_panics_is_a_letter_after_the_third_time_and_the_daemon_lives() {
+    let stack = Stack::start(&["events"]).await;
+    let queue = stack.queue("events").await;
+    let daemon = stack.daemon(QUEUES, &[SHORT_LEASES, ("FAILPOINTS", "panic=return(trip-me)")]).await;
+    send(&queue, events(30).into_iter().chain([event("trip-me")])).await;
+    stack.at_rest(&queue).await;
+    assert_eq!(letters(&stack.database).await, [format!("received_too_often {}", event("trip-me"))]);
+    assert_eq!(stack.database.rows("select receive_count from dead_letter").await, ["3"]);
+    assert_eq!(stack.database.count("select count(*) from message").await, 30);
+    assert_eq!(stack.database.count("select count(*) from suspect").await, 0);
+    assert_eq!(daemon.stop().await, 0);
+}
+
 /// Receives the queue's one message and hands it back, as another consumer would.
 async fn hand_back(queue: &Queue) {
     let second = std::time::Duration::from_secs(1);
