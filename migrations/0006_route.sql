@@ -34,6 +34,8 @@ end
 $$;
 create trigger message_added after insert on message
 referencing new table as added for each statement execute function message_added();
+create trigger message_changed after update on message
+referencing new table as added for each statement execute function message_added();
 
 -- By keys, each row: a plan that reads the whole of message, made while that is small, would be kept when it has grown.
 create function delivery_added() returns trigger language plpgsql
@@ -56,21 +58,18 @@ $$;
 create trigger delivery_added after insert on delivery
 referencing new table as added for each statement execute function delivery_added();
 
--- What is in a key stays as it was inserted.
-create function keys_are_fixed() returns trigger language plpgsql as $$
+-- An identity stays as it was inserted.
+create function identity_is_fixed() returns trigger language plpgsql as $$
 begin
-    raise foreign_key_violation using message = format('the keys of %I are never changed', tg_table_name);
+    raise foreign_key_violation using message = format('the identity of a %s is never changed', tg_table_name);
 end
 $$;
-create trigger keys_are_fixed before update on message for each row
-when (
-    (old.tenant_id, old.source, old.event_id, old.event_type, old.schema_version, old.client_id)
-    is distinct from (new.tenant_id, new.source, new.event_id, new.event_type, new.schema_version, new.client_id)
-)
-execute function keys_are_fixed();
-create trigger keys_are_fixed before update on delivery for each row
+create trigger identity_is_fixed before update on message for each row
+when ((old.tenant_id, old.source, old.event_id) is distinct from (new.tenant_id, new.source, new.event_id))
+execute function identity_is_fixed();
+create trigger identity_is_fixed before update on delivery for each row
 when ((old.tenant_id, old.source, old.event_id, old.client_id) is distinct from (new.tenant_id, new.source, new.event_id, new.client_id))
-execute function keys_are_fixed();
+execute function identity_is_fixed();
 
 -- A message stays as long as its deliveries do.
 create function message_removed() returns trigger language plpgsql

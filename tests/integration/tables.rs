@@ -65,6 +65,11 @@ async fn postgres_refuses_what_refers_to_nothing_and_what_is_there_already() {
         (delivery("e", "nobody"), "23503"),
         (delivery("none", "client-1"), "23503"),
         ("update delivery set state = 'lost'".to_owned(), "23514"),
+        ("update delivery set client_id = 'client-2'".to_owned(), "23503"),
+        ("update message set event_id = 'other' where client_id is null".to_owned(), "23503"),
+        ("update message set schema_version = 7".to_owned(), "23503"),
+        ("update message set client_id = 'nobody'".to_owned(), "23503"),
+        ("update message set client_id = null".to_owned(), "00000"),
         ("delete from message".to_owned(), "23503"),
         ("delete from event_schema".to_owned(), "23503"),
     ] {
