@@ -19,6 +19,9 @@ pub fn has_bug(name: &str) -> bool {
 }
 
 /// Ends the process here where a test has chosen a text that stands in this body, `poison=return(text)`, or panics, `panic=return(text)`.
+///
+/// # Panics
+/// When a test asks for it.
 pub fn fail_over(body: &[u8]) {
     let has_chosen = |text: String| body.windows(text.len()).any(|window| window == text.as_bytes());
     if value_of("poison").is_some_and(has_chosen) {
