@@ -124,6 +124,19 @@ impl Stand {
         Ok(sqlx::query_scalar(AssertSqlSafe(format!("select ({sql})::float8"))).fetch_one(&mut connection).await?)
     }
 
+    /// Waits until so many events are stored.
+    pub async fn stored(&self, events: usize) -> Result<()> {
+        let events = f64::from(u32::try_from(events)?);
+        let deadline = Instant::now() + Duration::from_mins(2);
+        while Instant::now() < deadline {
+            if self.number("select count(*) from message").await? >= events {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        bail!("not all events were stored within two minutes")
+    }
+
     /// The processor time that all of Postgres has used, in seconds.
     pub fn postgres_cpu(&self) -> Result<f64> {
         usage::cpu_of_family(self.postmaster)
