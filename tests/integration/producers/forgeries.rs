@@ -6,7 +6,7 @@ use super::Run;
 const FORGERIES: [(&str, &str); 19] = [
     ("delete from message where event_id = (select max(event_id) from message)", "missing"),
     ("delete from dead_letter where dead_letter_id = (select max(dead_letter_id) from dead_letter where reason = 'malformed_json')", "missing"),
-    ("update dead_letter set replay_outcome = 'stored' where reason = 'unknown_client' and dead_letter_id % 2 = 0", "missing"),
+    ("update dead_letter set replay_outcome = 'stored' where dead_letter_id in (select dead_letter_id from dead_letter where reason = 'unknown_client' limit 2)", "missing"),
     (
         "delete from message where (tenant_id, source, event_id) in (select tenant_id, source, event_id from dead_letter where reason = 'id_conflict')",
         "missing",
