@@ -9,6 +9,7 @@ mod bundle;
 mod expansion;
 mod instance;
 mod keywords;
+mod number;
 mod patterns;
 mod violations;
 

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jsonschema::JsonType;
-use jsonschema::json::{Array, Json, JsonNumber, Node as JsonNode, NodeIdentity, Object};
-use serde_json::{Number, Value};
+use jsonschema::json::{Array, Json, Node as JsonNode, NodeIdentity, Object};
+use serde_json::Value;
 
+use super::number::Text;
 use crate::json::{Member, Node, canonical};
 
 /// So many lookups in an object compare its names one by one; further ones use an index, where there are more members than that.
@@ -276,45 +277,5 @@ impl<'a> Iterator for ElementsIter<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         spend(1);
         self.0.next()
-    }
-}
-
-/// A number as it was written.
-pub(super) struct Text<'a>(&'a str);
-
-impl JsonNumber for Text<'_> {
-    fn as_u64(&self) -> Option<u64> {
-        self.0.parse().ok()
-    }
-
-    fn as_i64(&self) -> Option<i64> {
-        self.0.parse().ok()
-    }
-
-    fn as_f64(&self) -> Option<f64> {
-        self.0.parse().ok()
-    }
-
-    fn as_str(&self) -> Cow<'_, str> {
-        Cow::Borrowed(self.0)
-    }
-
-    fn to_number(&self) -> Cow<'_, Number> {
-        let whole = self.as_u64().map(Number::from).or_else(|| self.as_i64().map(Number::from));
-        let number = whole.or_else(|| self.as_f64().and_then(Number::from_f64));
-        // The reader let pass only numbers that a finite double is near.
-        Cow::Owned(number.unwrap_or_else(|| Number::from(0)))
-    }
-
-    /// By exact decimal value: `1e30` and `2.0` are integers, `9007199254740993.5` is none.
-    fn is_integer(&self) -> bool {
-        let (mantissa, exponent) = self.0.split_once(['e', 'E']).unwrap_or((self.0, "0"));
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let exponent: i64 = exponent.parse().unwrap_or(0);
-        let digits = fraction.trim_end_matches('0').len();
-        let zeros = whole.len() - whole.trim_end_matches('0').len();
-        let is_zero = mantissa.bytes().all(|byte| matches!(byte, b'0' | b'-' | b'.'));
-        let places = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
-        is_zero || if digits > 0 { exponent >= places(digits) } else { exponent >= -places(zeros) }
     }
 }
