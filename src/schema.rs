@@ -29,8 +29,15 @@ use crate::event::Violation;
 use crate::json::Node;
 use instance::{Budget, Payload, within};
 use keywords::draft_of;
+use violations::Size;
 
-/// How many steps a validation may take; a step is a look at a value, and most values are looked at a few times.
+/// How many steps the validation of any payload may take; a step is a look at a value, and most values are looked at a few times.
+const STEPS_MIN: usize = 1_000_000;
+
+/// How many it may take for each byte of the payload, where that is more: so no small one is a long one.
+const STEPS_PER_BYTE: usize = 100;
+
+/// And of the largest.
 const STEPS_MAX: usize = 20_000_000;
 
 /// The keyword of the one violation that says that a payload could not be judged within the steps.
@@ -73,14 +80,22 @@ impl Compiled {
         self.judge(payload).unwrap_or(false)
     }
 
-    /// What is wrong with a payload that is not valid, without any of its values; see [`crate::event::VIOLATIONS_MAX`].
+    /// What is wrong with a payload, without any of its values; nothing where it conforms. See [`crate::event::VIOLATIONS_MAX`].
     pub fn violations(&self, payload: &Node<'_>) -> Vec<Violation> {
-        violations::of(self, payload)
+        match self.judge(payload) {
+            Some(true) => Vec::new(),
+            Some(false) => violations::locate(self, payload),
+            None => vec![violations::out_of_steps(self, payload)],
+        }
     }
 
     /// Whether a payload conforms; nothing where that cannot be told within the steps.
     fn judge(&self, payload: &Node<'_>) -> Option<bool> {
-        within(self.budget(STEPS_MAX), || self.validator.is_valid(payload))
+        let judge = |steps| within(self.budget(steps), || self.validator.is_valid(payload));
+        judge(STEPS_MIN).or_else(|| {
+            let steps = (Size::of(payload).bytes * STEPS_PER_BYTE).min(STEPS_MAX);
+            if steps > STEPS_MIN { judge(steps) } else { None }
+        })
     }
 
     fn budget(&self, steps: usize) -> Budget {

@@ -3,7 +3,7 @@
 mod follow;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use sqlx::{Connection as _, PgConnection};
@@ -55,7 +55,9 @@ pub struct Schema {
 pub enum Standing {
     /// They may.
     Fit,
-    /// An event takes long under it; others wait for how that ends.
+    /// They may one at a time: the last one took long.
+    Watched,
+    /// An event takes long under it, or may; others wait for how that ends.
     InDoubt,
     /// An event took too long under it; none is tried until then.
     SetAside(Instant),
@@ -66,18 +68,37 @@ impl Schema {
         Self { bundle, compiled: OnceLock::new(), standing: Mutex::new(Standing::Fit) }
     }
 
-    /// How it stands now.
-    pub fn standing(&self) -> Standing {
-        // A panic elsewhere leaves the standing whole.
-        match *self.standing.lock().unwrap_or_else(PoisonError::into_inner) {
-            Standing::SetAside(until) if until <= Instant::now() => Standing::Fit,
-            standing => standing,
+    /// How it stands for an event that is to be held against it. Once that has ended, [`Self::end`] is told.
+    pub fn begin(&self) -> Standing {
+        let mut current = self.standing();
+        if matches!(*current, Standing::SetAside(until) if until <= Instant::now()) {
+            *current = Standing::Watched;
         }
+        let found = *current;
+        if found == Standing::Watched {
+            *current = Standing::InDoubt;
+        }
+        found
     }
 
-    /// Changes how it stands.
-    pub fn set_standing(&self, standing: Standing) {
-        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+    /// An event takes long.
+    pub fn doubt(&self) {
+        self.standing().replace_unless_set_aside(Standing::InDoubt);
+    }
+
+    /// An event took too long.
+    pub fn set_aside(&self, until: Instant) {
+        *self.standing() = Standing::SetAside(until);
+    }
+
+    /// An event that had brought it in doubt has ended.
+    pub fn end(&self, took_long: bool) {
+        self.standing().replace_unless_set_aside(if took_long { Standing::Watched } else { Standing::Fit });
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        // A panic elsewhere leaves the standing whole.
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The compiled schema.
@@ -87,6 +108,14 @@ impl Schema {
     pub fn compiled(&self) -> Result<&Compiled, &str> {
         let compile = || Bundle::from_json(&self.bundle).and_then(|bundle| Compiled::compile(&bundle));
         self.compiled.get_or_init(compile).as_ref().map_err(String::as_str)
+    }
+}
+
+impl Standing {
+    fn replace_unless_set_aside(&mut self, standing: Self) {
+        if !matches!(self, Self::SetAside(_)) {
+            *self = standing;
+        }
     }
 }
 

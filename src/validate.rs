@@ -71,7 +71,8 @@ pub enum Unjudged {
     SchemaSetAside(Instant),
 }
 
-/// Body to verdict: decode, admit, validate. `begin` is told the schema before the payload is held against it.
+/// Body to verdict: decode, admit, validate. `begin` is told the schema, and how it stood, before the
+/// payload is held against it.
 ///
 /// # Errors
 /// When the event's schema cannot be used now.
@@ -79,7 +80,7 @@ pub fn judge(
     message: &ReceivedMessage,
     snapshot: &Snapshot,
     body_bytes_max: usize,
-    begin: impl FnOnce(&Arc<Schema>),
+    begin: impl FnOnce(&Arc<Schema>, Standing),
 ) -> Result<Verdict, Unjudged> {
     let mut unwrapped = Unwrapped::default();
     let decoded = match decode(message, body_bytes_max, &mut unwrapped) {
@@ -122,13 +123,18 @@ fn unended(reason: Reason, expected: &str) -> Rejection {
     Rejection::new(reason, violation)
 }
 
-fn validate(envelope: Envelope, payload: &Node<'_>, tenant: &Tenant, begin: impl FnOnce(&Arc<Schema>)) -> Result<Verdict, Unjudged> {
+fn validate(
+    envelope: Envelope,
+    payload: &Node<'_>,
+    tenant: &Tenant,
+    begin: impl FnOnce(&Arc<Schema>, Standing),
+) -> Result<Verdict, Unjudged> {
     let declared = match find_declared(&envelope, tenant) {
         Ok(declared) => declared,
         Err(rejection) => return Ok(Err(of_event(rejection, envelope, tenant))),
     };
-    match declared.schema.standing() {
-        Standing::Fit => begin(declared.schema),
+    match declared.schema.begin() {
+        standing @ (Standing::Fit | Standing::Watched) => begin(declared.schema, standing),
         Standing::InDoubt => return Err(Unjudged::SchemaInDoubt),
         Standing::SetAside(until) => return Err(Unjudged::SchemaSetAside(until)),
     }
@@ -138,9 +144,9 @@ fn validate(envelope: Envelope, payload: &Node<'_>, tenant: &Tenant, begin: impl
         schema_version: declared.schema_version,
         problem: problem.to_owned(),
     })?;
-    if !compiled.is_valid(payload) {
-        let violations = compiled.violations(payload);
-        let is_out_of_steps = violations.first().is_some_and(|violation| violation.keyword == BUDGET);
+    let violations = compiled.violations(payload);
+    if let Some(first) = violations.first() {
+        let is_out_of_steps = first.keyword == BUDGET;
         let reason = if is_out_of_steps { Reason::ValidationTimeout } else { Reason::SchemaViolation };
         let rejection = Rejection { reason, violations, envelope: None, admitted: None };
         return Ok(Err(of_event(rejection, envelope, tenant)));

@@ -244,7 +244,7 @@ async fn judge_all(database: &str, bodies: &Path) -> Result<()> {
     let messages: Vec<ReceivedMessage> =
         bodies.into_iter().map(|body| ReceivedMessage::of_body(binding.clone(), body.into_bytes())).collect();
     let clock = Clock::start()?;
-    let judged = messages.iter().filter(|message| judge(message, &snapshot, 1 << 20, |_| ()).is_ok()).count();
+    let judged = messages.iter().filter(|message| judge(message, &snapshot, 1 << 20, |_, _| ()).is_ok()).count();
     anyhow::ensure!(judged == messages.len(), "not every body was judged");
     clock.stop(judged).context("the clock")
 }

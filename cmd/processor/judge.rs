@@ -44,7 +44,7 @@ pub async fn run(settings: JudgeSettings) -> Result<(), Failure> {
     if snapshot.generation == 0 {
         return Err(Failure::unavailable("no catalog was applied to this database; run `processor catalog apply DIR`"));
     }
-    let verdict = judge(&message, &snapshot, settings.body.body_bytes_max, |_| ()).map_err(Failure::internal)?;
+    let verdict = judge(&message, &snapshot, settings.body.body_bytes_max, |_, _| ()).map_err(Failure::internal)?;
     let is_rejected = verdict.is_err();
     if settings.json {
         print_json(&match &verdict {

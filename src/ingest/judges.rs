@@ -28,7 +28,7 @@ const JUDGES_MIN: usize = 4;
 const REPLACED_MAX: usize = 2;
 
 /// How often events under way are looked at.
-pub const TICK: Duration = Duration::from_millis(100);
+pub const TICK: Duration = Duration::from_millis(50);
 
 /// By ticks, not by a clock: a process that was stopped meanwhile has not judged for that long.
 const HELD_UP_TICKS: u32 = 2;
@@ -89,6 +89,8 @@ struct UnderWay {
     position: usize,
     thread: Thread,
     schema: Option<Arc<Schema>>,
+    /// Others of the schema wait for its end.
+    is_awaited: bool,
     ticks: u32,
     /// Its thread's place is taken by another; it ends with this event.
     replaced: Option<OwnedSemaphorePermit>,
@@ -143,7 +145,7 @@ impl Judges {
         for under_way in progress.under_way.iter_mut().filter(|under_way| !under_way.is_given_up) {
             under_way.ticks += 1;
             if under_way.ticks == HELD_UP_TICKS {
-                under_way.set_standing(Standing::InDoubt);
+                under_way.doubt();
                 // The rest of its job is for other threads.
                 self.submit(job);
             }
@@ -154,7 +156,7 @@ impl Judges {
                 under_way.is_given_up = true;
                 under_way.thread.interrupt.store(true, Ordering::Relaxed);
                 let until = Instant::now() + self.set_aside;
-                under_way.set_standing(Standing::SetAside(until));
+                under_way.schema.iter().for_each(|schema| schema.set_aside(until));
                 // Whoever began the job waits for its outcomes.
                 let _ = job.outcomes.try_send((under_way.position, Err(NoVerdict::GivenUp(until))));
             }
@@ -206,7 +208,15 @@ impl Job {
         }
         progress.next += 1;
         let thread = thread.clone();
-        progress.under_way.push(UnderWay { position, thread, schema: None, ticks: 0, replaced: None, is_given_up: false });
+        progress.under_way.push(UnderWay {
+            position,
+            thread,
+            schema: None,
+            is_awaited: false,
+            ticks: 0,
+            replaced: None,
+            is_given_up: false,
+        });
         Some(position)
     }
 
@@ -215,16 +225,17 @@ impl Job {
         let timer = self.metrics.validation_duration.start_timer();
         let judging = std::panic::AssertUnwindSafe(|| {
             fault::fail_over(&message.body);
-            judge(message, &self.snapshot, self.body_bytes_max, |schema| self.begin_schema(position, schema))
+            judge(message, &self.snapshot, self.body_bytes_max, |schema, standing| self.begin_schema(position, schema, standing))
         });
         let outcome = std::panic::catch_unwind(judging);
         timer.observe_duration();
         outcome.map_or(Err(NoVerdict::Panicked), |judged| judged.map_err(NoVerdict::Schema))
     }
 
-    fn begin_schema(&self, position: usize, schema: &Arc<Schema>) {
+    fn begin_schema(&self, position: usize, schema: &Arc<Schema>, standing: Standing) {
         if let Some(under_way) = self.progress().under_way.iter_mut().find(|under_way| under_way.position == position) {
             under_way.schema = Some(Arc::clone(schema));
+            under_way.is_awaited = standing == Standing::Watched;
         }
     }
 
@@ -235,10 +246,10 @@ impl Job {
         };
         let under_way = progress.under_way.swap_remove(index);
         under_way.thread.interrupt.store(false, Ordering::Relaxed);
+        if let Some(schema) = under_way.schema.filter(|_| under_way.is_awaited) {
+            schema.end(under_way.ticks >= HELD_UP_TICKS);
+        }
         if !under_way.is_given_up {
-            if under_way.ticks >= HELD_UP_TICKS {
-                under_way.set_standing(Standing::Fit);
-            }
             let _ = self.outcomes.try_send((position, outcome));
         }
         Ended { is_replaced: under_way.replaced.is_some() }
@@ -246,9 +257,10 @@ impl Job {
 }
 
 impl UnderWay {
-    fn set_standing(&self, standing: Standing) {
+    fn doubt(&mut self) {
         if let Some(schema) = &self.schema {
-            schema.set_standing(standing);
+            schema.doubt();
+            self.is_awaited = true;
         }
     }
 }

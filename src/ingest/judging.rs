@@ -13,7 +13,7 @@ use crate::validate::{Unjudged, Verdict, reject_for_time, reject_unread};
 use crate::window::Held;
 
 /// Between looks whether a schema is still in doubt.
-const DOUBT_INTERVAL: Duration = Duration::from_millis(250);
+const DOUBT_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Context {
     /// Judges messages by a snapshot. Each verdict goes on as soon as it is there; what gets none is handed back.

@@ -190,12 +190,11 @@ impl Generator {
             Ok(decoded) => decoded,
             Err(rejection) => return Expected::Rejected(rejection.reason),
         };
-        let schema = &self.kinds[kind].schema;
-        if schema.is_valid(&decoded.payload) {
-            return Expected::Stored;
+        match self.kinds[kind].schema.violations(&decoded.payload).first() {
+            None => Expected::Stored,
+            Some(violation) if violation.keyword == BUDGET => Expected::Rejected(Reason::ValidationTimeout),
+            Some(_) => Expected::Rejected(Reason::SchemaViolation),
         }
-        let is_out_of_steps = schema.violations(&decoded.payload).first().is_some_and(|violation| violation.keyword == BUDGET);
-        Expected::Rejected(if is_out_of_steps { Reason::ValidationTimeout } else { Reason::SchemaViolation })
     }
 
     /// An earlier event once more; every other time in other letters.

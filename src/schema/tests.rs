@@ -112,6 +112,22 @@ fn a_payload_that_takes_too_many_steps_is_not_valid() {
 }
 
 #[test]
+fn a_payload_may_take_the_more_steps_the_larger_it_is() {
+    let many = json!({"items": {"allOf": vec![json!({"maximum": 1}); 30]}});
+    check(&many, &format!("[{}1]", "1,".repeat(100_000)), true);
+    // As it could only be published past admission: twice as many steps with each link.
+    let links: Map<_, _> = (0..30).map(|index| (index.to_string(), json!({"allOf": vec![link(index + 1); 2]}))).collect();
+    let doubling = json!({"$ref": "#/$defs/0", "$defs": links});
+    let schema = Compiled::compile(&collect(&doubling, &[]).expect("a bundle")).expect("a schema");
+    let [violation] = violations(&schema, r#"{"a": 1}"#).try_into().expect("one violation");
+    assert_eq!(violation.keyword, BUDGET);
+}
+
+fn link(index: usize) -> Value {
+    if index == 30 { json!({"minProperties": 1}) } else { json!({"$ref": format!("#/$defs/{index}")}) }
+}
+
+#[test]
 fn numbers_are_judged_by_their_text() {
     for (schema, number, is_valid) in [
         (json!({"type": "integer"}), "1e30", true),

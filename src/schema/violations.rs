@@ -15,7 +15,7 @@ use crate::json::Node;
 const ALL_STEPS_MAX: usize = 1_000_000;
 
 /// How many the search for the first violation may take.
-const FIRST_STEPS_MAX: usize = 5_000_000;
+const FIRST_STEPS_MAX: usize = 2_000_000;
 
 /// Above so many values only the first violation is looked for: the validator collects all of them before it hands out one.
 const NODES_MAX: usize = 5_000;
@@ -29,23 +29,21 @@ const FIELD_BYTES_MAX: usize = 512;
 /// How long all violations of an event may be together.
 const VIOLATIONS_BYTES_MAX: usize = 4 * 1024;
 
-pub(super) fn of(schema: &Compiled, payload: &Node<'_>) -> Vec<Violation> {
-    let mut size = Size::default();
-    size.add(payload);
-    let is_small = size.nodes <= NODES_MAX && size.bytes <= TEXT_BYTES_MAX;
+/// What is wrong with a payload that does not conform.
+pub(super) fn locate(schema: &Compiled, payload: &Node<'_>) -> Vec<Violation> {
+    let size = Size::of(payload);
     let mut errors = None;
-    if is_small {
+    if size.nodes <= NODES_MAX && size.bytes <= TEXT_BYTES_MAX {
         let all = || schema.validator.iter_errors(payload).take(VIOLATIONS_MAX).collect::<Vec<_>>();
         errors = within(schema.budget(ALL_STEPS_MAX), all);
     }
     let first = || schema.validator.validate(payload).err().into_iter().collect();
-    let errors = errors.or_else(|| within(schema.budget(FIRST_STEPS_MAX), first));
-    let errors = match errors {
-        Some(errors) if !errors.is_empty() => errors,
-        None => return vec![not_located(schema, payload)],
-        // Nothing is wrong, unless judging took so long that the payload counts as not valid.
-        Some(_) => return if schema.is_valid(payload) { Vec::new() } else { vec![not_located(schema, payload)] },
-    };
+    let errors = errors.or_else(|| within(schema.budget(FIRST_STEPS_MAX), first)).unwrap_or_default();
+    if errors.is_empty() {
+        // The search takes more steps than judging does: it keeps no results.
+        let expected = "a payload that the schema allows; it would take too many steps to tell what exactly is wrong";
+        return vec![of_all(schema, payload, "schema", expected)];
+    }
     let mut bytes = 0;
     let violations = errors.iter().map(|error| violation(schema, payload, error));
     let fit = violations.take_while(|violation| {
@@ -55,15 +53,24 @@ pub(super) fn of(schema: &Compiled, payload: &Node<'_>) -> Vec<Violation> {
     fit.collect()
 }
 
+/// What a payload comes to.
 #[derive(Default)]
-struct Size {
+pub(super) struct Size {
     nodes: usize,
-    bytes: usize,
+    /// Of its texts and names, and one for each value.
+    pub bytes: usize,
 }
 
 impl Size {
+    pub fn of(payload: &Node<'_>) -> Self {
+        let mut size = Self::default();
+        size.add(payload);
+        size
+    }
+
     fn add(&mut self, node: &Node<'_>) {
         self.nodes += 1;
+        self.bytes += 1;
         match node {
             Node::Null | Node::Boolean(_) => {}
             Node::Number(number) => self.bytes += number.len(),
@@ -102,12 +109,12 @@ fn violation(schema: &Compiled, payload: &Node<'_>, error: &ValidationError<'_>)
     }
 }
 
-/// Where the search for a place took too long. Whether the payload is valid may be known all the same: judging takes fewer steps.
-fn not_located(schema: &Compiled, payload: &Node<'_>) -> Violation {
-    let (keyword, expected) = match schema.judge(payload) {
-        Some(_) => ("schema", "a payload that the schema allows; it would take too many steps to tell what exactly is wrong"),
-        None => (BUDGET, "a payload that can be judged within the limit of steps"),
-    };
+/// For a payload that could not be judged.
+pub(super) fn out_of_steps(schema: &Compiled, payload: &Node<'_>) -> Violation {
+    of_all(schema, payload, BUDGET, "a payload that can be judged within the limit of steps")
+}
+
+fn of_all(schema: &Compiled, payload: &Node<'_>, keyword: &str, expected: &str) -> Violation {
     Violation {
         keyword: keyword.to_owned(),
         instance_location: String::new(),

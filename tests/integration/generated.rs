@@ -20,7 +20,7 @@ use bodies::{bodies, count};
 type Judged = Result<ValidEvent, Reason>;
 
 fn verdict(message: &ReceivedMessage, snapshot: &Snapshot) -> Verdict {
-    judge(message, snapshot, SQS_MESSAGE_BYTES_MAX, |_| ()).expect("a schema")
+    judge(message, snapshot, SQS_MESSAGE_BYTES_MAX, |_, _| ()).expect("a schema")
 }
 
 /// Whether another reader's value is ours; numbers are left to ours, which keeps them as they are written.

@@ -104,7 +104,7 @@ async fn judged(database: &Database, body: &str) -> Judged {
     let snapshot = Snapshot::load(&mut connection, None, 10).await.expect("a catalog");
     let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true, format: Format::Native };
     let message = ReceivedMessage { sqs_message_id: "m-1".to_owned(), ..ReceivedMessage::of_body(binding, body.into()) };
-    let verdict = judge(&message, &snapshot, 1 << 20, |_| ()).expect("a verdict");
+    let verdict = judge(&message, &snapshot, 1 << 20, |_, _| ()).expect("a verdict");
     let window = Window::new(1, 1 << 21, Arc::new(Metrics::new().expect("metrics")));
     let held = window.reserve(1).await.hold(vec![message]).remove(0);
     Judged::new(held, verdict, snapshot.generation)
