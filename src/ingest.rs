@@ -123,10 +123,10 @@ impl Daemon {
         }
         // From here on only pollers hold one: when the last of them ends, the writers do.
         drop(judged_sender);
-        let judged_receiver = Arc::new(Mutex::new(judged_receiver));
+        let ready = Arc::new(Mutex::new(writer::Ready::new(judged_receiver)));
         for _ in 0..WRITERS {
             let writer = writer::Writer::new(self.database.clone(), Arc::clone(&context), settled_sender.clone());
-            path.spawn(writer.run(Arc::clone(&judged_receiver)));
+            path.spawn(writer.run(Arc::clone(&ready)));
         }
         drop(settled_sender);
         path.spawn(acknowledger::acknowledge(Arc::clone(&context), settled_receiver));

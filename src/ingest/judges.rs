@@ -4,12 +4,12 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::fault;
 use crate::metrics::Metrics;
@@ -28,7 +28,7 @@ const JUDGES_MIN: usize = 4;
 const REPLACED_MAX: usize = 2;
 
 /// How often events under way are looked at.
-pub const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(50);
 
 /// By ticks, not by a clock: a process that was stopped meanwhile has not judged for that long.
 const HELD_UP_TICKS: u32 = 2;
@@ -58,7 +58,7 @@ pub enum NoVerdict {
 pub struct Judges {
     jobs: Sender<Arc<Job>>,
     /// For further threads.
-    taken: Arc<Mutex<Receiver<Arc<Job>>>>,
+    taken: Receiver<Arc<Job>>,
     replacements: Arc<Semaphore>,
     body_bytes_max: usize,
     metrics: Arc<Metrics>,
@@ -73,14 +73,17 @@ pub struct Job {
     snapshot: Arc<Snapshot>,
     body_bytes_max: usize,
     metrics: Arc<Metrics>,
-    outcomes: mpsc::Sender<(usize, Outcome)>,
     progress: Mutex<Progress>,
+    /// A thread has done what it could.
+    is_done: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Progress {
     next: usize,
     under_way: Vec<UnderWay>,
+    /// Not yet taken.
+    outcomes: Vec<(usize, Outcome)>,
 }
 
 /// An event that a thread judges.
@@ -103,11 +106,11 @@ impl Judges {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(body_bytes_max: usize, metrics: Arc<Metrics>) -> io::Result<Self> {
-        let (jobs, taken) = channel();
+        let (jobs, taken) = unbounded();
         let given_up_ticks = fault::shortened("judging_time_max", JUDGING_TIME_MAX).as_millis() / TICK.as_millis();
         let judges = Self {
             jobs,
-            taken: Arc::new(Mutex::new(taken)),
+            taken,
             replacements: Arc::new(Semaphore::new(REPLACED_MAX)),
             body_bytes_max,
             metrics,
@@ -121,17 +124,29 @@ impl Judges {
     }
 
     fn start_one(&self) -> io::Result<()> {
-        let jobs = Arc::clone(&self.taken);
+        let jobs = self.taken.clone();
         thread::Builder::new().name("judge".to_owned()).stack_size(STACK_BYTES).spawn(move || work(&jobs)).map(|_| ())
     }
 
-    /// Has messages judged; the outcome of each comes with its position as soon as it is there.
-    pub fn begin(&self, messages: Vec<Arc<ReceivedMessage>>, snapshot: Arc<Snapshot>) -> (Arc<Job>, mpsc::Receiver<(usize, Outcome)>) {
-        let (outcomes, received) = mpsc::channel(messages.len().max(1));
+    /// Has messages judged; each outcome comes with its message's position.
+    pub fn begin(&self, messages: Vec<Arc<ReceivedMessage>>, snapshot: Arc<Snapshot>) -> Arc<Job> {
         let (body_bytes_max, metrics) = (self.body_bytes_max, Arc::clone(&self.metrics));
-        let job = Arc::new(Job { messages, snapshot, body_bytes_max, metrics, outcomes, progress: Mutex::default() });
+        let job = Arc::new(Job { messages, snapshot, body_bytes_max, metrics, progress: Mutex::default(), is_done: Notify::new() });
         self.submit(&job);
-        (job, received)
+        job
+    }
+
+    /// Waits for outcomes of a job; the last has come when there are as many as messages.
+    pub async fn outcomes(&self, job: &Arc<Job>) -> Vec<(usize, Outcome)> {
+        loop {
+            let outcomes = std::mem::take(&mut job.progress().outcomes);
+            if !outcomes.is_empty() {
+                return outcomes;
+            }
+            if tokio::time::timeout(TICK, job.is_done.notified()).await.is_err() {
+                self.tick(job);
+            }
+        }
     }
 
     fn submit(&self, job: &Arc<Job>) {
@@ -139,10 +154,10 @@ impl Judges {
         let _ = self.jobs.send(Arc::clone(job));
     }
 
-    /// A tick has passed without an outcome: replaces threads that are held up, gives up events that take too long.
-    pub fn tick(&self, job: &Arc<Job>) {
-        let mut progress = job.progress();
-        for under_way in progress.under_way.iter_mut().filter(|under_way| !under_way.is_given_up) {
+    /// A tick has passed without an end: replaces threads that are held up, gives up events that take too long.
+    fn tick(&self, job: &Arc<Job>) {
+        let Progress { under_way, outcomes, .. } = &mut *job.progress();
+        for under_way in under_way.iter_mut().filter(|under_way| !under_way.is_given_up) {
             under_way.ticks += 1;
             if under_way.ticks == HELD_UP_TICKS {
                 under_way.doubt();
@@ -157,8 +172,7 @@ impl Judges {
                 under_way.thread.interrupt.store(true, Ordering::Relaxed);
                 let until = Instant::now() + self.set_aside;
                 under_way.schema.iter().for_each(|schema| schema.set_aside(until));
-                // Whoever began the job waits for its outcomes.
-                let _ = job.outcomes.try_send((under_way.position, Err(NoVerdict::GivenUp(until))));
+                outcomes.push((under_way.position, Err(NoVerdict::GivenUp(until))));
             }
         }
     }
@@ -175,29 +189,33 @@ impl Judges {
 }
 
 /// What a thread does.
-fn work(jobs: &Mutex<Receiver<Arc<Job>>>) {
+fn work(jobs: &Receiver<Arc<Job>>) {
     let thread = Thread::current();
-    loop {
-        // Only the threads lock it, and none panics while it does.
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
-        while let Some(position) = job.begin_next(&thread) {
-            let outcome = job.judge(position);
-            if job.end(position, outcome).is_replaced {
-                return;
-            }
+    while let Ok(job) = jobs.recv() {
+        let is_replaced = job.judge_all(&thread);
+        // Once for all of its events: to wake up whoever waits costs more than to judge one.
+        job.is_done.notify_one();
+        if is_replaced {
+            return;
         }
     }
-}
-
-struct Ended {
-    is_replaced: bool,
 }
 
 impl Job {
     fn progress(&self) -> MutexGuard<'_, Progress> {
         // A panic elsewhere leaves the progress whole.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What no other thread has begun. True when this thread was replaced meanwhile.
+    fn judge_all(&self, thread: &Thread) -> bool {
+        while let Some(position) = self.begin_next(thread) {
+            let outcome = self.judge(position);
+            if self.end(position, outcome) {
+                return true;
+            }
+        }
+        false
     }
 
     fn begin_next(&self, thread: &Thread) -> Option<usize> {
@@ -239,10 +257,11 @@ impl Job {
         }
     }
 
-    fn end(&self, position: usize, outcome: Outcome) -> Ended {
+    /// True when the thread was replaced meanwhile.
+    fn end(&self, position: usize, outcome: Outcome) -> bool {
         let mut progress = self.progress();
         let Some(index) = progress.under_way.iter().position(|under_way| under_way.position == position) else {
-            return Ended { is_replaced: false };
+            return false;
         };
         let under_way = progress.under_way.swap_remove(index);
         under_way.thread.interrupt.store(false, Ordering::Relaxed);
@@ -250,9 +269,9 @@ impl Job {
             schema.end(under_way.ticks >= HELD_UP_TICKS);
         }
         if !under_way.is_given_up {
-            let _ = self.outcomes.try_send((position, outcome));
+            progress.outcomes.push((position, outcome));
         }
-        Ended { is_replaced: under_way.replaced.is_some() }
+        under_way.replaced.is_some()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::context::Context;
-use super::judges::{Job, NoVerdict, Outcome, TICK};
+use super::judges::NoVerdict;
 use crate::snapshot::Snapshot;
 use crate::store::{Judged, TIMES_BEGUN_MAX};
 use crate::validate::{Unjudged, Verdict, reject_for_time, reject_unread};
@@ -30,39 +30,43 @@ impl Context {
     /// Gives back those whose schema is in doubt.
     async fn judge_once(self: &Arc<Self>, messages: Vec<Held>, snapshot: &Arc<Snapshot>, judged: &mpsc::Sender<Judged>) -> Vec<Held> {
         let shared = messages.iter().map(|held| Arc::clone(&held.message)).collect();
-        let (job, mut outcomes) = self.judges.begin(shared, Arc::clone(snapshot));
+        let job = self.judges.begin(shared, Arc::clone(snapshot));
+        let mut left = messages.len();
         let mut waiting: Vec<Option<Held>> = messages.into_iter().map(Some).collect();
         let mut in_doubt = Vec::new();
-        for _ in 0..waiting.len() {
-            let (position, outcome) = self.next_outcome(&job, &mut outcomes).await;
-            let Some(held) = waiting.get_mut(position).and_then(Option::take) else { continue };
-            match outcome {
-                Ok(verdict) => pass_on(judged, held, verdict, snapshot).await,
-                Err(NoVerdict::Schema(Unjudged::SchemaInDoubt)) => in_doubt.push(held),
-                Err(NoVerdict::Schema(Unjudged::SchemaSetAside(until))) => self.count_overrun(held, until, snapshot, judged).await,
-                Err(NoVerdict::Schema(unusable @ Unjudged::SchemaUnusable { .. })) => {
-                    self.readiness.set("schemas", Err(unusable.to_string()));
-                    self.release_later(vec![held]);
+        while left > 0 {
+            for (position, outcome) in self.judges.outcomes(&job).await {
+                left -= 1;
+                let Some(held) = waiting.get_mut(position).and_then(Option::take) else { continue };
+                match outcome {
+                    Ok(verdict) => pass_on(judged, held, verdict, snapshot).await,
+                    Err(NoVerdict::Schema(Unjudged::SchemaInDoubt)) => in_doubt.push(held),
+                    Err(no_verdict) => self.go_without_verdict(held, no_verdict, snapshot, judged).await,
                 }
-                Err(NoVerdict::GivenUp(until)) => {
-                    let (queue, sqs_message_id) = (&held.message.queue.name, &held.message.sqs_message_id);
-                    tracing::warn!(queue, sqs_message_id, "judging an event took too long: its schema is set aside; publish a simpler one");
-                    self.count_overrun(held, until, snapshot, judged).await;
-                }
-                Err(NoVerdict::Panicked) => self.count_panic(held, snapshot, judged).await,
             }
         }
         in_doubt
     }
 
-    async fn next_outcome(&self, job: &Arc<Job>, outcomes: &mut mpsc::Receiver<(usize, Outcome)>) -> (usize, Outcome) {
-        loop {
-            match tokio::time::timeout(TICK, outcomes.recv()).await {
-                Ok(Some(outcome)) => return outcome,
-                // The job that we hold holds the sender.
-                Ok(None) => std::future::pending().await,
-                Err(_) => self.judges.tick(job),
+    async fn go_without_verdict(
+        self: &Arc<Self>,
+        held: Held,
+        no_verdict: NoVerdict,
+        snapshot: &Arc<Snapshot>,
+        judged: &mpsc::Sender<Judged>,
+    ) {
+        match no_verdict {
+            NoVerdict::Schema(Unjudged::SchemaSetAside(until)) => self.count_overrun(held, until, snapshot, judged).await,
+            NoVerdict::Schema(unusable) => {
+                self.readiness.set("schemas", Err(unusable.to_string()));
+                self.release_later(vec![held]);
             }
+            NoVerdict::GivenUp(until) => {
+                let (queue, sqs_message_id) = (&held.message.queue.name, &held.message.sqs_message_id);
+                tracing::warn!(queue, sqs_message_id, "judging an event took too long: its schema is set aside; publish a simpler one");
+                self.count_overrun(held, until, snapshot, judged).await;
+            }
+            NoVerdict::Panicked => self.count_panic(held, snapshot, judged).await,
         }
     }
 

@@ -1,5 +1,5 @@
 //! A writer: takes whatever is ready, up to the limits, and stores it. A quiet system has the latency of one event, a busy one the
-//! efficiency of full batches.
+//! efficiency of large batches.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,43 @@ use crate::store::{self, Failure, Judged, Session, Settled, WRITE_TIMEOUT};
 /// Bodies in one transaction at most; a batch of few large events is as much work as one of many small ones.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
+/// After a batch of so many rows the next one is worth waiting for: more will come.
+const BUSY_ROWS: usize = 20;
+
+/// For how long, then.
+const LINGER: Duration = Duration::from_millis(10);
+
 /// How often a batch is judged again before its events are handed back: each time the catalog was newer than the snapshot.
 const JUDGEMENTS_MAX: usize = 5;
 
 /// Pauses before a batch that the database did not take is tried again. After the last, its events are handed back.
 const RETRY_PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
+
+/// What the pollers have judged, for whichever writer is free.
+pub struct Ready {
+    judged: mpsc::Receiver<Judged>,
+    is_busy: bool,
+}
+
+impl Ready {
+    pub fn new(judged: mpsc::Receiver<Judged>) -> Self {
+        Self { judged, is_busy: false }
+    }
+
+    /// The next batch; empty when the pollers have ended.
+    async fn take(&mut self, batch_rows_max: usize) -> Vec<Judged> {
+        let mut ready = Vec::new();
+        self.judged.recv_many(&mut ready, batch_rows_max).await;
+        if self.is_busy && !ready.is_empty() {
+            tokio::time::sleep(LINGER).await;
+            while let Some(judged) = (ready.len() < batch_rows_max).then(|| self.judged.try_recv().ok()).flatten() {
+                ready.push(judged);
+            }
+        }
+        self.is_busy = ready.len() >= BUSY_ROWS;
+        ready
+    }
+}
 
 /// Stores what the pollers have judged.
 pub struct Writer {
@@ -42,10 +74,9 @@ impl Writer {
     }
 
     /// Ends when the pollers have ended and everything they judged is dealt with.
-    pub async fn run(mut self, judged: Arc<Mutex<mpsc::Receiver<Judged>>>) {
+    pub async fn run(mut self, ready: Arc<Mutex<Ready>>) {
         loop {
-            let mut ready = Vec::new();
-            judged.lock().await.recv_many(&mut ready, self.context.settings.batch_rows_max).await;
+            let ready = ready.lock().await.take(self.context.settings.batch_rows_max).await;
             if ready.is_empty() {
                 return;
             }
