@@ -3,7 +3,7 @@
 //!
 //! | Postgres says | [`Failure`] | whose fault | what follows |
 //! | --- | --- | --- | --- |
-//! | 22*, 54*, 23514 | Refused | the event's, once it has failed alone | halved until it stands alone; dead letter `unstorable` |
+//! | 22*, 54*, 23505, 23514 | Refused | the event's, once it has failed alone | halved until it stands alone; dead letter `unstorable` |
 //! | 23503 | MissingReference | a snapshot that is behind | judged again by a fresh snapshot, then halved likewise |
 //! | 23*: another constraint | Unavailable | ours: no row may break it | as below |
 //! | 08*, 25P03, 57P01, 57P02, 57P03, 57P05: the session or the server has ended, or is about to start | Unavailable | ours | as below |

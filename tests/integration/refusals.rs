@@ -116,6 +116,13 @@ async fn a_letter_that_postgres_refuses_quotes_less_until_it_is_bare() {
 }
 
 #[tokio::test]
+async fn a_delivery_without_its_message_costs_nobody_but_the_event_that_it_was_of() {
+    let orphan = "begin; set local session_replication_role = replica; \
+                  insert into delivery (tenant_id, source, event_id, client_id) values ('acme', '', 'orphaned', 'reader'); commit";
+    check_letter(orphan, &note("orphaned", 1), "acme |  | orphaned | note | unstorable | postgres message | {} | true").await;
+}
+
+#[tokio::test]
 async fn where_even_a_bare_letter_is_refused_the_event_stays_in_the_queue() {
     let (stack, _catalog) = stack_of_acme().await;
     let queue = stack.queue("notes").await;
