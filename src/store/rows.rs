@@ -236,27 +236,23 @@ fn letter_column<'l, 'a, K, T>(letters: &'l BTreeMap<K, Letter<'a>>, value: impl
 
 /// Closes the letters that earlier deliveries of what is stored now have left. Looked for always: SQS's count of receives is approximate.
 pub async fn close_dead_letters(connection: &mut PgConnection, batch: &[Judged], settlements: &[Settlement]) -> Result<(), sqlx::Error> {
-    let mut closing: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-    for (judged, settlement) in batch.iter().zip(settlements) {
+    let mut closing: BTreeMap<&str, BTreeMap<&str, &Settlement>> = BTreeMap::new();
+    for (judged, settlement) in batch.iter().zip(settlements).filter(|(_, settlement)| !matches!(settlement, Settlement::Rejected(_))) {
         let message = &judged.held.message;
-        let outcome = match settlement {
-            Settlement::Stored => "stored",
-            Settlement::Duplicate => "duplicate",
-            Settlement::Rejected(_) => continue,
-        };
-        closing.entry((&message.queue.name, &message.sqs_message_id)).or_insert(outcome);
+        closing.entry(&message.queue.name).or_default().entry(&message.sqs_message_id).or_insert(settlement);
     }
-    if closing.is_empty() {
-        return Ok(());
+    // A queue at a time: the index then looks for all of its ids in one scan.
+    for (queue, messages) in closing {
+        let duplicates = messages.iter().filter(|(_, settlement)| **settlement == &Settlement::Duplicate);
+        sqlx::query_file!(
+            "src/store/close_dead_letters.sql",
+            queue,
+            &messages.keys().copied().collect::<Vec<_>>() as _,
+            &duplicates.map(|(sqs_message_id, _)| *sqs_message_id).collect::<Vec<_>>() as _,
+        )
+        .execute(&mut *connection)
+        .await?;
     }
-    sqlx::query_file!(
-        "src/store/close_dead_letters.sql",
-        &closing.keys().map(|(queue, _)| *queue).collect::<Vec<_>>() as _,
-        &closing.keys().map(|(_, sqs_message_id)| *sqs_message_id).collect::<Vec<_>>() as _,
-        &closing.values().copied().collect::<Vec<_>>() as _,
-    )
-    .execute(connection)
-    .await?;
     Ok(())
 }
 
