@@ -66,9 +66,11 @@ pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged]) ->
     )
     .execute(&mut *connection)
     .await?;
-    // Nearly always: then Postgres need not name them.
-    if usize::try_from(inserted.rows_affected()) == Ok(rows.len()) {
-        return Ok(rows.iter().map(|(position, ..)| *position).collect());
+    // Nearly always it is all of them, or none where a whole batch comes again: then Postgres need not name them.
+    match usize::try_from(inserted.rows_affected()) {
+        Ok(0) => return Ok(HashSet::new()),
+        Ok(count) if count == rows.len() => return Ok(rows.iter().map(|(position, ..)| *position).collect()),
+        _ => {}
     }
     let positions = sqlx::query_file_scalar!(
         "src/store/select_inserted.sql",
