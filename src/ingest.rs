@@ -13,6 +13,7 @@ mod poller;
 mod queue_check;
 mod store_gate;
 mod suspects;
+mod thread;
 mod watchdog;
 mod writer;
 

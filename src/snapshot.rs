@@ -251,7 +251,27 @@ pub fn matches(pattern: &str, event_type: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use std::time::{Duration, Instant};
+
+    use super::{Schema, Standing, matches};
+
+    #[test]
+    fn after_an_event_took_long_the_others_of_its_schema_go_one_at_a_time() {
+        let schema = Schema::new(String::new());
+        assert_eq!((schema.begin(), schema.begin()), (Standing::Fit, Standing::Fit));
+        schema.doubt();
+        assert_eq!(schema.begin(), Standing::InDoubt);
+        schema.end(true);
+        assert_eq!((schema.begin(), schema.begin()), (Standing::Watched, Standing::InDoubt));
+        schema.end(false);
+        assert_eq!((schema.begin(), schema.begin()), (Standing::Fit, Standing::Fit));
+        let later = Instant::now() + Duration::from_mins(10);
+        schema.set_aside(later);
+        schema.end(true);
+        assert_eq!(schema.begin(), Standing::SetAside(later));
+        schema.set_aside(Instant::now());
+        assert_eq!((schema.begin(), schema.begin()), (Standing::Watched, Standing::InDoubt));
+    }
 
     #[test]
     fn a_pattern_names_a_type_exactly_or_by_prefix_or_all() {

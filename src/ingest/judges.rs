@@ -3,7 +3,6 @@
 //! its schema set aside.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,10 +10,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::thread::Thread;
 use crate::fault;
 use crate::metrics::Metrics;
 use crate::queue::ReceivedMessage;
-use crate::schema::interrupt_by;
 use crate::snapshot::{Schema, Snapshot, Standing};
 use crate::validate::{Unjudged, Verdict, judge};
 
@@ -169,7 +168,7 @@ impl Judges {
             }
             if under_way.ticks >= self.given_up_ticks {
                 under_way.is_given_up = true;
-                under_way.thread.interrupt.store(true, Ordering::Relaxed);
+                under_way.thread.interrupt(true);
                 let until = Instant::now() + self.set_aside;
                 under_way.schema.iter().for_each(|schema| schema.set_aside(until));
                 outcomes.push((under_way.position, Err(NoVerdict::GivenUp(until))));
@@ -264,7 +263,7 @@ impl Job {
             return false;
         };
         let under_way = progress.under_way.swap_remove(index);
-        under_way.thread.interrupt.store(false, Ordering::Relaxed);
+        under_way.thread.interrupt(false);
         if let Some(schema) = under_way.schema.filter(|_| under_way.is_awaited) {
             schema.end(under_way.ticks >= HELD_UP_TICKS);
         }
@@ -281,34 +280,5 @@ impl UnderWay {
             schema.doubt();
             self.is_awaited = true;
         }
-    }
-}
-
-/// A thread of the system's.
-#[derive(Debug, Clone)]
-struct Thread {
-    #[cfg(target_os = "linux")]
-    id: rustix::process::Pid,
-    /// Set while what it does is in vain.
-    interrupt: Arc<AtomicBool>,
-}
-
-impl Thread {
-    /// The one that asks; its validations can be interrupted from now on.
-    fn current() -> Self {
-        let interrupt = Arc::<AtomicBool>::default();
-        interrupt_by(Arc::clone(&interrupt));
-        Self {
-            #[cfg(target_os = "linux")]
-            id: rustix::thread::gettid(),
-            interrupt,
-        }
-    }
-
-    /// It has the processor when nobody else wants it: what it does is most likely in vain.
-    fn yield_to_others(&self) {
-        // Linux counts a thread by its id as others count a process. Where it may not, it stays as it was.
-        #[cfg(target_os = "linux")]
-        let _ = rustix::process::setpriority_process(Some(self.id), 19);
     }
 }

@@ -3,11 +3,11 @@ insert into dead_letter as d (
     tenant_id, queue, sqs_message_id, source, event_id, event_type, schema_version, reason, rule, errors, body, attributes, sender_id,
     queue_tenant, queue_format, catalog_generation, receive_count, sent_at
 )
-select *
-from unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[]::jsonb[],
-    $11::bytea[], $12::text[]::jsonb[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::integer[], $18::timestamptz[]
-)
+select
+    unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]), unnest($6::text[]),
+    unnest($7::bigint[]), unnest($8::text[]), unnest($9::text[]), unnest($10::text[]::jsonb[]), unnest($11::bytea[]),
+    unnest($12::text[]::jsonb[]), unnest($13::text[]), unnest($14::text[]), unnest($15::text[]), unnest($16::bigint[]),
+    unnest($17::integer[]), unnest($18::timestamptz[])
 on conflict (queue, sqs_message_id) do update set
     tenant_id = excluded.tenant_id,
     source = excluded.source,

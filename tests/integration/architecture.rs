@@ -10,6 +10,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("aws_sdk_sqs", &["queue"]),
     ("aws_smithy_http_client", &["queue"]),
     ("axum", &["health"]),
+    ("crossbeam_channel", &["ingest"]),
     ("fail", &["fault"]),
     ("governor", &["producers"]),
     ("jsonschema", &["schema"]),
