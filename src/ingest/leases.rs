@@ -43,7 +43,15 @@ impl Leases {
                 earlier.renew(&message.lease);
                 message.lease = earlier.clone();
             }
-            None => _ = held.insert(message.sqs_message_id.clone(), message.lease.clone()),
+            None => {
+                if held.len() == held.capacity() {
+                    // What has ended makes room before the map grows; half of it at least, or each message would cost a look at all.
+                    held.retain(|_, lease| !lease.is_forgotten());
+                    let kept = held.len();
+                    held.reserve(kept);
+                }
+                held.insert(message.sqs_message_id.clone(), message.lease.clone());
+            }
         }
     }
 
