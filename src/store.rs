@@ -3,7 +3,7 @@
 //!
 //! | Postgres says | [`Failure`] | whose fault | what follows |
 //! | --- | --- | --- | --- |
-//! | 22*, 54*, 23505, 23514 | Refused | the event's, once it has failed alone | halved until it stands alone; dead letter `unstorable` |
+//! | 22*, 54*, 23514 | Refused | the event's, once it has failed alone | halved until it stands alone; dead letter `unstorable` |
 //! | 23503 | MissingReference | a snapshot that is behind | judged again by a fresh snapshot, then halved likewise |
 //! | 23*: another constraint | Unavailable | ours: no row may break it | as below |
 //! | 08*, 25P03, 57P01, 57P02, 57P03, 57P05: the session or the server has ended, or is about to start | Unavailable | ours | as below |
@@ -18,6 +18,8 @@
 //! | nothing, and not when asked what it does either, or for [`WRITE_TIMEOUT`] | Deadline | ours | handed back to the queue |
 //! | that it has rolled back what was to be committed | Unavailable | ours | as below |
 //! | nothing that settles what became of a commit that was sent | Unknown | ours | handed back: redelivery finds out |
+//!
+//! One 23505 is the event's: that of `delivery_pkey`, where a delivery was there before its message.
 //!
 //! Where the fault is ours, nothing becomes a dead letter, the connection is closed and polling pauses until a look finds the database fit.
 //! What is `Unavailable` is tried again as a whole, twice, by a new connection, and then handed back to the queue.

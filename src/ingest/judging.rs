@@ -16,7 +16,8 @@ use crate::window::Held;
 const DOUBT_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Context {
-    /// Judges messages by a snapshot. Each verdict goes on as soon as it is there; what gets none is handed back.
+    /// Judges messages by a snapshot. A verdict goes on when its thread is done with all that it was given, or at the next tick; what gets
+    /// none is handed back.
     pub async fn judge(self: Arc<Self>, mut messages: Vec<Held>, snapshot: Arc<Snapshot>, judged: mpsc::Sender<Judged>) {
         loop {
             messages = self.judge_once(messages, &snapshot, &judged).await;

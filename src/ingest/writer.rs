@@ -45,7 +45,9 @@ impl Ready {
         self.judged.recv_many(&mut ready, batch_rows_max).await;
         if self.is_busy && !ready.is_empty() {
             tokio::time::sleep(LINGER).await;
-            while let Some(judged) = (ready.len() < batch_rows_max).then(|| self.judged.try_recv().ok()).flatten() {
+            while ready.len() < batch_rows_max
+                && let Ok(judged) = self.judged.try_recv()
+            {
                 ready.push(judged);
             }
         }

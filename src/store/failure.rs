@@ -30,7 +30,10 @@ impl Failure {
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
         match code.as_ref() {
             "23503" => Self::MissingReference,
-            "23505" | "23514" => Self::Refused(code.into_owned()),
+            "23514" => Self::Refused(code.into_owned()),
+            "23505" if error.as_database_error().and_then(sqlx::error::DatabaseError::constraint) == Some("delivery_pkey") => {
+                Self::Refused(code.into_owned())
+            }
             code if code.starts_with("22") || code.starts_with("54") => Self::Refused(code.to_owned()),
             _ => Self::Unavailable(describe(error)),
         }
@@ -113,6 +116,6 @@ mod tests {
                 codes += 1;
             }
         }
-        assert_eq!((codes, failure("0A000").as_str()), (23, "Unavailable"));
+        assert_eq!((codes, failure("0A000").as_str()), (22, "Unavailable"));
     }
 }
