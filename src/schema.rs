@@ -32,7 +32,7 @@ use keywords::draft_of;
 use violations::Size;
 
 /// How many steps the validation of any payload may take; a step is a look at a value, and most values are looked at a few times.
-const STEPS_MIN: usize = 500_000;
+const STEPS_MIN: usize = 200_000;
 
 /// How many it may take for each byte of the payload, where that is more: so no small one is a long one.
 const STEPS_PER_BYTE: usize = 100;

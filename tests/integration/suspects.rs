@@ -134,13 +134,15 @@ async fn threads(daemon: &Daemon) -> f64 {
 async fn slow_schemas_are_set_aside_their_events_become_letters_and_the_others_flow() {
     let stack = Stack::start(&["events"]).await;
     let queue = stack.queue("events").await;
-    plant(&stack, &[("slow", chain(40, 2, r#"{"type": "string"}"#)), ("slower", chain(60, 2, r#"{"maxLength": 3}"#))]).await;
+    plant(&stack, &[("slow", chain(40, 2, r#"{"type": "array"}"#)), ("slower", chain(60, 2, r#"{"maxItems": 50000}"#))]).await;
     let settings = [SHORT_LEASES, ("FAILPOINTS", "judging_time_max=return(300);set_aside=return(1000)")];
     let daemon = stack.daemon(QUEUES, &settings).await;
     daemon.ready().await;
     let before = threads(&daemon).await;
+    // Large, so that it may take many steps: a small one has used up its own before anyone loses patience.
+    let payload = format!("[{}0]", "0,".repeat(20_000));
     let offenders =
-        (0..20).map(|number| event_of_acme(if number % 2 == 0 { "slow" } else { "slower" }, &format!("slow-{number}"), r#""a""#));
+        (0..20).map(|number| event_of_acme(if number % 2 == 0 { "slow" } else { "slower" }, &format!("slow-{number}"), &payload));
     send(&queue, offenders.chain(events(200))).await;
     eventually("the others are stored", async || (stack.database.count("select count(*) from message").await == 200).then_some(())).await;
     stack.at_rest(&queue).await;
