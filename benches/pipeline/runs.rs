@@ -23,7 +23,7 @@ const DELAYED_EVENTS: usize = 20_000;
 const SINGLE_EVENTS: usize = 300;
 
 pub async fn all(options: &Options, processor: PathBuf) -> Result<Report> {
-    let stand = Stand::start(processor).await?;
+    let stand = Stand::start(processor, options.set.clone()).await?;
     let mut report = Report::default();
     if let Some(seconds) = options.soak {
         report.soak = Some(soak(&stand, Duration::from_secs(seconds)).await?);

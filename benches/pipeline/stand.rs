@@ -80,6 +80,7 @@ fn generator(size: usize) -> Result<Generator> {
 pub struct Stand {
     cluster: Cluster,
     processor: PathBuf,
+    settings: Vec<String>,
     postmaster: u32,
 }
 
@@ -91,13 +92,13 @@ pub struct Filled {
 }
 
 impl Stand {
-    pub async fn start(processor: PathBuf) -> Result<Self> {
-        let settings =
+    pub async fn start(processor: PathBuf, settings: Vec<String>) -> Result<Self> {
+        let of_postgres =
             ["track_commit_timestamp=on", "max_wal_size=8GB", "checkpoint_timeout=30min", "shared_buffers=512MB", "autovacuum=off"];
-        let cluster = Cluster::temporary(&settings)?;
+        let cluster = Cluster::temporary(&of_postgres)?;
         let mut connection = PgConnection::connect(&cluster.url("postgres")).await?;
         let backend: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await?;
-        let stand = Self { cluster, processor, postmaster: usage::parent(u32::try_from(backend)?)? };
+        let stand = Self { cluster, processor, settings, postmaster: usage::parent(u32::try_from(backend)?)? };
         stand.command(&["migrate"])?;
         stand.command(&["catalog", "apply", concat!(env!("CARGO_MANIFEST_DIR"), "/schemas")])?;
         Ok(stand)
@@ -156,7 +157,7 @@ impl Stand {
         Ok(filled)
     }
 
-    /// Starts the daemon with default settings; waits until it says that it has.
+    /// Starts the daemon with default settings, but for what was chosen; waits until it says that it has.
     pub fn daemon(&self, filled: &Filled) -> Result<Process> {
         let mut command = Command::new(&self.processor);
         command.arg("run").env_clear().stdin(Stdio::null()).stderr(Stdio::piped()).envs([
@@ -168,6 +169,7 @@ impl Stand {
             ("LISTEN_ADDRESS", "127.0.0.1:0"),
             ("QUEUES", QUEUES),
         ]);
+        command.envs(self.settings.iter().filter_map(|setting| setting.split_once('=')));
         let mut child = command.spawn()?;
         let mut log = BufReader::new(child.stderr.take().context("standard error")?);
         let mut line = String::new();
