@@ -1,5 +1,9 @@
 //! What the tables refuse by themselves, whoever writes; and a daemon on a database that is not ready for it.
 
+use std::time::Duration;
+
+use event_processor::store::Session;
+
 use crate::load::{event, events, requests, send, visible};
 use crate::stack::{Database, PROCESSOR, Stack, command, eventually, sample_catalog};
 
@@ -76,6 +80,26 @@ async fn postgres_refuses_what_refers_to_nothing_and_what_is_there_already() {
         assert_eq!(sqlstate(&database, &statement).await, expect, "{statement}");
     }
     assert_eq!(database.count("select count(*) from message").await, 2);
+}
+
+#[tokio::test]
+async fn letters_are_looked_for_by_their_ids_however_little_postgres_knows_of_their_table() {
+    let database = Database::create().await;
+    let letters = "select 'events', n::text, 'too_large', '', 'native', 1, 1 from generate_series(1, 2000) n";
+    let columns = "queue, sqs_message_id, reason, body, queue_format, catalog_generation, receive_count";
+    database.execute(&format!("insert into dead_letter ({columns}) {letters}")).await;
+    let statement = include_str!("../../src/store/close_dead_letters.sql");
+    let prepare = format!("set plan_cache_mode = force_generic_plan; prepare closing (text, text[], text[]) as {statement}");
+    let mut session = Session::new(database.options());
+    let explaining = session.run(Duration::from_secs(20), |connection| {
+        Box::pin(async move {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut *connection).await?;
+            sqlx::query_scalar("explain execute closing ('events', '{1,2}', '{}')").fetch_all(connection).await
+        })
+    });
+    let plan: Vec<String> = explaining.await.expect("a plan");
+    let has = |what: &str| plan.iter().any(|line| line.contains(what) && line.contains("sqs_message_id = ANY"));
+    assert!(has("Index Cond") && !has("Filter"), "{plan:#?}");
 }
 
 #[tokio::test]
