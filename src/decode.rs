@@ -29,8 +29,8 @@ const S3_POINTERS: [&str; 2] = ["software.amazon.payloadoffloading.PayloadS3Poin
 /// A body whose envelope is well-formed.
 #[derive(Debug)]
 pub struct Decoded<'body> {
-    /// The fields around the payload.
-    pub envelope: Envelope,
+    /// The fields around the payload; in a box, because they are handed on from stage to stage.
+    pub envelope: Box<Envelope>,
     /// The payload.
     pub payload: Node<'body>,
 }
@@ -75,19 +75,20 @@ pub fn decode<'body>(
     {
         return Err(reject(Reason::Unstorable, "message_attributes", "", "attributes without NUL characters", "string"));
     }
-    let Found { mut envelope, payload, others, notification } = match message.queue.format {
+    let Found { envelope, payload, others, notification } = match message.queue.format {
         Format::Native => native::read(body, object(body)?),
         Format::CloudEvents => cloudevents::read(message, &mut unwrapped.data),
         Format::Sns => sns::read(body, object(body)?, unwrapped),
         Format::EventBridge => eventbridge::read(body, object(body)?),
     }?;
+    let mut envelope = Box::new(envelope);
     if envelope.event_id.is_empty() {
         envelope.event_id.clone_from(&message.sqs_message_id);
     }
     envelope.attributes = attributes(message, &others, &notification);
     if envelope.attributes.len() > ATTRIBUTES_BYTES_MAX {
         let expected = format!("other fields and message attributes of at most {ATTRIBUTES_BYTES_MAX} bytes in all");
-        return Err(Rejection { envelope: Some(Box::new(envelope)), ..reject(Reason::TooLarge, "envelope", "", &expected, "object") });
+        return Err(Rejection { envelope: Some(envelope), ..reject(Reason::TooLarge, "envelope", "", &expected, "object") });
     }
     envelope.traceparent = traceparent(message, &others);
     Ok(Decoded { envelope, payload })

@@ -236,9 +236,9 @@ impl Queue {
     ///
     /// # Errors
     /// When SQS does not answer in time or refuses the whole batch.
-    pub async fn delete(&self, receipt_handles: &[String]) -> Result<BatchReply, ClientError> {
+    pub async fn delete(&self, receipt_handles: impl IntoIterator<Item: Into<String>>) -> Result<BatchReply, ClientError> {
         let mut request = self.acknowledge.delete_message_batch().queue_url(&self.url);
-        for (position, handle) in receipt_handles.iter().enumerate() {
+        for (position, handle) in receipt_handles.into_iter().enumerate() {
             let entry = DeleteMessageBatchRequestEntry::builder().id(position.to_string()).receipt_handle(handle).build();
             request = request.entries(entry.map_err(|error| ClientError::from_build(&error))?);
         }

@@ -15,7 +15,7 @@ use crate::snapshot::{EventType, Schema, Snapshot, Standing, Tenant};
 /// An event that its tenant's catalog accepts; only this module makes one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidEvent {
-    envelope: Envelope,
+    envelope: Box<Envelope>,
     tenant_id: TenantId,
     schema_version: i32,
     recipients: Vec<ClientId>,
@@ -124,7 +124,7 @@ fn unended(reason: Reason, expected: &str) -> Rejection {
 }
 
 fn validate(
-    envelope: Envelope,
+    envelope: Box<Envelope>,
     payload: &Node<'_>,
     tenant: &Tenant,
     begin: impl FnOnce(&Arc<Schema>, Standing),
@@ -199,6 +199,6 @@ fn unknown(reason: Reason, instance_location: &str, schema_location: &str, expec
 }
 
 /// The rejection of an event that was admitted, with all that is known of it.
-fn of_event(rejection: Rejection, envelope: Envelope, tenant: &Tenant) -> Rejection {
-    Rejection { envelope: Some(Box::new(envelope)), admitted: Some(tenant.tenant_id.clone()), ..rejection }
+fn of_event(rejection: Rejection, envelope: Box<Envelope>, tenant: &Tenant) -> Rejection {
+    Rejection { envelope: Some(envelope), admitted: Some(tenant.tenant_id.clone()), ..rejection }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::{Metrics, Outcome};
-use crate::queue::{ReceivedMessage, SQS_BATCH_MAX};
+use crate::queue::{QueueBinding, ReceivedMessage, SQS_BATCH_MAX};
 use crate::settings::SQS_MESSAGE_BYTES_MAX;
 
 /// Bytes are counted in units of 1 KiB, rounded up: a semaphore's permits are 32 bits wide.
@@ -48,7 +48,7 @@ pub struct Slot {
     _event: Option<OwnedSemaphorePermit>,
     bytes: Option<OwnedSemaphorePermit>,
     bytes_held: i64,
-    queue: String,
+    queue: Arc<QueueBinding>,
     has_outcome: bool,
     metrics: Arc<Metrics>,
 }
@@ -95,8 +95,16 @@ impl Reservation {
         self.messages_max
     }
 
-    /// Gives each message its slot and the rest of the room back.
+    /// Gives each message of a receive its slot, and the rest of the room back.
     pub fn hold(mut self, messages: Vec<ReceivedMessage>) -> Vec<Held> {
+        let count = u64::try_from(messages.len()).unwrap_or(u64::MAX);
+        let bytes = messages.iter().map(bytes_held).sum();
+        let metrics = Arc::clone(&self.window.metrics);
+        metrics.in_flight_events.add(i64::try_from(count).unwrap_or(i64::MAX));
+        metrics.in_flight_bytes.add(bytes);
+        if let Some(message) = messages.first() {
+            metrics.messages_received.with_label_values(&[&message.queue.name]).inc_by(count);
+        }
         messages.into_iter().map(|message| self.hold_one(message)).collect()
     }
 
@@ -105,13 +113,8 @@ impl Reservation {
         // What was not reserved is taken where it is free; where it is not, the window overshoots.
         let event = self.events.split(1).or_else(|| try_acquire(&self.window.events, 1));
         let bytes = self.bytes.split(units).or_else(|| try_acquire(&self.window.bytes, units));
-        let metrics = &self.window.metrics;
-        let bytes_held = i64::try_from(message.body.len()).unwrap_or(i64::MAX);
-        metrics.in_flight_events.inc();
-        metrics.in_flight_bytes.add(bytes_held);
-        metrics.messages_received.with_label_values(&[&message.queue.name]).inc();
-        let slot =
-            Slot { _event: event, bytes, bytes_held, queue: message.queue.name.clone(), has_outcome: false, metrics: Arc::clone(metrics) };
+        let (bytes_held, metrics) = (bytes_held(&message), Arc::clone(&self.window.metrics));
+        let slot = Slot { _event: event, bytes, bytes_held, queue: Arc::clone(&message.queue), has_outcome: false, metrics };
         Held { message: Arc::new(message), slot }
     }
 }
@@ -122,7 +125,7 @@ impl Slot {
         if !self.has_outcome {
             self.has_outcome = true;
             self.metrics.in_flight_events.dec();
-            self.metrics.count_outcome(&self.queue, tenant_label, outcome);
+            self.metrics.count_outcome(&self.queue.name, tenant_label, outcome);
         }
     }
 
@@ -138,6 +141,10 @@ impl Drop for Slot {
         self.record("unknown", Outcome::Released);
         self.free_bytes();
     }
+}
+
+fn bytes_held(message: &ReceivedMessage) -> i64 {
+    i64::try_from(message.body.len()).unwrap_or(i64::MAX)
 }
 
 fn try_acquire(semaphore: &Arc<Semaphore>, permits: usize) -> Option<OwnedSemaphorePermit> {

@@ -30,27 +30,37 @@ struct Waiting {
     deletes: Arc<Semaphore>,
 }
 
+impl Waiting {
+    fn new(event: Settled) -> Self {
+        Self { events: vec![event], since: Instant::now(), deletes: Arc::new(Semaphore::new(DELETES_MAX)) }
+    }
+
+    fn push(&mut self, event: Settled) {
+        if self.events.is_empty() {
+            self.since = Instant::now();
+        }
+        self.events.push(event);
+    }
+}
+
 /// Deletes what the writers have settled. Ends when they have ended and nothing waits; deletes under way belong to the tracker.
-pub async fn acknowledge(context: Arc<Context>, mut settled: mpsc::Receiver<Settled>) {
+pub async fn acknowledge(context: Arc<Context>, mut settled: mpsc::Receiver<Vec<Settled>>) {
     let mut queues: HashMap<String, Waiting> = HashMap::new();
-    let mut ready = Vec::new();
     loop {
         let oldest = queues.values().filter(|waiting| !waiting.events.is_empty()).map(|waiting| waiting.since).min();
-        let receiving = settled.recv_many(&mut ready, SQS_BATCH_MAX * DELETES_MAX);
         let received = match oldest {
             // Cancel-safe: nothing is taken from the channel by a receive that is cut.
-            Some(since) => tokio::time::timeout_at(since + BATCH_AGE_MAX, receiving).await.ok(),
-            None => Some(receiving.await),
+            Some(since) => tokio::time::timeout_at(since + BATCH_AGE_MAX, settled.recv()).await.ok(),
+            None => Some(settled.recv().await),
         };
-        for event in ready.drain(..) {
-            let deletes = || Waiting { events: Vec::new(), since: Instant::now(), deletes: Arc::new(Semaphore::new(DELETES_MAX)) };
-            let waiting = queues.entry(event.queue().name.clone()).or_insert_with(deletes);
-            if waiting.events.is_empty() {
-                waiting.since = Instant::now();
+        let is_ended = matches!(received, Some(None));
+        for event in received.flatten().unwrap_or_default() {
+            if let Some(waiting) = queues.get_mut(&event.queue().name) {
+                waiting.push(event);
+            } else {
+                queues.insert(event.queue().name.clone(), Waiting::new(event));
             }
-            waiting.events.push(event);
         }
-        let is_ended = received == Some(0);
         for (name, waiting) in &mut queues {
             let is_due = is_ended || waiting.since.elapsed() >= BATCH_AGE_MAX;
             while waiting.events.len() >= SQS_BATCH_MAX || (is_due && !waiting.events.is_empty()) {
@@ -78,7 +88,7 @@ async fn delete(queue: Queue, mut events: Vec<Settled>, context: Arc<Context>, d
             event.lease().finished().await;
         }
         let handles: Vec<String> = events.iter().map(|event| event.lease().receipt_handle()).collect();
-        let reply = queue.delete(&handles).await;
+        let reply = queue.delete(handles).await;
         let result = reply.as_ref().map_or_else(ClientError::class, |_| "ok");
         metrics.sqs_requests.with_label_values(&[name, "delete", result]).inc();
         if reply.is_ok() && fault::has_bug("ignored_failed") {

@@ -11,7 +11,7 @@ use crate::window::Held;
 
 impl Context {
     /// Judges what one receive from a FIFO queue has brought. Until it is deleted or handed back, SQS hands out nothing else of its groups.
-    pub fn judge_groups(self: &Arc<Self>, messages: Vec<Held>, judged: &mpsc::Sender<Judged>) {
+    pub fn judge_groups(self: &Arc<Self>, messages: Vec<Held>, judged: &mpsc::Sender<Vec<Judged>>) {
         let mut groups: BTreeMap<Option<String>, Vec<Held>> = BTreeMap::new();
         for held in messages {
             groups.entry(held.message.message_group.clone()).or_default().push(held);
@@ -22,7 +22,7 @@ impl Context {
     }
 
     /// Where one is not settled, those behind it go back too, never begun.
-    async fn judge_group(self: Arc<Self>, group: Vec<Held>, judged: mpsc::Sender<Judged>) {
+    async fn judge_group(self: Arc<Self>, group: Vec<Held>, judged: mpsc::Sender<Vec<Judged>>) {
         let mut rest = group.into_iter();
         while let Some(held) = rest.next() {
             let lease = held.message.lease.clone();

@@ -18,7 +18,7 @@ const DOUBT_INTERVAL: Duration = Duration::from_millis(100);
 impl Context {
     /// Judges messages by a snapshot. A verdict goes on when its thread is done with all that it was given, or at the next tick; what gets
     /// none is handed back.
-    pub async fn judge(self: Arc<Self>, mut messages: Vec<Held>, snapshot: Arc<Snapshot>, judged: mpsc::Sender<Judged>) {
+    pub async fn judge(self: Arc<Self>, mut messages: Vec<Held>, snapshot: Arc<Snapshot>, judged: mpsc::Sender<Vec<Judged>>) {
         loop {
             messages = self.judge_once(messages, &snapshot, &judged).await;
             if messages.is_empty() {
@@ -29,21 +29,29 @@ impl Context {
     }
 
     /// Gives back those whose schema is in doubt.
-    async fn judge_once(self: &Arc<Self>, messages: Vec<Held>, snapshot: &Arc<Snapshot>, judged: &mpsc::Sender<Judged>) -> Vec<Held> {
+    async fn judge_once(self: &Arc<Self>, messages: Vec<Held>, snapshot: &Arc<Snapshot>, judged: &mpsc::Sender<Vec<Judged>>) -> Vec<Held> {
         let shared = messages.iter().map(|held| Arc::clone(&held.message)).collect();
         let job = self.judges.begin(shared, Arc::clone(snapshot));
         let mut left = messages.len();
         let mut waiting: Vec<Option<Held>> = messages.into_iter().map(Some).collect();
         let mut in_doubt = Vec::new();
         while left > 0 {
+            let (mut verdicts, mut others) = (Vec::new(), Vec::new());
             for (position, outcome) in self.judges.outcomes(&job).await {
                 left -= 1;
                 let Some(held) = waiting.get_mut(position).and_then(Option::take) else { continue };
                 match outcome {
-                    Ok(verdict) => pass_on(judged, held, verdict, snapshot).await,
+                    Ok(verdict) => verdicts.push(Judged::new(held, verdict, snapshot.generation)),
                     Err(NoVerdict::Schema(Unjudged::SchemaInDoubt)) => in_doubt.push(held),
-                    Err(no_verdict) => self.go_without_verdict(held, no_verdict, snapshot, judged).await,
+                    Err(no_verdict) => others.push((held, no_verdict)),
                 }
+            }
+            if !verdicts.is_empty() {
+                // The writers end only after all who can send to them.
+                let _ = judged.send(verdicts).await;
+            }
+            for (held, no_verdict) in others {
+                self.go_without_verdict(held, no_verdict, snapshot, judged).await;
             }
         }
         in_doubt
@@ -54,7 +62,7 @@ impl Context {
         held: Held,
         no_verdict: NoVerdict,
         snapshot: &Arc<Snapshot>,
-        judged: &mpsc::Sender<Judged>,
+        judged: &mpsc::Sender<Vec<Judged>>,
     ) {
         match no_verdict {
             NoVerdict::Schema(Unjudged::SchemaSetAside(until)) => self.count_overrun(held, until, snapshot, judged).await,
@@ -72,7 +80,7 @@ impl Context {
     }
 
     /// An event that took too long, or whose schema is set aside: back until that ends, a letter after the third time.
-    async fn count_overrun(self: &Arc<Self>, held: Held, until: Instant, snapshot: &Arc<Snapshot>, judged: &mpsc::Sender<Judged>) {
+    async fn count_overrun(self: &Arc<Self>, held: Held, until: Instant, snapshot: &Arc<Snapshot>, judged: &mpsc::Sender<Vec<Judged>>) {
         match self.suspects.begin(&held.message).await {
             Ok(times) if times >= TIMES_BEGUN_MAX => {
                 let rejection = reject_for_time(&held.message, snapshot, self.settings.body.body_bytes_max);
@@ -87,7 +95,7 @@ impl Context {
     }
 
     /// A panic may come of the event or of chance: a letter after the third time.
-    async fn count_panic(self: &Arc<Self>, held: Held, snapshot: &Snapshot, judged: &mpsc::Sender<Judged>) {
+    async fn count_panic(self: &Arc<Self>, held: Held, snapshot: &Snapshot, judged: &mpsc::Sender<Vec<Judged>>) {
         let (queue, sqs_message_id) = (&held.message.queue.name, &held.message.sqs_message_id);
         tracing::error!(queue, sqs_message_id, "judging an event panicked; at the third time it is a dead letter");
         match self.suspects.begin(&held.message).await {
@@ -99,7 +107,7 @@ impl Context {
 
     /// Judges a message that was received often. It is counted first, and alone until it has ended: should the process end with it, no
     /// other is counted in its place.
-    pub async fn judge_suspect(self: Arc<Self>, held: Held, judged: mpsc::Sender<Judged>) {
+    pub async fn judge_suspect(self: Arc<Self>, held: Held, judged: mpsc::Sender<Vec<Judged>>) {
         let turn = tokio::select! {
             () = self.stop.cancelled() => return self.release_now(vec![held]),
             turn = self.suspects.turn() => turn,
@@ -126,7 +134,6 @@ impl Context {
     }
 }
 
-async fn pass_on(judged: &mpsc::Sender<Judged>, held: Held, verdict: Verdict, snapshot: &Snapshot) {
-    // The writers end only after all who can send to them.
-    let _ = judged.send(Judged::new(held, verdict, snapshot.generation)).await;
+async fn pass_on(judged: &mpsc::Sender<Vec<Judged>>, held: Held, verdict: Verdict, snapshot: &Snapshot) {
+    let _ = judged.send(vec![Judged::new(held, verdict, snapshot.generation)]).await;
 }

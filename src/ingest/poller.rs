@@ -28,7 +28,7 @@ const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
 const JUDGING_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Finds the queue, then polls it until told to stop.
-pub async fn poll_queue(setting: QueueSetting, clients: Clients, context: Arc<Context>, judged: mpsc::Sender<Judged>) {
+pub async fn poll_queue(setting: QueueSetting, clients: Clients, context: Arc<Context>, judged: mpsc::Sender<Vec<Judged>>) {
     let stop = context.stop.clone();
     let queue = tokio::select! {
         () = stop.cancelled() => return,
@@ -83,7 +83,7 @@ struct Poller {
     silence: Silence,
     leases: Arc<Leases>,
     context: Arc<Context>,
-    judged: mpsc::Sender<Judged>,
+    judged: mpsc::Sender<Vec<Judged>>,
     awake: Arc<watch::Sender<usize>>,
 }
 
@@ -139,8 +139,10 @@ impl Poller {
         }
         if !messages.is_empty() {
             let snapshot = self.context.catalog.snapshot();
-            let judging = tracker.spawn(Arc::clone(&self.context).judge(messages, snapshot, self.judged.clone()));
-            let _ = tokio::time::timeout(JUDGING_PATIENCE, judging).await;
+            let mut judging = Box::pin(Arc::clone(&self.context).judge(messages, snapshot, self.judged.clone()));
+            if tokio::time::timeout(JUDGING_PATIENCE, &mut judging).await.is_err() {
+                tracker.spawn(judging);
+            }
         }
     }
 
@@ -169,7 +171,7 @@ impl Poller {
     /// What no build but the tests' may do.
     async fn delete(&self, messages: &[Held]) {
         let handles: Vec<String> = messages.iter().map(|held| held.message.lease.receipt_handle()).collect();
-        let _ = self.leases.queue.delete(&handles).await;
+        let _ = self.leases.queue.delete(handles).await;
     }
 
     /// Waits until this poller is wanted, its events can be stored, and there is room.

@@ -30,27 +30,32 @@ const RETRY_PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_m
 
 /// What the pollers have judged, for whichever writer is free.
 pub struct Ready {
-    judged: mpsc::Receiver<Judged>,
+    judged: mpsc::Receiver<Vec<Judged>>,
+    /// Taken already, beyond the last batch.
+    waiting: Vec<Judged>,
     is_busy: bool,
 }
 
 impl Ready {
-    pub fn new(judged: mpsc::Receiver<Judged>) -> Self {
-        Self { judged, is_busy: false }
+    pub fn new(judged: mpsc::Receiver<Vec<Judged>>) -> Self {
+        Self { judged, waiting: Vec::new(), is_busy: false }
     }
 
     /// The next batch; empty when the pollers have ended.
     async fn take(&mut self, batch_rows_max: usize) -> Vec<Judged> {
-        let mut ready = Vec::new();
-        self.judged.recv_many(&mut ready, batch_rows_max).await;
-        if self.is_busy && !ready.is_empty() {
-            tokio::time::sleep(LINGER).await;
-            while ready.len() < batch_rows_max
-                && let Ok(judged) = self.judged.try_recv()
-            {
-                ready.push(judged);
-            }
+        let mut ready = std::mem::take(&mut self.waiting);
+        if ready.is_empty() {
+            ready = self.judged.recv().await.unwrap_or_default();
         }
+        if self.is_busy && !ready.is_empty() && ready.len() < batch_rows_max {
+            tokio::time::sleep(LINGER).await;
+        }
+        while ready.len() < batch_rows_max
+            && let Ok(judged) = self.judged.try_recv()
+        {
+            ready.extend(judged);
+        }
+        self.waiting = ready.split_off(batch_rows_max.min(ready.len()));
         self.is_busy = ready.len() >= BUSY_ROWS;
         ready
     }
@@ -60,7 +65,7 @@ impl Ready {
 pub struct Writer {
     session: Session,
     context: Arc<Context>,
-    settled: mpsc::Sender<Settled>,
+    settled: mpsc::Sender<Vec<Settled>>,
 }
 
 /// A batch, and what was already tried with it.
@@ -71,7 +76,7 @@ struct Attempt {
 }
 
 impl Writer {
-    pub fn new(database: PgConnectOptions, context: Arc<Context>, settled: mpsc::Sender<Settled>) -> Self {
+    pub fn new(database: PgConnectOptions, context: Arc<Context>, settled: mpsc::Sender<Vec<Settled>>) -> Self {
         Self { session: Session::new(database), context, settled }
     }
 
@@ -175,7 +180,9 @@ impl Writer {
         let messages = batch.into_iter().map(|judged| judged.held).collect();
         Arc::clone(&self.context).judge(messages, snapshot, sender).await;
         let mut again = Vec::new();
-        judged.recv_many(&mut again, self.context.settings.batch_rows_max).await;
+        while let Ok(verdicts) = judged.try_recv() {
+            again.extend(verdicts);
+        }
         again
     }
 
@@ -187,10 +194,10 @@ impl Writer {
         self.context.release_later(batch.into_iter().map(|judged| judged.held).collect());
     }
 
-    async fn pass_on(&self, settled: Vec<Settled>) {
+    async fn pass_on(&self, mut settled: Vec<Settled>) {
         let snapshot = self.context.catalog.snapshot();
         let now = OffsetDateTime::now_utc();
-        for mut event in settled {
+        for event in &mut settled {
             let label = snapshot.label(event.tenant_id());
             let outcome = event.outcome();
             event.slot_mut().record(label, outcome);
@@ -200,9 +207,9 @@ impl Writer {
             if let Some(sent_at) = event.sent_at() {
                 self.context.metrics.event_commit_delay.observe((now - sent_at).as_seconds_f64().max(0.0));
             }
-            // The acknowledger ends only after the writers; without it the event comes again and is a duplicate.
-            let _ = self.settled.send(event).await;
         }
+        // The acknowledger ends only after the writers; without it the events come again and are duplicates.
+        let _ = self.settled.send(settled).await;
     }
 }
 

@@ -42,7 +42,7 @@ pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged]) ->
         rows.sort_by_key(|(position, ..)| *position);
     }
     let payloads: Vec<&str> = rows.iter().map(|(_, judged, event)| payload_of(judged, event.envelope())).collect();
-    let hashes: Vec<Vec<u8>> = payloads.iter().map(|payload| Sha256::digest(payload).to_vec()).collect();
+    let hashes: Vec<[u8; 32]> = payloads.iter().map(|payload| Sha256::digest(payload).into()).collect();
     let inserted = sqlx::query_file!(
         "src/store/insert_messages.sql",
         &column(&rows, |_, event| event.tenant_id().as_str()) as _,
@@ -55,7 +55,7 @@ pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged]) ->
         &column(&rows, |_, event| event.envelope().occurred_at) as _,
         &column(&rows, |judged, _| judged.held.message.sent_at) as _,
         &payloads as _,
-        &hashes,
+        &hashes as _,
         &column(&rows, |_, event| event.envelope().attributes.as_str()) as _,
         &column(&rows, |judged, _| judged.held.message.queue.name.as_str()) as _,
         &column(&rows, |judged, _| judged.held.message.sqs_message_id.as_str()) as _,
@@ -243,7 +243,7 @@ pub async fn close_dead_letters(connection: &mut PgConnection, batch: &[Judged],
         let message = &judged.held.message;
         closing.entry(&message.queue.name).or_default().entry(&message.sqs_message_id).or_insert(settlement);
     }
-    // A queue at a time: the index then looks for all of its ids in one scan.
+    // A queue at a time: the index then finds all of its ids in one scan.
     for (queue, messages) in closing {
         let duplicates = messages.iter().filter(|(_, settlement)| **settlement == &Settlement::Duplicate);
         sqlx::query_file!(
