@@ -39,7 +39,7 @@ pub struct EventType {
     default_version: Option<i32>,
     versions: BTreeMap<i32, Arc<Schema>>,
     /// The clients that get an event of this type which names none.
-    pub subscribers: Vec<ClientId>,
+    pub subscribers: Arc<Vec<ClientId>>,
 }
 
 /// A published schema version with its files; compiled when the first event needs it.
@@ -200,7 +200,7 @@ impl Snapshot {
             let Some(tenant) = self.tenants.get_mut(row.tenant_id.as_str()) else {
                 continue;
             };
-            let event_type = EventType { default_version: row.default_version, versions: BTreeMap::new(), subscribers: Vec::new() };
+            let event_type = EventType { default_version: row.default_version, versions: BTreeMap::new(), subscribers: Arc::default() };
             tenant.event_types.insert(row.event_type, event_type);
         }
         let known: Vec<Vec<u8>> = previous.iter().flat_map(|snapshot| snapshot.schemas_by_digest.keys().cloned()).collect();
@@ -232,7 +232,7 @@ impl Snapshot {
             for (name, event_type) in &mut tenant.event_types {
                 // Several patterns of a client that match make one delivery; the rows come sorted by client.
                 if matches(&row.event_pattern, name) && event_type.subscribers.last() != Some(&client_id) {
-                    event_type.subscribers.push(client_id.clone());
+                    Arc::make_mut(&mut event_type.subscribers).push(client_id.clone());
                 }
             }
         }

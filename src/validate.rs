@@ -18,7 +18,7 @@ pub struct ValidEvent {
     envelope: Box<Envelope>,
     tenant_id: TenantId,
     schema_version: i32,
-    recipients: Vec<ClientId>,
+    recipients: Arc<Vec<ClientId>>,
 }
 
 impl ValidEvent {
@@ -152,8 +152,8 @@ fn validate(
         return Ok(Err(of_event(rejection, envelope, tenant)));
     }
     let recipients = match declared.client {
-        Some(client_id) => vec![client_id.clone()],
-        None => declared.event_type.subscribers.clone(),
+        Some(client_id) => Arc::new(vec![client_id.clone()]),
+        None => Arc::clone(&declared.event_type.subscribers),
     };
     let schema_version = declared.schema_version;
     Ok(Ok(ValidEvent { envelope, tenant_id: tenant.tenant_id.clone(), schema_version, recipients }))

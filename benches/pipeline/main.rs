@@ -70,8 +70,7 @@ fn processor() -> Result<PathBuf> {
             build.env_remove(name);
         }
     }
-    let built = build.status()?;
-    ensure!(built.success(), "the release binary could not be built");
+    ensure!(build.status()?.success(), "the release binary could not be built");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| manifest.join("target"), PathBuf::from);
     Ok(target.join("release/processor"))
 }

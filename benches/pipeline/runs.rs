@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::Options;
 use crate::ceilings::Ceiling;
@@ -19,6 +19,10 @@ const WRITERS: &str = "2";
 /// Events that are sent at half of the highest rate.
 const DELAYED_EVENTS: usize = 20_000;
 
+/// Leaves each type of the sample catalog one subscriber.
+const ONE_SUBSCRIBER: &str = "update subscription set active = false
+    where client_id in ('support-desk', 'newsletter', 'welcome.whatsapp') or client_id = 'warehouse' and event_pattern like 'order.%'";
+
 /// Events that are sent one at a time.
 const SINGLE_EVENTS: usize = 300;
 
@@ -29,15 +33,22 @@ pub async fn all(options: &Options, processor: PathBuf) -> Result<Report> {
         report.soak = Some(soak(&stand, Duration::from_secs(seconds)).await?);
         return Ok(report);
     }
-    let sample = measure(&stand, "sample", &bodies(options.events, 0)?).await?;
+    let sample = measure(&stand, &of_size(0, ""), &bodies(options.events, 0)?).await?;
     let highest_rate = sample.events_per_second;
     report.rows.push(sample);
     if options.quick {
         return Ok(report);
     }
     for size in &options.size {
-        report.rows.push(measure(&stand, &format!("{size} B"), &bodies(options.events, *size)?).await?);
+        report.rows.push(measure(&stand, &of_size(*size, ""), &bodies(options.events, *size)?).await?);
     }
+    stand.execute(ONE_SUBSCRIBER).await?;
+    for size in [0].iter().chain(&options.size) {
+        let row = measure(&stand, &of_size(*size, ", one subscriber"), &bodies(options.events, *size)?).await?;
+        ensure!((row.deliveries - 1.0).abs() < 0.001, "the sample catalog's subscriptions are not those that are known here");
+        report.rows.push(row);
+    }
+    stand.execute("update subscription set active = true").await?;
     report.half_rate = Some(delays(&stand, &bodies(DELAYED_EVENTS, 0)?, DELAYED_EVENTS, highest_rate / 2.0, 10).await?);
     report.beside_slow_schema = Some(delays_beside_slow_schema(&stand, highest_rate / 2.0).await?);
     report.single = Some(delays(&stand, &bodies(SINGLE_EVENTS, 0)?, SINGLE_EVENTS, 20.0, 1).await?);
@@ -46,6 +57,11 @@ pub async fn all(options: &Options, processor: PathBuf) -> Result<Report> {
     report.violating_events_per_second = Some(rate(&stand, &with_violations(options.events)?).await?);
     report.again = Some(again(&stand, &valid).await?);
     Ok(report)
+}
+
+/// What a row is called.
+fn of_size(bytes: usize, with: &str) -> String {
+    if bytes == 0 { format!("sample{with}") } else { format!("{bytes} B{with}") }
 }
 
 /// What one draining of a full queue took; processor times in seconds.

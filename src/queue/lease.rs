@@ -83,8 +83,10 @@ impl Lease {
 
     /// Finishes it: the message's verdict is committed.
     pub fn settle(&self) {
-        self.terms().is_settled = true;
-        self.finish();
+        let mut terms = self.terms();
+        (terms.is_finished, terms.is_settled) = (true, true);
+        drop(terms);
+        self.0.changed.notify_waiters();
     }
 
     /// Waits until it is finished; gives whether by a commit. Cancel-safe.
@@ -106,8 +108,12 @@ impl Lease {
     pub async fn finished(&self) {
         loop {
             let changed = self.0.changed.notified();
-            self.terms().is_finished = true;
-            if !self.terms().is_extending {
+            let is_extending = {
+                let mut terms = self.terms();
+                terms.is_finished = true;
+                terms.is_extending
+            };
+            if !is_extending {
                 self.0.changed.notify_waiters();
                 return;
             }
