@@ -16,8 +16,8 @@ use crate::store::{self, Failure, Judged, Session, Settled, WRITE_TIMEOUT};
 /// Bodies in one transaction at most; a batch of few large events is as much work as one of many small ones.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
-/// After a batch of so many rows the next one is worth waiting for: more will come.
-const BUSY_ROWS: usize = 20;
+/// After a batch of so many rows the next one is worth waiting for: more will come. Smaller ones keep pace by themselves.
+const BUSY_ROWS: usize = 100;
 
 /// For how long, then.
 const LINGER: Duration = Duration::from_millis(10);
