@@ -35,8 +35,8 @@ struct Options {
     #[arg(long, value_name = "SECONDS")]
     soak: Option<u64>,
     /// A setting of the daemon's that differs from its default, as in its environment; may be repeated.
-    #[arg(long, value_name = "NAME=VALUE")]
-    set: Vec<String>,
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -57,6 +57,11 @@ async fn main() -> Result<()> {
     let text = if options.json { serde_json::to_string_pretty(&report)? } else { report.to_string() };
     println!("{text}");
     Ok(())
+}
+
+fn setting(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("give a setting's name and its value, as in IN_FLIGHT_EVENTS_MAX=1000")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// The release binary as a user builds it: cargo gives a bench one that has the tests' fail points in it.

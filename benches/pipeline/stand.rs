@@ -80,7 +80,7 @@ fn generator(size: usize) -> Result<Generator> {
 pub struct Stand {
     cluster: Cluster,
     processor: PathBuf,
-    settings: Vec<String>,
+    settings: Vec<(String, String)>,
     postmaster: u32,
 }
 
@@ -92,7 +92,7 @@ pub struct Filled {
 }
 
 impl Stand {
-    pub async fn start(processor: PathBuf, settings: Vec<String>) -> Result<Self> {
+    pub async fn start(processor: PathBuf, settings: Vec<(String, String)>) -> Result<Self> {
         let of_postgres =
             ["track_commit_timestamp=on", "max_wal_size=8GB", "checkpoint_timeout=30min", "shared_buffers=512MB", "autovacuum=off"];
         let cluster = Cluster::temporary(&of_postgres)?;
@@ -169,7 +169,7 @@ impl Stand {
             ("LISTEN_ADDRESS", "127.0.0.1:0"),
             ("QUEUES", QUEUES),
         ]);
-        command.envs(self.settings.iter().filter_map(|setting| setting.split_once('=')));
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         let mut child = command.spawn()?;
         let mut log = BufReader::new(child.stderr.take().context("standard error")?);
         let mut line = String::new();

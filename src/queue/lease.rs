@@ -83,10 +83,8 @@ impl Lease {
 
     /// Finishes it: the message's verdict is committed.
     pub fn settle(&self) {
-        let mut terms = self.terms();
-        (terms.is_finished, terms.is_settled) = (true, true);
-        drop(terms);
-        self.0.changed.notify_waiters();
+        self.terms().is_settled = true;
+        self.finish();
     }
 
     /// Waits until it is finished; gives whether by a commit. Cancel-safe.
@@ -108,12 +106,8 @@ impl Lease {
     pub async fn finished(&self) {
         loop {
             let changed = self.0.changed.notified();
-            let is_extending = {
-                let mut terms = self.terms();
-                terms.is_finished = true;
-                terms.is_extending
-            };
-            if !is_extending {
+            self.terms().is_finished = true;
+            if !self.terms().is_extending {
                 self.0.changed.notify_waiters();
                 return;
             }
