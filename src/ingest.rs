@@ -117,13 +117,16 @@ impl Daemon {
         services.spawn(watch_database(self.database.clone(), Arc::clone(&context)));
 
         let mut path = JoinSet::new();
+        let (received_sender, received_receiver) = mpsc::channel(context.settings.in_flight_events_max);
         let (judged_sender, judged_receiver) = mpsc::channel(context.settings.in_flight_events_max);
         let (settled_sender, settled_receiver) = mpsc::channel(context.settings.in_flight_events_max);
+        let next = poller::Next { received: received_sender, judged: judged_sender.clone() };
         for setting in self.queues {
-            path.spawn(poller::poll_queue(setting, self.clients.clone(), Arc::clone(&context), judged_sender.clone()));
+            path.spawn(poller::poll_queue(setting, self.clients.clone(), Arc::clone(&context), next.clone()));
         }
-        // From here on only pollers hold one: when the last of them ends, the writers do.
-        drop(judged_sender);
+        // From here on only pollers hold one: when the last of them ends, and what it had received is judged, the writers do.
+        drop(next);
+        path.spawn(Arc::clone(&context).judge_received(received_receiver, judged_sender));
         let ready = Arc::new(Mutex::new(writer::Ready::new(judged_receiver)));
         for _ in 0..WRITERS {
             let writer = writer::Writer::new(self.database.clone(), Arc::clone(&context), settled_sender.clone());

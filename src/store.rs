@@ -27,8 +27,10 @@
 mod backend;
 mod database;
 mod failure;
+mod letters;
 mod rows;
 mod session;
+mod settlement;
 mod suspects;
 
 use std::sync::Arc;
@@ -39,15 +41,18 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use crate::admit::tenant_of_queue;
-use crate::event::{Reason, Rejection, TenantId, Violation};
+use crate::event::{Reason, Rejection, TenantId};
 use crate::fault;
 use crate::metrics::Outcome;
 use crate::queue::{Lease, QueueBinding, ReceivedMessage};
 use crate::validate::Verdict;
 use crate::window::{Held, Slot};
+use settlement::{Settlement, decide};
+
 pub use database::{DatabaseState, look, migrate};
 pub use failure::{Failure, describe};
 pub use session::{CommitError, Committed, Session, SessionError, Work, commit};
+pub use settlement::refuse;
 pub use suspects::{RECEIVES_TRUSTED_MAX, TIMES_BEGUN_MAX, begin_suspect, end_suspect};
 
 /// A batch that takes longer is given up, with its connection, even where the server is seen to work on it. Well within a lease, and longer
@@ -84,14 +89,6 @@ impl Judged {
     pub fn new(held: Held, verdict: Verdict, generation: i64) -> Self {
         Self { held, verdict, generation, quotes: Quotes::default() }
     }
-}
-
-/// What a transaction decided on one event.
-#[derive(Debug, Clone, PartialEq)]
-enum Settlement {
-    Stored,
-    Duplicate,
-    Rejected(Reason),
 }
 
 /// An event whose verdict is committed: it may be deleted from its queue. Only [`write()`] makes one.
@@ -227,75 +224,19 @@ async fn transact(connection: &mut PgConnection, batch: &[Judged], commit_was_se
 async fn settle(connection: &mut PgConnection, batch: &[Judged]) -> Result<Vec<Settlement>, sqlx::Error> {
     let inserted = rows::insert_messages(connection, batch).await?;
     fault::crash("after_insert");
-    let others = (0..batch.len()).filter(|position| !inserted.contains(position));
+    let others = (0..batch.len()).filter(|position| !inserted[*position]);
     let equal = rows::compare_with_stored(connection, batch, others).await?;
     let mut rejections: Vec<Option<Rejection>> = Vec::with_capacity(batch.len());
     let mut settlements = Vec::with_capacity(batch.len());
     for (position, judged) in batch.iter().enumerate() {
-        let (settlement, rejection) = decide(judged, inserted.contains(&position), equal.get(&position).copied())?;
+        let (settlement, rejection) = decide(judged, inserted[position], equal.get(&position).copied())?;
         settlements.push(settlement);
         rejections.push(rejection);
     }
     rows::insert_deliveries(connection, batch, &inserted).await?;
     let rejected = batch.iter().zip(&rejections).filter_map(|(judged, rejection)| Some((judged, rejection.as_ref()?)));
-    rows::upsert_dead_letters(connection, rejected).await?;
-    rows::close_dead_letters(connection, batch, &settlements).await?;
+    letters::upsert_dead_letters(connection, rejected).await?;
+    letters::close_dead_letters(connection, batch, &settlements).await?;
     rows::clear_suspects(connection, batch).await?;
     Ok(settlements)
-}
-
-/// What becomes of one event. A rejected one that is stored with equal content is a duplicate, whatever the catalog says now.
-fn decide(judged: &Judged, is_inserted: bool, is_equal: Option<bool>) -> Result<(Settlement, Option<Rejection>), sqlx::Error> {
-    match (&judged.verdict, is_inserted, is_equal) {
-        (Ok(_), true, _) => Ok((Settlement::Stored, None)),
-        (_, false, Some(true)) => Ok((Settlement::Duplicate, None)),
-        (Ok(event), false, Some(false)) => {
-            let rejection = conflict(event.envelope().clone(), event.tenant_id().clone());
-            Ok((Settlement::Rejected(Reason::IdConflict), Some(rejection)))
-        }
-        // Neither inserted nor there: the row it met was deleted in between. The whole batch is tried again.
-        (Ok(_), false, None) if fault::has_bug("key_without_tenant") => Ok((Settlement::Duplicate, None)),
-        (Ok(_), false, None) => Err(sqlx::Error::RowNotFound),
-        (Err(rejection), ..) => Ok((Settlement::Rejected(rejection.reason), Some(rejection.clone()))),
-    }
-}
-
-fn conflict(envelope: crate::event::Envelope, tenant_id: TenantId) -> Rejection {
-    let violation = Violation {
-        keyword: "identity".to_owned(),
-        instance_location: "/event_id".to_owned(),
-        schema_location: "message".to_owned(),
-        expected: "the type, client and payload of the event that is stored under this id, or an id of its own".to_owned(),
-        found: "string".to_owned(),
-    };
-    Rejection { envelope: Some(Box::new(envelope)), admitted: Some(tenant_id), ..Rejection::new(Reason::IdConflict, violation) }
-}
-
-/// Turns an event that Postgres refused alone into the dead letter that it is.
-///
-/// # Errors
-/// The event as it was, where even the barest letter was refused: then the fault is ours.
-#[expect(clippy::result_large_err, reason = "both are the event; which one says whether to try again")]
-pub fn refuse(mut judged: Judged, sqlstate: &str) -> Result<Judged, Judged> {
-    let violation = Violation {
-        keyword: "postgres".to_owned(),
-        instance_location: String::new(),
-        schema_location: "message".to_owned(),
-        expected: format!("a row that Postgres accepts (SQLSTATE {sqlstate})"),
-        found: "event".to_owned(),
-    };
-    match (&mut judged.verdict, judged.quotes) {
-        (Ok(event), _) => {
-            let (envelope, admitted) = (Some(Box::new(event.envelope().clone())), Some(event.tenant_id().clone()));
-            judged.verdict = Err(Rejection { envelope, admitted, ..Rejection::new(Reason::Unstorable, violation) });
-        }
-        // The letter itself was refused for something that it quotes.
-        (Err(_), Quotes::All) => judged.quotes = Quotes::NoAttributes,
-        (Err(rejection), Quotes::NoAttributes) => {
-            judged.quotes = Quotes::Nothing;
-            rejection.violations = vec![violation];
-        }
-        (Err(_), Quotes::Nothing) => return Err(judged),
-    }
-    Ok(judged)
 }

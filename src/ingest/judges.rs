@@ -13,7 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use super::thread::Thread;
 use crate::fault;
 use crate::metrics::Metrics;
-use crate::queue::ReceivedMessage;
+use crate::queue::{ReceivedMessage, SQS_BATCH_MAX};
 use crate::snapshot::{Schema, Snapshot, Standing};
 use crate::validate::{Unjudged, Verdict, judge};
 
@@ -26,11 +26,11 @@ const JUDGES_MIN: usize = 4;
 /// Threads that were replaced and have not ended.
 const REPLACED_MAX: usize = 2;
 
-/// How often events under way are looked at.
-const TICK: Duration = Duration::from_millis(50);
+/// How often events under way are looked at. Those beside a slow one wait for so long.
+const TICK: Duration = Duration::from_millis(10);
 
 /// By ticks, not by a clock: a process that was stopped meanwhile has not judged for that long.
-const HELD_UP_TICKS: u32 = 2;
+const HELD_UP_TICKS: u32 = 10;
 
 /// How long judging one event may take.
 const JUDGING_TIME_MAX: Duration = Duration::from_secs(5);
@@ -132,6 +132,10 @@ impl Judges {
         let (body_bytes_max, metrics) = (self.body_bytes_max, Arc::clone(&self.metrics));
         let job = Arc::new(Job { messages, snapshot, body_bytes_max, metrics, progress: Mutex::default(), is_done: Notify::new() });
         self.submit(&job);
+        // A second thread takes what a slow event would keep waiting behind it.
+        if job.messages.len() > SQS_BATCH_MAX {
+            self.submit(&job);
+        }
         job
     }
 

@@ -1,9 +1,12 @@
 //! 2-4. Decode, admit, validate: from a received message to its verdict, or back to the queue.
 
+use std::num::NonZero;
+use std::pin::pin;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::context::Context;
 use super::judges::NoVerdict;
@@ -15,7 +18,38 @@ use crate::window::Held;
 /// Between looks whether a schema is still in doubt.
 const DOUBT_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Messages that are judged as one job at most.
+const JOB_MESSAGES_MAX: usize = 200;
+
+/// A job that takes longer no longer keeps the next one waiting.
+const JOB_PATIENCE: Duration = Duration::from_millis(5);
+
 impl Context {
+    /// Judges what the pollers have received, as much at once as is ready: to wake up a thread costs more than to judge an event, and the
+    /// validators that it has just used are still in the processor's cache. Ends when the pollers have.
+    pub async fn judge_received(self: Arc<Self>, mut received: mpsc::Receiver<Vec<Held>>, judged: mpsc::Sender<Vec<Judged>>) {
+        let jobs = Arc::new(Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get)));
+        // Nobody closes the semaphore.
+        while let Ok(turn) = Arc::clone(&jobs).acquire_owned().await {
+            let Some(mut messages) = received.recv().await else { return };
+            while messages.len() < JOB_MESSAGES_MAX
+                && let Ok(more) = received.try_recv()
+            {
+                messages.extend(more);
+            }
+            self.tracker.spawn(Arc::clone(&self).judge_in_turn(messages, judged.clone(), turn));
+        }
+    }
+
+    async fn judge_in_turn(self: Arc<Self>, messages: Vec<Held>, judged: mpsc::Sender<Vec<Judged>>, turn: OwnedSemaphorePermit) {
+        let snapshot = self.catalog.snapshot();
+        let mut judging = pin!(self.judge(messages, snapshot, judged));
+        if tokio::time::timeout(JOB_PATIENCE, &mut judging).await.is_err() {
+            drop(turn);
+            judging.await;
+        }
+    }
+
     /// Judges messages by a snapshot. A verdict goes on when its thread is done with all that it was given, or at the next tick; what gets
     /// none is handed back.
     pub async fn judge(self: Arc<Self>, mut messages: Vec<Held>, snapshot: Arc<Snapshot>, judged: mpsc::Sender<Vec<Judged>>) {

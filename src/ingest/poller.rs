@@ -24,11 +24,17 @@ const POLLERS_MAX: usize = 4;
 /// Between asking SQS how many messages a queue has.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
 
-/// For how long a poller waits until what it has received is judged.
-const JUDGING_PATIENCE: Duration = Duration::from_millis(200);
+/// Where messages go from here.
+#[derive(Clone)]
+pub struct Next {
+    /// To be judged.
+    pub received: mpsc::Sender<Vec<Held>>,
+    /// To be stored, for those that are judged one after another.
+    pub judged: mpsc::Sender<Vec<Judged>>,
+}
 
 /// Finds the queue, then polls it until told to stop.
-pub async fn poll_queue(setting: QueueSetting, clients: Clients, context: Arc<Context>, judged: mpsc::Sender<Vec<Judged>>) {
+pub async fn poll_queue(setting: QueueSetting, clients: Clients, context: Arc<Context>, next: Next) {
     let stop = context.stop.clone();
     let queue = tokio::select! {
         () = stop.cancelled() => return,
@@ -46,7 +52,7 @@ pub async fn poll_queue(setting: QueueSetting, clients: Clients, context: Arc<Co
     let wait = POLL_WAIT_MAX.min(context.settings.drain_timeout / 2).max(Duration::from_secs(1));
     let start = |number, silence| {
         let (leases, context) = (Arc::clone(&leases), Arc::clone(&context));
-        Poller { number, wait, silence, leases, context, judged: judged.clone(), awake: Arc::clone(&awake) }.run()
+        Poller { number, wait, silence, leases, context, next: next.clone(), awake: Arc::clone(&awake) }.run()
     };
     tokio::join!(watchdog::watch(&setting.name, &context, wait, 0..POLLERS_MAX, start), watch_depth(queue, &context));
 }
@@ -83,7 +89,7 @@ struct Poller {
     silence: Silence,
     leases: Arc<Leases>,
     context: Arc<Context>,
-    judged: mpsc::Sender<Vec<Judged>>,
+    next: Next,
     awake: Arc<watch::Sender<usize>>,
 }
 
@@ -126,23 +132,18 @@ impl Poller {
         }
     }
 
-    /// Has messages judged, and waits for it, but not for those that take long.
     async fn judge(&self, messages: Vec<Held>) {
         if self.leases.queue.binding.is_fifo() && !fault::has_bug("no_groups") {
-            return self.context.judge_groups(messages, &self.judged);
+            return self.context.judge_groups(messages, &self.next.judged);
         }
-        let tracker = &self.context.tracker;
         let is_suspect = |held: &Held| held.message.receive_count > RECEIVES_TRUSTED_MAX;
         let (suspects, messages): (Vec<Held>, Vec<Held>) = messages.into_iter().partition(is_suspect);
         for held in suspects {
-            tracker.spawn(Arc::clone(&self.context).judge_suspect(held, self.judged.clone()));
+            self.context.tracker.spawn(Arc::clone(&self.context).judge_suspect(held, self.next.judged.clone()));
         }
         if !messages.is_empty() {
-            let snapshot = self.context.catalog.snapshot();
-            let mut judging = Box::pin(Arc::clone(&self.context).judge(messages, snapshot, self.judged.clone()));
-            if tokio::time::timeout(JUDGING_PATIENCE, &mut judging).await.is_err() {
-                tracker.spawn(judging);
-            }
+            // Who receives them ends only after all who can send to it.
+            let _ = self.next.received.send(messages).await;
         }
     }
 

@@ -1,13 +1,12 @@
 //! A batch as the arrays that its statements take: a column each, the rows sorted by key.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
-use super::{Judged, Quotes, Settlement, tenant_of};
-use crate::decode::message_attributes;
-use crate::event::{Envelope, Identity, Rejection, TenantId};
+use super::Judged;
+use crate::event::{Envelope, Identity};
 use crate::fault;
 use crate::json;
 use crate::validate::ValidEvent;
@@ -26,58 +25,66 @@ pub fn identity_of(judged: &Judged) -> Option<(Identity<'_>, &Envelope)> {
     Some((Identity { tenant_id: tenant_id.as_str(), source: &envelope.source, event_id: &envelope.event_id }, envelope))
 }
 
-/// Inserts each event whose identity comes first in the batch, and gives the positions of those that were not there before.
-pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged]) -> Result<HashSet<usize>, sqlx::Error> {
+/// Inserts each event whose identity comes first in the batch, and says of each of the batch whether it was not there before.
+pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged]) -> Result<Vec<bool>, sqlx::Error> {
     let mut firsts: BTreeMap<Identity<'_>, (usize, &Judged, &ValidEvent)> = BTreeMap::new();
     for (position, judged) in batch.iter().enumerate() {
         if let (Ok(event), Some((identity, _))) = (&judged.verdict, identity_of(judged)) {
             firsts.entry(key(identity)).or_insert((position, judged, event));
         }
     }
-    if firsts.is_empty() {
-        return Ok(HashSet::new());
-    }
     let mut rows: Rows<'_> = firsts.values().collect();
     if fault::has_bug("unsorted_keys") {
         rows.sort_by_key(|(position, ..)| *position);
     }
+    let mut inserted = vec![false; batch.len()];
+    if !rows.is_empty() {
+        for position in insert_rows(connection, &rows).await? {
+            inserted.get_mut(position).into_iter().for_each(|is_inserted| *is_inserted = true);
+        }
+    }
+    Ok(inserted)
+}
+
+/// Gives the positions in the batch of those that were not there before.
+async fn insert_rows(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<Vec<usize>, sqlx::Error> {
     let payloads: Vec<&str> = rows.iter().map(|(_, judged, event)| payload_of(judged, event.envelope())).collect();
     let hashes: Vec<[u8; 32]> = payloads.iter().map(|payload| Sha256::digest(payload).into()).collect();
     let inserted = sqlx::query_file!(
         "src/store/insert_messages.sql",
-        &column(&rows, |_, event| event.tenant_id().as_str()) as _,
-        &column(&rows, |_, event| event.envelope().source.as_str()) as _,
-        &column(&rows, |_, event| event.envelope().event_id.as_str()) as _,
-        &column(&rows, |_, event| event.envelope().event_type.as_str()) as _,
-        &column(&rows, |_, event| event.schema_version()),
-        &column(&rows, |_, event| event.envelope().client_id.as_deref()) as _,
-        &column(&rows, |_, event| event.envelope().subject.as_deref()) as _,
-        &column(&rows, |_, event| event.envelope().occurred_at) as _,
-        &column(&rows, |judged, _| judged.held.message.sent_at) as _,
+        &column(rows, |_, event| event.tenant_id().as_str()) as _,
+        &column(rows, |_, event| event.envelope().source.as_str()) as _,
+        &column(rows, |_, event| event.envelope().event_id.as_str()) as _,
+        &column(rows, |_, event| event.envelope().event_type.as_str()) as _,
+        &column(rows, |_, event| event.schema_version()),
+        &column(rows, |_, event| event.envelope().client_id.as_deref()) as _,
+        &column(rows, |_, event| event.envelope().subject.as_deref()) as _,
+        &column(rows, |_, event| event.envelope().occurred_at) as _,
+        &column(rows, |judged, _| judged.held.message.sent_at) as _,
         &payloads as _,
         &hashes as _,
-        &column(&rows, |_, event| event.envelope().attributes.as_str()) as _,
-        &column(&rows, |judged, _| judged.held.message.queue.name.as_str()) as _,
-        &column(&rows, |judged, _| judged.held.message.sqs_message_id.as_str()) as _,
-        &column(&rows, |judged, _| judged.held.message.message_group.as_deref()) as _,
-        &column(&rows, |judged, _| judged.held.message.sequence_number.as_deref()) as _,
-        &column(&rows, |_, event| event.envelope().traceparent.as_deref()) as _,
-        &column(&rows, |judged, _| judged.generation),
+        &column(rows, |_, event| event.envelope().attributes.as_str()) as _,
+        &column(rows, |judged, _| judged.held.message.queue.name.as_str()) as _,
+        &column(rows, |judged, _| judged.held.message.sqs_message_id.as_str()) as _,
+        &column(rows, |judged, _| judged.held.message.message_group.as_deref()) as _,
+        &column(rows, |judged, _| judged.held.message.sequence_number.as_deref()) as _,
+        &column(rows, |_, event| event.envelope().traceparent.as_deref()) as _,
+        &column(rows, |judged, _| judged.generation),
     )
     .execute(&mut *connection)
     .await?;
     // Nearly always it is all of them, or none where a whole batch comes again: then Postgres need not name them.
     match usize::try_from(inserted.rows_affected()) {
-        Ok(0) => return Ok(HashSet::new()),
+        Ok(0) => return Ok(Vec::new()),
         Ok(count) if count == rows.len() => return Ok(rows.iter().map(|(position, ..)| *position).collect()),
         _ => {}
     }
     let positions = sqlx::query_file_scalar!(
         "src/store/select_inserted.sql",
         &rows.iter().map(|(position, ..)| i32::try_from(*position).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
-        &column(&rows, |_, event| event.tenant_id().as_str()) as _,
-        &column(&rows, |_, event| event.envelope().source.as_str()) as _,
-        &column(&rows, |_, event| event.envelope().event_id.as_str()) as _,
+        &column(rows, |_, event| event.tenant_id().as_str()) as _,
+        &column(rows, |_, event| event.envelope().source.as_str()) as _,
+        &column(rows, |_, event| event.envelope().event_id.as_str()) as _,
     );
     let positions = positions.fetch_all(connection).await?;
     Ok(positions.into_iter().filter_map(|position| usize::try_from(position).ok()).collect())
@@ -134,10 +141,10 @@ pub async fn compare_with_stored(
 }
 
 /// A delivery for each recipient of each event that was inserted.
-pub async fn insert_deliveries(connection: &mut PgConnection, batch: &[Judged], inserted: &HashSet<usize>) -> Result<(), sqlx::Error> {
+pub async fn insert_deliveries(connection: &mut PgConnection, batch: &[Judged], inserted: &[bool]) -> Result<(), sqlx::Error> {
     let mut rows: Vec<(Identity<'_>, &str)> = Vec::new();
-    for position in inserted {
-        if let (Ok(event), Some((identity, _))) = (&batch[*position].verdict, identity_of(&batch[*position])) {
+    for (judged, _) in batch.iter().zip(inserted).filter(|(_, is_inserted)| **is_inserted) {
+        if let (Ok(event), Some((identity, _))) = (&judged.verdict, identity_of(judged)) {
             rows.extend(event.recipients().iter().map(|client_id| (identity, client_id.as_str())));
         }
     }
@@ -154,107 +161,6 @@ pub async fn insert_deliveries(connection: &mut PgConnection, batch: &[Judged], 
     )
     .execute(connection)
     .await?;
-    Ok(())
-}
-
-/// A rejected event as a row.
-struct Letter<'a> {
-    judged: &'a Judged,
-    rejection: &'a Rejection,
-    errors: String,
-    attributes: String,
-}
-
-impl<'a> Letter<'a> {
-    fn new(judged: &'a Judged, rejection: &'a Rejection) -> Self {
-        let attributes = match &rejection.envelope {
-            Some(envelope) => envelope.attributes.clone(),
-            None => message_attributes(&judged.held.message),
-        };
-        // jsonb holds no NUL; SQS sends none, but the letter must not be refused for what another server sends.
-        let attributes = attributes.replace("\\u0000", "\\ufffd");
-        let attributes = if attributes.is_empty() || judged.quotes != Quotes::All { "{}".to_owned() } else { attributes };
-        let errors = serde_json::to_string(&rejection.violations).ok();
-        Self { judged, rejection, errors: errors.unwrap_or_else(|| "[]".to_owned()), attributes }
-    }
-
-    fn tenant_id(&self) -> Option<&'a str> {
-        tenant_of(&self.judged.held.message, self.rejection).map(TenantId::as_str)
-    }
-
-    fn envelope<T>(&self, field: impl Fn(&'a Envelope) -> T) -> Option<T> {
-        self.rejection.envelope.as_deref().filter(|_| self.judged.quotes != Quotes::Nothing).map(field)
-    }
-
-    fn rule(&self) -> Option<String> {
-        self.rejection.violations.first().map(|violation| format!("{} {}", violation.keyword, violation.schema_location))
-    }
-}
-
-/// Writes a letter for each rejection, or updates the one that an earlier delivery of the message has left.
-pub async fn upsert_dead_letters<'a>(
-    connection: &mut PgConnection,
-    rejections: impl Iterator<Item = (&'a Judged, &'a Rejection)>,
-) -> Result<(), sqlx::Error> {
-    // By key: sorted, and once where a message came twice in the batch.
-    let letters: BTreeMap<_, _> = rejections
-        .map(|(judged, rejection)| {
-            let message = &judged.held.message;
-            ((message.queue.name.as_str(), message.sqs_message_id.as_str()), Letter::new(judged, rejection))
-        })
-        .collect();
-    if letters.is_empty() {
-        return Ok(());
-    }
-    sqlx::query_file!(
-        "src/store/upsert_dead_letters.sql",
-        &letter_column(&letters, Letter::tenant_id) as _,
-        &letters.keys().map(|(queue, _)| *queue).collect::<Vec<_>>() as _,
-        &letters.keys().map(|(_, sqs_message_id)| *sqs_message_id).collect::<Vec<_>>() as _,
-        &letter_column(&letters, |letter| letter.envelope(|envelope| envelope.source.as_str())) as _,
-        &letter_column(&letters, |letter| letter.envelope(|envelope| envelope.event_id.as_str())) as _,
-        &letter_column(&letters, |letter| letter.envelope(|envelope| envelope.event_type.as_str())) as _,
-        &letter_column(&letters, |letter| letter.envelope(|envelope| envelope.schema_version).flatten()) as _,
-        &letter_column(&letters, |letter| letter.rejection.reason.as_str()) as _,
-        &letter_column(&letters, Letter::rule) as _,
-        &letter_column(&letters, |letter| letter.errors.as_str()) as _,
-        &letter_column(&letters, |letter| letter.judged.held.message.body.as_slice()) as _,
-        &letter_column(&letters, |letter| letter.attributes.as_str()) as _,
-        &letter_column(&letters, |letter| letter.judged.held.message.sender_id.as_deref()) as _,
-        &letter_column(&letters, |letter| letter.judged.held.message.queue.tenant.as_ref().map(TenantId::as_str)) as _,
-        &letter_column(&letters, |letter| letter.judged.held.message.queue.format.as_str()) as _,
-        &letter_column(&letters, |letter| letter.judged.generation),
-        &letter_column(&letters, |letter| letter.judged.held.message.receive_count),
-        &letter_column(&letters, |letter| letter.judged.held.message.sent_at) as _,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-fn letter_column<'l, 'a, K, T>(letters: &'l BTreeMap<K, Letter<'a>>, value: impl Fn(&'l Letter<'a>) -> T) -> Vec<T> {
-    letters.values().map(value).collect()
-}
-
-/// Closes the letters that earlier deliveries of what is stored now have left. Looked for always: SQS's count of receives is approximate.
-pub async fn close_dead_letters(connection: &mut PgConnection, batch: &[Judged], settlements: &[Settlement]) -> Result<(), sqlx::Error> {
-    let mut closing: BTreeMap<&str, BTreeMap<&str, &Settlement>> = BTreeMap::new();
-    for (judged, settlement) in batch.iter().zip(settlements).filter(|(_, settlement)| !matches!(settlement, Settlement::Rejected(_))) {
-        let message = &judged.held.message;
-        closing.entry(&message.queue.name).or_default().entry(&message.sqs_message_id).or_insert(settlement);
-    }
-    // A queue at a time: the index then finds all of its ids in one scan.
-    for (queue, messages) in closing {
-        let duplicates = messages.iter().filter(|(_, settlement)| **settlement == &Settlement::Duplicate);
-        sqlx::query_file!(
-            "src/store/close_dead_letters.sql",
-            queue,
-            &messages.keys().copied().collect::<Vec<_>>() as _,
-            &duplicates.map(|(sqs_message_id, _)| *sqs_message_id).collect::<Vec<_>>() as _,
-        )
-        .execute(&mut *connection)
-        .await?;
-    }
     Ok(())
 }
 

@@ -83,6 +83,25 @@ async fn postgres_refuses_what_refers_to_nothing_and_what_is_there_already() {
 }
 
 #[tokio::test]
+async fn a_delivery_is_held_against_the_messages_of_its_transaction_and_against_those_before() {
+    let database = database().await;
+    let message = |event_id: &str| insert(&[("event_id", &format!("'{event_id}'"))]);
+    let deliveries = |event_ids: &[&str]| {
+        let rows: Vec<_> = event_ids.iter().map(|event_id| format!("('platform', '', '{event_id}', 'client-1')")).collect();
+        format!("insert into delivery (tenant_id, source, event_id, client_id) values {}", rows.join(", "))
+    };
+    assert_eq!(sqlstate(&database, &message("early")).await, "00000");
+    for (event_ids, expect) in
+        [(["late", "none"], "23503"), (["early", "none"], "23503"), (["late", "late"], "23505"), (["early", "late"], "00000")]
+    {
+        // One transaction: the server's where none was begun.
+        let statements = format!("{}; {}", message("late"), deliveries(&event_ids));
+        assert_eq!(sqlstate(&database, &statements).await, expect, "{event_ids:?}");
+    }
+    assert_eq!(database.rows("select event_id from delivery order by 1").await, ["early", "late"]);
+}
+
+#[tokio::test]
 async fn letters_are_looked_for_by_their_ids_however_little_postgres_knows_of_their_table() {
     let database = Database::create().await;
     let letters = "select 'events', n::text, 'too_large', '', 'native', 1, 1 from generate_series(1, 2000) n";
