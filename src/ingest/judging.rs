@@ -18,7 +18,7 @@ use crate::window::Held;
 /// Between looks whether a schema is still in doubt.
 const DOUBT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Messages that are judged as one job at most.
+/// A job that has so many messages takes no further receive.
 const JOB_MESSAGES_MAX: usize = 200;
 
 /// A job that takes longer no longer keeps the next one waiting.

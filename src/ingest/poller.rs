@@ -132,6 +132,7 @@ impl Poller {
         }
     }
 
+    /// Hands messages on to be judged.
     async fn judge(&self, messages: Vec<Held>) {
         if self.leases.queue.binding.is_fifo() && !fault::has_bug("no_groups") {
             return self.context.judge_groups(messages, &self.next.judged);
