@@ -37,6 +37,15 @@ pub const POLL_WAIT_MAX: Duration = Duration::from_secs(20);
 /// A poll that outlasts its wait by this is given up: without a limit a black-holed poll never returns.
 const POLL_GRACE: Duration = Duration::from_secs(10);
 
+/// What SQS is asked to tell of a message, of what it knows itself.
+const SYSTEM_ATTRIBUTES: [MessageSystemAttributeName; 5] = [
+    MessageSystemAttributeName::SentTimestamp,
+    MessageSystemAttributeName::ApproximateReceiveCount,
+    MessageSystemAttributeName::SenderId,
+    MessageSystemAttributeName::MessageGroupId,
+    MessageSystemAttributeName::SequenceNumber,
+];
+
 /// How long a reply may take from SQS's picking of its messages to our having them.
 const REPLY_TIME: Duration = Duration::from_millis(500);
 
@@ -187,7 +196,7 @@ impl Queue {
             .max_number_of_messages(i32::try_from(messages_max).unwrap_or(1).clamp(1, 10))
             .wait_time_seconds(to_seconds(wait))
             .visibility_timeout(to_seconds(visibility_timeout))
-            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .set_message_system_attribute_names(Some(SYSTEM_ATTRIBUTES.to_vec()))
             .message_attribute_names("All");
         let sent_at = Instant::now();
         let reply = tokio::time::timeout(poll_time_max(wait), request.send()).await.map_err(|_| ClientError::timeout())??;
