@@ -19,7 +19,8 @@
 //! | that it has rolled back what was to be committed | Unavailable | ours | as below |
 //! | nothing that settles what became of a commit that was sent | Unknown | ours | handed back: redelivery finds out |
 //!
-//! One 23505 is the event's: that of `delivery_pkey`, where a delivery was there before its message.
+//! Two 23505 are told apart by their constraint. `message_pkey`: an event of the batch is stored already, and the batch begins anew as one that
+//! may hold such events. `delivery_pkey`: the event's fault, a delivery was there before its message.
 //!
 //! Where the fault is ours, nothing becomes a dead letter, the connection is closed and polling pauses until a look finds the database fit.
 //! What is `Unavailable` is tried again as a whole, twice, by a new connection, and then handed back to the queue.
@@ -168,12 +169,17 @@ fn tenant_of<'a>(message: &'a ReceivedMessage, rejection: &'a Rejection) -> Opti
 /// # Errors
 /// Why it is not settled, with the batch.
 pub async fn write(session: &mut Session, deadline: Duration, batch: Vec<Judged>) -> Result<Vec<Settled>, (Failure, Vec<Judged>)> {
+    let may_be_stored = session.next_is_in_doubt() || batch.iter().any(|judged| judged.held.message.receive_count > 1);
     // Work on a connection borrows nothing but the connection, so the batch is shared with it.
-    let shared = Arc::new((batch, AtomicBool::new(false)));
+    let shared = Arc::new(Writing { batch, may_be_stored: may_be_stored.into(), commit_was_sent: false.into() });
     let working = Arc::clone(&shared);
-    let outcome =
-        session.run(deadline, move |connection| Box::pin(async move { transact(connection, &working.0, &working.1).await })).await;
-    let (batch, commit_was_sent) = Arc::into_inner(shared).unwrap_or_else(|| unreachable!("the work has ended, and its share with it"));
+    let outcome = session.run(deadline, move |connection| Box::pin(async move { transact(connection, &working).await })).await;
+    let Some(Writing { batch, may_be_stored: met_one, commit_was_sent }) = Arc::into_inner(shared) else {
+        unreachable!("the work has ended, and its share with it")
+    };
+    if met_one.into_inner() && !may_be_stored {
+        session.doubt();
+    }
     let failure = match outcome {
         Ok(Ok((settlements, committed))) => {
             let settled = batch.into_iter().zip(settlements);
@@ -192,37 +198,54 @@ pub async fn write(session: &mut Session, deadline: Duration, batch: Vec<Judged>
     Err((failure, batch))
 }
 
+/// A batch while it is written.
+struct Writing {
+    batch: Vec<Judged>,
+    /// Whether an event of it may be a row already: to allow for that costs a sixth of what a row costs.
+    may_be_stored: AtomicBool,
+    commit_was_sent: AtomicBool,
+}
+
 type Transacted = Result<(Vec<Settlement>, Committed), Failure>;
 
 /// The outer error closes the connection; an inner failure leaves it fit for the next batch.
-async fn transact(connection: &mut PgConnection, batch: &[Judged], commit_was_sent: &AtomicBool) -> Result<Transacted, sqlx::Error> {
-    fault::crash("before_begin");
-    sqlx::raw_sql("begin").execute(&mut *connection).await?;
-    let begun = sqlx::query_file!("src/store/begin.sql").fetch_one(&mut *connection).await?;
-    let is_stale = |judged: &Judged| {
-        let depends = judged.verdict.as_ref().is_err_and(|rejection| rejection.reason.depends_on_catalog());
-        depends && judged.generation < begun.generation
-    };
-    let failure = if batch.iter().any(is_stale) {
-        Failure::Stale
-    } else {
-        match settle(connection, batch).await {
-            Ok(settlements) => {
-                fault::crash("before_commit");
-                commit_was_sent.store(true, Ordering::Relaxed);
-                return Ok(commit(connection, &begun.xid).await.map(|committed| (settlements, committed)).map_err(Failure::of_commit));
+async fn transact(
+    connection: &mut PgConnection,
+    Writing { batch, may_be_stored, commit_was_sent }: &Writing,
+) -> Result<Transacted, sqlx::Error> {
+    loop {
+        fault::crash("before_begin");
+        sqlx::raw_sql("begin").execute(&mut *connection).await?;
+        let begun = sqlx::query_file!("src/store/begin.sql").fetch_one(&mut *connection).await?;
+        let is_stale = |judged: &Judged| {
+            let depends = judged.verdict.as_ref().is_err_and(|rejection| rejection.reason.depends_on_catalog());
+            depends && judged.generation < begun.generation
+        };
+        let failure = if batch.iter().any(is_stale) {
+            Some(Failure::Stale)
+        } else {
+            match settle(connection, batch, may_be_stored.load(Ordering::Relaxed)).await {
+                Ok(settlements) => {
+                    fault::crash("before_commit");
+                    commit_was_sent.store(true, Ordering::Relaxed);
+                    let committed = commit(connection, &begun.xid).await;
+                    return Ok(committed.map(|committed| (settlements, committed)).map_err(Failure::of_commit));
+                }
+                Err(error) if failure::is_stored_before(&error) && !may_be_stored.swap(true, Ordering::Relaxed) => None,
+                Err(error @ sqlx::Error::Database(_)) => Some(Failure::of(&error)),
+                Err(error) => return Err(error),
             }
-            Err(error @ sqlx::Error::Database(_)) => Failure::of(&error),
-            Err(error) => return Err(error),
+        };
+        sqlx::raw_sql("rollback").execute(&mut *connection).await?;
+        if let Some(failure) = failure {
+            return Ok(Err(failure));
         }
-    };
-    sqlx::raw_sql("rollback").execute(connection).await?;
-    Ok(Err(failure))
+    }
 }
 
 /// All statements of a batch but begin and commit.
-async fn settle(connection: &mut PgConnection, batch: &[Judged]) -> Result<Vec<Settlement>, sqlx::Error> {
-    let inserted = rows::insert_messages(connection, batch).await?;
+async fn settle(connection: &mut PgConnection, batch: &[Judged], may_be_stored: bool) -> Result<Vec<Settlement>, sqlx::Error> {
+    let inserted = rows::insert_messages(connection, batch, may_be_stored).await?;
     fault::crash("after_insert");
     let others = (0..batch.len()).filter(|position| !inserted[*position]);
     let equal = rows::compare_with_stored(connection, batch, others).await?;

@@ -31,9 +31,7 @@ impl Failure {
         match code.as_ref() {
             "23503" => Self::MissingReference,
             "23514" => Self::Refused(code.into_owned()),
-            "23505" if error.as_database_error().and_then(sqlx::error::DatabaseError::constraint) == Some("delivery_pkey") => {
-                Self::Refused(code.into_owned())
-            }
+            "23505" if constraint(error) == Some("delivery_pkey") => Self::Refused(code.into_owned()),
             code if code.starts_with("22") || code.starts_with("54") => Self::Refused(code.to_owned()),
             _ => Self::Unavailable(describe(error)),
         }
@@ -45,6 +43,15 @@ impl Failure {
             CommitError::Unknown(error) => Self::Unknown(error.as_ref().map_or_else(|| "no status".to_owned(), describe)),
         }
     }
+}
+
+/// Whether a message was inserted that was there before, by a statement that does not allow for it.
+pub fn is_stored_before(error: &sqlx::Error) -> bool {
+    constraint(error) == Some("message_pkey")
+}
+
+fn constraint(error: &sqlx::Error) -> Option<&str> {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::constraint)
 }
 
 /// An error without the detail, which may hold an event's values: SQLSTATE or kind.

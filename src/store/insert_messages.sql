@@ -9,4 +9,3 @@ select
     unnest($7::text[]), unnest($8::timestamptz[]), unnest($9::timestamptz[]), unnest($10::text[]::json[]), unnest($11::bytea[]),
     unnest($12::text[]::json[]), unnest($13::text[]), unnest($14::text[]), unnest($15::text[]), unnest($16::text[]), unnest($17::text[]),
     unnest($18::bigint[])
-on conflict (tenant_id, source, event_id) do nothing

@@ -25,8 +25,9 @@ pub fn identity_of(judged: &Judged) -> Option<(Identity<'_>, &Envelope)> {
     Some((Identity { tenant_id: tenant_id.as_str(), source: &envelope.source, event_id: &envelope.event_id }, envelope))
 }
 
-/// Inserts each event whose identity comes first in the batch, and says of each of the batch whether it was not there before.
-pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged]) -> Result<Vec<bool>, sqlx::Error> {
+/// Inserts each event whose identity comes first in the batch, and says of each of the batch whether it was not there before. Fails at one
+/// that was, unless it is told that one may be.
+pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged], may_be_stored: bool) -> Result<Vec<bool>, sqlx::Error> {
     let mut firsts: BTreeMap<Identity<'_>, (usize, &Judged, &ValidEvent)> = BTreeMap::new();
     for (position, judged) in batch.iter().enumerate() {
         if let (Ok(event), Some((identity, _))) = (&judged.verdict, identity_of(judged)) {
@@ -39,7 +40,7 @@ pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged]) ->
     }
     let mut inserted = vec![false; batch.len()];
     if !rows.is_empty() {
-        for position in insert_rows(connection, &rows).await? {
+        for position in insert_rows(connection, &rows, may_be_stored).await? {
             inserted.get_mut(position).into_iter().for_each(|is_inserted| *is_inserted = true);
         }
     }
@@ -47,32 +48,37 @@ pub async fn insert_messages(connection: &mut PgConnection, batch: &[Judged]) ->
 }
 
 /// Gives the positions in the batch of those that were not there before.
-async fn insert_rows(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<Vec<usize>, sqlx::Error> {
+async fn insert_rows(connection: &mut PgConnection, rows: &Rows<'_>, may_be_stored: bool) -> Result<Vec<usize>, sqlx::Error> {
     let payloads: Vec<&str> = rows.iter().map(|(_, judged, event)| payload_of(judged, event.envelope())).collect();
     let hashes: Vec<[u8; 32]> = payloads.iter().map(|payload| Sha256::digest(payload).into()).collect();
-    let inserted = sqlx::query_file!(
-        "src/store/insert_messages.sql",
-        &column(rows, |_, event| event.tenant_id().as_str()) as _,
-        &column(rows, |_, event| event.envelope().source.as_str()) as _,
-        &column(rows, |_, event| event.envelope().event_id.as_str()) as _,
-        &column(rows, |_, event| event.envelope().event_type.as_str()) as _,
-        &column(rows, |_, event| event.schema_version()),
-        &column(rows, |_, event| event.envelope().client_id.as_deref()) as _,
-        &column(rows, |_, event| event.envelope().subject.as_deref()) as _,
-        &column(rows, |_, event| event.envelope().occurred_at) as _,
-        &column(rows, |judged, _| judged.held.message.sent_at) as _,
-        &payloads as _,
-        &hashes as _,
-        &column(rows, |_, event| event.envelope().attributes.as_str()) as _,
-        &column(rows, |judged, _| judged.held.message.queue.name.as_str()) as _,
-        &column(rows, |judged, _| judged.held.message.sqs_message_id.as_str()) as _,
-        &column(rows, |judged, _| judged.held.message.message_group.as_deref()) as _,
-        &column(rows, |judged, _| judged.held.message.sequence_number.as_deref()) as _,
-        &column(rows, |_, event| event.envelope().traceparent.as_deref()) as _,
-        &column(rows, |judged, _| judged.generation),
-    )
-    .execute(&mut *connection)
-    .await?;
+    macro_rules! insert {
+        ($file:literal) => {
+            sqlx::query_file!(
+                $file,
+                &column(rows, |_, event| event.tenant_id().as_str()) as _,
+                &column(rows, |_, event| event.envelope().source.as_str()) as _,
+                &column(rows, |_, event| event.envelope().event_id.as_str()) as _,
+                &column(rows, |_, event| event.envelope().event_type.as_str()) as _,
+                &column(rows, |_, event| event.schema_version()),
+                &column(rows, |_, event| event.envelope().client_id.as_deref()) as _,
+                &column(rows, |_, event| event.envelope().subject.as_deref()) as _,
+                &column(rows, |_, event| event.envelope().occurred_at) as _,
+                &column(rows, |judged, _| judged.held.message.sent_at) as _,
+                &payloads as _,
+                &hashes as _,
+                &column(rows, |_, event| event.envelope().attributes.as_str()) as _,
+                &column(rows, |judged, _| judged.held.message.queue.name.as_str()) as _,
+                &column(rows, |judged, _| judged.held.message.sqs_message_id.as_str()) as _,
+                &column(rows, |judged, _| judged.held.message.message_group.as_deref()) as _,
+                &column(rows, |judged, _| judged.held.message.sequence_number.as_deref()) as _,
+                &column(rows, |_, event| event.envelope().traceparent.as_deref()) as _,
+                &column(rows, |judged, _| judged.generation),
+            )
+            .execute(&mut *connection)
+            .await?
+        };
+    }
+    let inserted = if may_be_stored { insert!("src/store/insert_unless_stored.sql") } else { insert!("src/store/insert_messages.sql") };
     // Nearly always it is all of them, or none where a whole batch comes again: then Postgres need not name them.
     match usize::try_from(inserted.rows_affected()) {
         Ok(0) => return Ok(Vec::new()),

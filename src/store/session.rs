@@ -17,6 +17,9 @@ const BY_KEYS: [(&str, &str); 4] = [("enable_hashjoin", "off"), ("enable_mergejo
 /// A server that takes longer to accept a connection is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// After an event that was stored before there are most often more. One of so many batches may fail for nothing.
+const BATCHES_IN_DOUBT: u32 = 1_000;
+
 /// Work on a connection. Its future owns nothing but borrows the connection, which ends with it.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
 
@@ -32,6 +35,7 @@ pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Sen
 pub struct Session {
     options: PgConnectOptions,
     connected: Option<Connected>,
+    batches_in_doubt: u32,
 }
 
 #[derive(Debug)]
@@ -47,12 +51,28 @@ impl Session {
         let synchronous_commit = if fault::has_bug("synchronous_commit_off") { "off" } else { "on" };
         let settings =
             [("synchronous_commit", synchronous_commit), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "8s")];
-        Self { options: options.application_name("event-processor").options(settings).options(BY_KEYS), connected: None }
+        Self {
+            options: options.application_name("event-processor").options(settings).options(BY_KEYS),
+            connected: None,
+            batches_in_doubt: 0,
+        }
     }
 
     /// Drops the connection: what it was last told is in doubt.
     pub fn close(&mut self) {
         self.connected = None;
+    }
+
+    /// A batch met an event that was stored before: the next ones may, too.
+    pub(super) fn doubt(&mut self) {
+        self.batches_in_doubt = BATCHES_IN_DOUBT;
+    }
+
+    /// Whether the next batch may hold an event that was stored before.
+    pub(super) fn next_is_in_doubt(&mut self) -> bool {
+        let is_in_doubt = self.batches_in_doubt > 0;
+        self.batches_in_doubt = self.batches_in_doubt.saturating_sub(1);
+        is_in_doubt
     }
 
     /// Does some work, connecting first where there is no connection.

@@ -149,6 +149,32 @@ async fn a_batch_that_is_given_up_before_its_commit_is_not_in_doubt() {
     assert_eq!(settled[0].outcome().as_str(), "stored");
 }
 
+/// New events are inserted without looking for them. After one was there, so many batches are looked for that hardly any fails for nothing.
+#[tokio::test]
+async fn one_event_that_is_stored_already_has_the_next_batches_looked_for() {
+    let database = Database::create().await;
+    database.apply(&sample_catalog()).await;
+    // A sequence counts statements that were rolled back, too.
+    let count = "create sequence inserts; create function count_insert() returns trigger language plpgsql as \
+                 $$ begin perform nextval('inserts'); return null; end $$; \
+                 create trigger count before insert on message for each statement execute function count_insert()";
+    database.execute(count).await;
+    let mut session = Session::new(database.options());
+    let stored = ("stored", "duplicate");
+    for (event_ids, outcomes, inserts) in
+        [(["a", "b"], (stored.0, stored.0), 1), (["c", "a"], (stored.0, stored.1), 3), (["d", "b"], (stored.0, stored.1), 4)]
+    {
+        let mut batch = Vec::new();
+        for event_id in event_ids {
+            batch.push(judged(&database, &event(event_id)).await);
+        }
+        let settled = write(&mut session, AMPLE, batch).await.map_err(|(failure, _)| failure).expect("settled");
+        assert_eq!((settled[0].outcome().as_str(), settled[1].outcome().as_str()), outcomes, "{event_ids:?}");
+        assert_eq!(database.count("select last_value from inserts").await, inserts, "{event_ids:?}");
+    }
+    assert_each_stored_once(&database, 4).await;
+}
+
 /// What Postgres says of an insert condemns the event only where the event is at fault.
 #[tokio::test]
 async fn a_refusal_is_the_events_only_where_its_own_values_are_refused() {
