@@ -256,7 +256,6 @@ async fn settle(connection: &mut PgConnection, batch: &[Judged], may_be_stored: 
         settlements.push(settlement);
         rejections.push(rejection);
     }
-    rows::insert_deliveries(connection, batch, &inserted).await?;
     let rejected = batch.iter().zip(&rejections).filter_map(|(judged, rejection)| Some((judged, rejection.as_ref()?)));
     letters::upsert_dead_letters(connection, rejected).await?;
     letters::close_dead_letters(connection, batch, &settlements).await?;

@@ -29,7 +29,7 @@ pub enum Role {
     Queue,
     /// Receives and deletes so many messages.
     Sdk { url: String, events: usize, pollers: usize },
-    /// Inserts the rows of `kept_message` and `kept_delivery` again.
+    /// Inserts the rows of `kept_message` again, with their deliveries.
     Driver { database: String, batch_rows: usize, writers: usize },
     /// Inserts tenant, event id and payload of `kept_message` into a table with one key.
     Bare { database: String, batch_rows: usize, writers: usize },
@@ -135,7 +135,9 @@ async fn write<'r, R: Sync>(
 ) -> Result<()> {
     let mut connections = Vec::new();
     for _ in 0..writers {
-        connections.push(PgConnection::connect(database).await?);
+        let mut connection = PgConnection::connect(database).await?;
+        sqlx::raw_sql("set event_processor.makes_deliveries = on").execute(&mut connection).await?;
+        connections.push(connection);
     }
     let batches: Vec<&[R]> = rows.chunks(batch_rows).collect();
     let next = AtomicUsize::new(0);
@@ -172,7 +174,7 @@ struct Kept {
     sequence_number: Option<String>,
     traceparent: Option<String>,
     catalog_generation: i64,
-    recipients: Vec<String>,
+    recipients: String,
 }
 
 /// What `src/store` sends for a batch of new events, and nothing else.
@@ -201,15 +203,7 @@ async fn insert_again(database: &str, batch_rows: usize, writers: usize) -> Resu
             .bind(column(&batch, |row| row.sequence_number.as_deref()))
             .bind(column(&batch, |row| row.traceparent.as_deref()))
             .bind(column(&batch, |row| row.catalog_generation))
-            .execute(&mut *connection)
-            .await?;
-        let deliveries: Vec<(&Kept, &str)> =
-            batch.iter().flat_map(|row| row.recipients.iter().map(|recipient| (*row, recipient.as_str()))).collect();
-        sqlx::query(include_str!("../../src/store/insert_deliveries.sql"))
-            .bind(column(&deliveries, |(row, _)| row.tenant_id.as_str()))
-            .bind(column(&deliveries, |(row, _)| row.source.as_str()))
-            .bind(column(&deliveries, |(row, _)| row.event_id.as_str()))
-            .bind(column(&deliveries, |(_, recipient)| *recipient))
+            .bind(column(&batch, |row| row.recipients.as_str()))
             .execute(connection)
             .await?;
         Ok(())

@@ -23,11 +23,10 @@ pub enum DatabaseState {
 }
 
 /// What a batch does, in this order.
-const STATEMENTS: [&str; 7] = [
+const STATEMENTS: [&str; 6] = [
     include_str!("begin.sql"),
     include_str!("insert_unless_stored.sql"),
     include_str!("select_messages.sql"),
-    include_str!("insert_deliveries.sql"),
     include_str!("upsert_dead_letters.sql"),
     include_str!("close_dead_letters.sql"),
     include_str!("clear_suspects.sql"),

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
 use super::Judged;
-use crate::event::{Envelope, Identity};
+use crate::event::{ClientId, Envelope, Identity};
 use crate::fault;
 use crate::json;
 use crate::validate::ValidEvent;
@@ -73,6 +73,7 @@ async fn insert_rows(connection: &mut PgConnection, rows: &Rows<'_>, may_be_stor
                 &column(rows, |judged, _| judged.held.message.sequence_number.as_deref()) as _,
                 &column(rows, |_, event| event.envelope().traceparent.as_deref()) as _,
                 &column(rows, |judged, _| judged.generation),
+                &column(rows, |_, event| array_of(event.recipients())) as _,
             )
             .execute(&mut *connection)
             .await?
@@ -94,6 +95,16 @@ async fn insert_rows(connection: &mut PgConnection, rows: &Rows<'_>, may_be_stor
     );
     let positions = positions.fetch_all(connection).await?;
     Ok(positions.into_iter().filter_map(|position| usize::try_from(position).ok()).collect())
+}
+
+/// As Postgres reads an array of texts. A client's name has no quotes and no backslashes.
+fn array_of(recipients: &[ClientId]) -> String {
+    let mut text = "{".to_owned();
+    for client_id in recipients {
+        let separator = if text.len() == 1 { "\"" } else { ",\"" };
+        text.extend([separator, client_id.as_str(), "\""]);
+    }
+    text + "}"
 }
 
 type Rows<'a> = Vec<&'a (usize, &'a Judged, &'a ValidEvent)>;
@@ -144,30 +155,6 @@ pub async fn compare_with_stored(
         equal.insert(position, is_equal);
     }
     Ok(equal)
-}
-
-/// A delivery for each recipient of each event that was inserted.
-pub async fn insert_deliveries(connection: &mut PgConnection, batch: &[Judged], inserted: &[bool]) -> Result<(), sqlx::Error> {
-    let mut rows: Vec<(Identity<'_>, &str)> = Vec::new();
-    for (judged, _) in batch.iter().zip(inserted).filter(|(_, is_inserted)| **is_inserted) {
-        if let (Ok(event), Some((identity, _))) = (&judged.verdict, identity_of(judged)) {
-            rows.extend(event.recipients().iter().map(|client_id| (identity, client_id.as_str())));
-        }
-    }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    rows.sort_unstable();
-    sqlx::query_file!(
-        "src/store/insert_deliveries.sql",
-        &rows.iter().map(|(identity, _)| identity.tenant_id).collect::<Vec<_>>() as _,
-        &rows.iter().map(|(identity, _)| identity.source).collect::<Vec<_>>() as _,
-        &rows.iter().map(|(identity, _)| identity.event_id).collect::<Vec<_>>() as _,
-        &rows.iter().map(|(_, client_id)| *client_id).collect::<Vec<_>>() as _,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// What has its verdict is under suspicion no more. Looked for only where a message came again: none is suspected at its first receive.

@@ -28,6 +28,7 @@ fn insert(different: &[(&str, &str)]) -> String {
         ("queue", "'q'"),
         ("sqs_message_id", "'m'"),
         ("catalog_generation", "1"),
+        ("recipients", "'{}'"),
     ];
     for (name, value) in &mut columns {
         *value = different.iter().find(|(other, _)| other == name).map_or(*value, |(_, other)| *other);
@@ -99,6 +100,27 @@ async fn a_delivery_is_held_against_the_messages_of_its_transaction_and_against_
         assert_eq!(sqlstate(&database, &statements).await, expect, "{event_ids:?}");
     }
     assert_eq!(database.rows("select event_id from delivery order by 1").await, ["early", "late"]);
+}
+
+#[tokio::test]
+async fn a_message_is_stored_with_its_deliveries_or_not_at_all() {
+    let database = database().await;
+    let insert = |event_id: &str, recipients: &str| insert(&[("event_id", &format!("'{event_id}'")), ("recipients", recipients)]);
+    let message = |event_id: &str, recipients: &str| format!("set event_processor.makes_deliveries = on; {}", insert(event_id, recipients));
+    for (statement, expect) in [
+        (message("to two", "'{client-1,client-2}'"), "00000"),
+        (message("to none", "'{}'"), "00000"),
+        (message("to nobody known", "'{client-1,nobody}'"), "23503"),
+        (message("to one twice", "'{client-1,client-1}'"), "23505"),
+        (format!("{} on conflict do nothing", message("to two", "'{client-3}'")), "00000"),
+        // Others may put back what was stored once; it is not sent again.
+        (insert("from an archive", "'{client-1}'"), "00000"),
+    ] {
+        assert_eq!(sqlstate(&database, &statement).await, expect, "{statement}");
+    }
+    assert_eq!(database.rows("select event_id from message order by 1").await, ["from an archive", "to none", "to two"]);
+    let deliveries = "select event_id, client_id, state from delivery order by 1, 2";
+    assert_eq!(database.rows(deliveries).await, ["to two | client-1 | pending", "to two | client-2 | pending"]);
 }
 
 #[tokio::test]
