@@ -13,6 +13,8 @@ mod sns;
 #[cfg(test)]
 mod tests;
 
+use smol_str::SmolStr;
+
 use crate::event::{Envelope, Reason, Rejection, Violation};
 use crate::json::{self, Defect, DefectKind, Member, Node};
 use crate::queue::ReceivedMessage;
@@ -83,9 +85,9 @@ pub fn decode<'body>(
     }?;
     let mut envelope = Box::new(envelope);
     if envelope.event_id.is_empty() {
-        envelope.event_id.clone_from(&message.sqs_message_id);
+        envelope.event_id = SmolStr::new(&message.sqs_message_id);
     }
-    envelope.attributes = attributes(message, &others, &notification);
+    envelope.attributes = attributes(message, &others, &notification).into();
     if envelope.attributes.len() > ATTRIBUTES_BYTES_MAX {
         let expected = format!("other fields and message attributes of at most {ATTRIBUTES_BYTES_MAX} bytes in all");
         return Err(Rejection { envelope: Some(envelope), ..reject(Reason::TooLarge, "envelope", "", &expected, "object") });

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
+use smol_str::SmolStr;
 use time::OffsetDateTime;
 
 /// Declares a name of the catalog as a type of its own, cheap to clone.
@@ -109,27 +110,27 @@ impl Default for PayloadText {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Envelope {
     /// The tenant that the body names.
-    pub tenant_id: Option<String>,
+    pub tenant_id: Option<SmolStr>,
     /// The producing application; empty where the body names none.
-    pub source: String,
+    pub source: SmolStr,
     /// The idempotency key; the SQS message id where the body has none.
-    pub event_id: String,
+    pub event_id: SmolStr,
     /// What kind of event it is.
-    pub event_type: String,
+    pub event_type: SmolStr,
     /// The schema's version, where the body names one.
     pub schema_version: Option<i64>,
     /// The recipient, where the body names one.
-    pub client_id: Option<String>,
+    pub client_id: Option<SmolStr>,
     /// Whom or what the event concerns.
-    pub subject: Option<String>,
+    pub subject: Option<SmolStr>,
     /// The producer's claim of when it happened, in UTC.
     pub occurred_at: Option<OffsetDateTime>,
     /// Where the payload is.
     pub payload: PayloadText,
     /// What else came along, as a JSON object: other fields and the SQS message's attributes.
-    pub attributes: String,
+    pub attributes: SmolStr,
     /// The trace that the event belongs to, in W3C's form.
-    pub traceparent: Option<String>,
+    pub traceparent: Option<SmolStr>,
 }
 
 /// Why an event is a dead letter. The texts are a contract: they stand in `dead_letter.reason` and in a metric's label.

@@ -53,15 +53,16 @@ pub async fn fate(
     let mut unwrapped = Unwrapped::default();
     let Ok(decoded) = decode(&message, SQS_MESSAGE_BYTES_MAX, &mut unwrapped) else { return Ok(None) };
     let envelope = decoded.envelope;
-    let rows = sqlx::query_file!("src/trace/find_stored.sql", envelope.source, envelope.event_id).fetch_all(connection).await?;
-    let stored = |tenant_id: &str| (tenant_id.to_owned(), envelope.event_id.clone());
+    let rows =
+        sqlx::query_file!("src/trace/find_stored.sql", envelope.source.as_str(), envelope.event_id.as_str()).fetch_all(connection).await?;
+    let stored = |tenant_id: &str| (tenant_id.to_owned(), envelope.event_id.to_string());
     if let Some(row) = rows.iter().find(|row| row.queue == queue.name && row.sqs_message_id == sqs_message_id) {
         let (tenant_id, event_id) = stored(&row.tenant_id);
         return Ok(Some(Fate::Stored { tenant_id, event_id }));
     }
     // Without a name in the body it is the queue's tenant that counts, which a producer does not know.
-    let Some(row) = rows.iter().find(|row| envelope.tenant_id.as_ref() == Some(&row.tenant_id)) else { return Ok(None) };
-    let has_equal_fields = row.event_type == envelope.event_type && row.client_id == envelope.client_id;
+    let Some(row) = rows.iter().find(|row| envelope.tenant_id.as_deref() == Some(&*row.tenant_id)) else { return Ok(None) };
+    let has_equal_fields = row.event_type == envelope.event_type && row.client_id.as_deref() == envelope.client_id.as_deref();
     let is_equal = has_equal_fields && json::is_equal(&row.payload, envelope.payload.of(body.as_bytes()));
     let (tenant_id, event_id) = stored(&row.tenant_id);
     Ok(is_equal.then_some(Fate::Duplicate { tenant_id, event_id }))

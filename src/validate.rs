@@ -140,7 +140,7 @@ fn validate(
     }
     let compiled = declared.schema.compiled().map_err(|problem| Unjudged::SchemaUnusable {
         tenant_id: tenant.tenant_id.clone(),
-        event_type: envelope.event_type.clone(),
+        event_type: envelope.event_type.to_string(),
         schema_version: declared.schema_version,
         problem: problem.to_owned(),
     })?;

@@ -1,5 +1,6 @@
 //! What an envelope's fields may be, by whatever name a format has them. `null` is absence.
 
+use smol_str::SmolStr;
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
@@ -17,15 +18,15 @@ pub(super) const EVENT_TYPE_BYTES_MAX: usize = 128;
 pub(super) const TEXT_BYTES_MAX: usize = 256;
 
 /// A text that is not empty.
-pub(super) fn name(member: &Member<'_>, bytes_max: usize) -> Result<Option<String>, Rejection> {
+pub(super) fn name(member: &Member<'_>, bytes_max: usize) -> Result<Option<SmolStr>, Rejection> {
     text(member, 1, bytes_max)
 }
 
 /// A text within limits.
-pub(super) fn text(member: &Member<'_>, bytes_min: usize, bytes_max: usize) -> Result<Option<String>, Rejection> {
+pub(super) fn text(member: &Member<'_>, bytes_min: usize, bytes_max: usize) -> Result<Option<SmolStr>, Rejection> {
     match &member.value {
         Node::Null => Ok(None),
-        Node::String(text) if (bytes_min..=bytes_max).contains(&text.len()) => Ok(Some(text.as_ref().to_owned())),
+        Node::String(text) if (bytes_min..=bytes_max).contains(&text.len()) => Ok(Some(text.as_ref().into())),
         _ => Err(wrong_field(member, &format!("a string of {bytes_min} to {bytes_max} bytes"))),
     }
 }
@@ -40,7 +41,7 @@ pub(super) fn constant(member: &Member<'_>, expected: &str) -> Result<(), Reject
 }
 
 /// An idempotency key.
-pub(super) fn event_id(member: &Member<'_>) -> Result<Option<String>, Rejection> {
+pub(super) fn event_id(member: &Member<'_>) -> Result<Option<SmolStr>, Rejection> {
     let event_id = name(member, TEXT_BYTES_MAX)?;
     if event_id.as_ref().is_some_and(|text| text.contains(char::is_control)) {
         return Err(wrong_field(member, "a string without control characters"));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use smol_str::SmolStr;
 
 use crate::json::{Member, Node};
 use crate::queue::{MessageAttribute, ReceivedMessage};
@@ -55,7 +56,7 @@ pub(super) fn attributes(message: &ReceivedMessage, others: &Kept<'_>, notificat
 }
 
 /// The trace that the event belongs to, in W3C's form, from the message's attribute or the event's field of that name.
-pub(super) fn traceparent(message: &ReceivedMessage, others: &Kept<'_>) -> Option<String> {
+pub(super) fn traceparent(message: &ReceivedMessage, others: &Kept<'_>) -> Option<SmolStr> {
     let attribute = ["traceparent", "ce-traceparent"].iter().find_map(|name| message.attributes.get(*name));
     let field = others.members.iter().find(|member| member.name == "traceparent").and_then(|member| match &member.value {
         Node::String(text) => Some(text.as_ref()),
@@ -65,5 +66,5 @@ pub(super) fn traceparent(message: &ReceivedMessage, others: &Kept<'_>) -> Optio
         let lengths: Vec<usize> = text.split('-').map(str::len).collect();
         lengths == [2, 32, 16, 2] && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
     };
-    attribute.map(|attribute| attribute.value.as_str()).or(field).filter(is_traceparent).map(str::to_owned)
+    attribute.map(|attribute| attribute.value.as_str()).or(field).filter(is_traceparent).map(SmolStr::new)
 }

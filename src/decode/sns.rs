@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use super::fields::{constant, event_id, missing, missing_field, time, wrong_field};
 use super::{Found, Kept, Unwrapped, cloudevents, native, object, within};
+use smol_str::SmolStr;
+
 use crate::event::{PayloadText, Rejection};
 use crate::json::{Member, Node};
 
@@ -20,7 +22,7 @@ pub(super) fn read<'text>(
     let missing = missing(&members, &REQUIRED);
     let mut room = Some(unwrapped);
     let mut found = None;
-    let mut message_id = String::new();
+    let mut message_id = SmolStr::default();
     let mut notification = Kept::of(text_read);
     for member in members {
         match (member.name.as_ref(), &member.value) {

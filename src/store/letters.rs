@@ -19,7 +19,7 @@ struct Letter<'a> {
 impl<'a> Letter<'a> {
     fn new(judged: &'a Judged, rejection: &'a Rejection) -> Self {
         let attributes = match &rejection.envelope {
-            Some(envelope) => envelope.attributes.clone(),
+            Some(envelope) => envelope.attributes.to_string(),
             None => message_attributes(&judged.held.message),
         };
         // jsonb holds no NUL; SQS sends none, but the letter must not be refused for what another server sends.

@@ -151,7 +151,8 @@ pub async fn compare_with_stored(
             None => true,
             Some(stored) => json::is_equal(stored, payload_of(&batch[position], envelope)),
         };
-        let is_equal = row.event_type == envelope.event_type && row.client_id == envelope.client_id && has_equal_payload;
+        let is_equal =
+            row.event_type == envelope.event_type && row.client_id.as_deref() == envelope.client_id.as_deref() && has_equal_payload;
         equal.insert(position, is_equal);
     }
     Ok(equal)

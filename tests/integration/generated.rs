@@ -104,8 +104,8 @@ async fn note(database: &Database, snapshot: &Snapshot, sent: Vec<(String, Strin
             Err(rejection) => rejection.envelope.as_deref(),
         };
         verdicts.push(verdict.as_ref().map_or_else(|rejection| rejection.reason.as_str(), |_| "stored"));
-        sources.push(envelope.map(|envelope| envelope.source.clone()));
-        event_ids.push(envelope.map(|envelope| envelope.event_id.clone()));
+        sources.push(envelope.map(|envelope| envelope.source.to_string()));
+        event_ids.push(envelope.map(|envelope| envelope.event_id.to_string()));
         payloads.push(verdict.as_ref().ok().map(|event| event.envelope().payload.of(body.as_bytes()).to_owned()));
     }
     let (sqs_message_ids, bodies): (Vec<String>, Vec<String>) = sent.into_iter().unzip();
