@@ -1,4 +1,4 @@
-//! `processor judge`.
+//! `processor validate`.
 
 use serde_json::json;
 
@@ -16,14 +16,14 @@ async fn a_valid_body_is_shown_as_the_row_that_it_would_become_and_nothing_is_st
     let stack = Stack::start(&[]).await;
     let terminal = terminal(&stack);
     terminal.directory.write("order.json", &order(ORDER.trim()));
-    let ended = terminal.run(PROCESSOR, &["judge", "order.json", "--queue", "events?trust=any"]).await;
+    let ended = terminal.run(PROCESSOR, &["validate", "order.json", "--queue", "events?trust=any"]).await;
     assert_eq!((ended.status, ended.errors.as_str()), (0, ""));
     let lines: Vec<_> = ended.output.lines().collect();
     assert_eq!(lines[0], "valid: it would be stored, unless an event with its identity is there already");
     for line in ["  tenant_id          shop", "  schema_version     1", "  event_id           o1", "  deliveries         [\"billing\"]"] {
         assert!(lines.contains(&line), "{line} is not in {}", ended.output);
     }
-    let ended = terminal.run(PROCESSOR, &["judge", "order.json", "--queue", "events?trust=any", "--json"]).await;
+    let ended = terminal.run(PROCESSOR, &["validate", "order.json", "--queue", "events?trust=any", "--json"]).await;
     assert_eq!(ended.status, 0);
     let row = json!({
         "tenant_id": "shop", "source": "", "event_id": "o1", "event_type": "order.created", "schema_version": 1, "client_id": null,
@@ -76,12 +76,12 @@ async fn a_body_that_would_be_rejected_is_told_why_and_where() {
             "at /client_id: expected a client of the tenant",
         ),
     ] {
-        let ended = terminal.run_on(PROCESSOR, &["judge", "--queue", queue], body).await;
+        let ended = terminal.run_on(PROCESSOR, &["validate", "--queue", queue], body).await;
         assert_eq!((ended.status, ended.errors.as_str()), (65, ""), "{body}");
         assert!(ended.output.starts_with(&format!("rejected: {reason}\n  ")), "{body}: {}", ended.output);
         assert!(ended.output.contains(&format!("\n  {error}")), "{error} is not in {}", ended.output);
 
-        let ended = terminal.run_on(PROCESSOR, &["judge", "-", "--queue", queue, "--json"], body).await;
+        let ended = terminal.run_on(PROCESSOR, &["validate", "-", "--queue", queue, "--json"], body).await;
         let verdict = ended.json();
         assert_eq!((ended.status, &verdict["verdict"], &verdict["reason"]), (65, &json!("rejected"), &json!(reason)), "{body}");
         let place = verdict["errors"][0]["instance_location"].as_str().expect("a place");
@@ -99,7 +99,7 @@ async fn a_sender_is_judged_by_the_tenants_list() {
     assert_eq!(terminal.run(PROCESSOR, &["catalog", "apply"]).await.status, 0);
     let body = r#"{"tenant_id":"acme","event_type":"note","payload":1}"#;
     for (sender, status) in [("AROAEXAMPLEEXAMPLE12:any-session", 0), ("AROAEXAMPLEEXAMPLE12", 0), ("AROAEXAMPLEEXAMPLE13", 65), ("", 65)] {
-        let ended = terminal.run_on(PROCESSOR, &["judge", "--queue", "events", "--sender", sender], body).await;
+        let ended = terminal.run_on(PROCESSOR, &["validate", "--queue", "events", "--sender", sender], body).await;
         assert_eq!(ended.status, status, "{sender}: {ended:?}");
     }
 }
