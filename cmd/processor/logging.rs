@@ -30,9 +30,11 @@ enum LogFormat {
 fn parse_filter(text: &str) -> Result<String, String> {
     match EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err("write a level (error, warn, info, debug, trace) or levels by module, as info,event_processor=debug; debug and trace \
+        Err(_) => {
+            Err("write a level (error, warn, info, debug, trace) or levels by module, as info,event_processor=debug; debug and trace \
                        apply to event_processor and processor alone"
-            .to_owned()),
+                .to_owned())
+        }
     }
 }
 

@@ -37,7 +37,8 @@ async fn no_log_level_shows_what_events_hold() {
         producer.send("events", &body, &secret).await;
     }
     let binary = ["ce-specversion=1.0", "ce-type=monitor-app", "ce-source=/canary-7f3a", "ce-id=canary-7f3a", "ce-secret=canary-7f3a"];
-    let binary: Vec<_> = binary.iter().filter_map(|text| text.split_once('=')).map(|(name, value)| attribute(name, "String", value)).collect();
+    let binary: Vec<_> =
+        binary.iter().filter_map(|text| text.split_once('=')).map(|(name, value)| attribute(name, "String", value)).collect();
     producer.send("clouds", &text, &binary).await;
     for queue in ["events", "clouds"] {
         stack.at_rest(&stack.queue(queue).await).await;

@@ -60,7 +60,8 @@ impl Flooded {
         let cluster = block_in_place(|| Cluster::temporary(&[])).expect("a Postgres of the test's own");
         let stack = Stack::start_on(Database::on(&cluster).await, &["events"]).await;
         stack.database.apply(&sample_catalog()).await;
-        let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address").to_string();
+        let address =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address").to_string();
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" run"), PROCESSOR]).env_clear().envs(stack.environment());
         command.env("QUEUES", "events?trust=any").env("LISTEN_ADDRESS", &address).stderr(Stdio::null());

@@ -41,7 +41,11 @@ async fn a_wrong_variable_is_named_with_its_value_and_what_would_be_right() {
         ("TENANT_LABELS_MAX", "many", "write a whole number from 0 to 10000"),
         ("LISTEN_ADDRESS", "9464", "write an IP address and a port, as 127.0.0.1:9464 or [::]:9464"),
         ("LOG_FORMAT", "xml", "write one of json, text"),
-        ("RUST_LOG", "a=b=c", "write a level (error, warn, info, debug, trace) or levels by module, as info,event_processor=debug; debug and trace apply to event_processor and processor alone"),
+        (
+            "RUST_LOG",
+            "a=b=c",
+            "write a level (error, warn, info, debug, trace) or levels by module, as info,event_processor=debug; debug and trace apply to event_processor and processor alone",
+        ),
         ("QUEUE_NAME", "events=acme", "write one queue's name; a list, a tenant or options go into QUEUES"),
         ("QUEUES", "a,,b", "in ``, `` is no queue's name: 1-80 letters, digits, - and _"),
         ("QUEUES", "a,a", "the queue `a` is listed twice; name each once"),
@@ -90,7 +94,8 @@ async fn a_wrong_database_is_told_without_its_value() {
              authority by sslrootcert=FILE",
         ),
     ] {
-        for line in ["run", "migrate", "dev", "catalog apply", "validate --queue events", "dead-letter list", "producers send --queue events"]
+        for line in
+            ["run", "migrate", "dev", "catalog apply", "validate --queue events", "dead-letter list", "producers send --queue events"]
         {
             check(line, &[("DATABASE_URL", value)], &format!("{not_shown}{sentence}")).await;
         }

@@ -166,7 +166,8 @@ async fn a_command_whose_result_cannot_be_written_says_so_and_ends_with_74_and_a
     }
     let sent = commands.stack.database.count("select count(*) from message where source like 'producers-%'").await;
     assert_eq!(sent, 5 * 3, "what could not be told was not done");
-    for (line, status) in [("processor nonsense", 64), ("processor catalog check broken", 65), ("producers", 64), ("producers verify", 64)] {
+    for (line, status) in [("processor nonsense", 64), ("processor catalog check broken", 65), ("producers", 64), ("producers verify", 64)]
+    {
         for (stdout, stderr) in [(Stdio::null(), Stdio::from(full())), (broken().into(), broken().into())] {
             assert_eq!(commands.run(line, stdout, stderr).await.0, status, "{line}");
         }
