@@ -36,11 +36,12 @@ fn free_address() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address").to_string()
 }
 
-/// A daemon with such a standard error stores what comes, counts the lines that it could not log, and ends well at a SIGTERM.
+/// A daemon with such a standard error stores what comes, outlives a panic of its poller, counts the lines that it could not log, and ends
+/// well at a SIGTERM.
 async fn check_daemon(stack: &Stack, command: &mut Command, are_counted: bool) {
     let stored = usize::try_from(stack.database.count("select count(*) from message").await).expect("a count");
     let address = free_address();
-    let settings = [("QUEUES", QUEUES), ("LISTEN_ADDRESS", &address)];
+    let settings = [("QUEUES", QUEUES), ("LISTEN_ADDRESS", &address), ("VISIBILITY_TIMEOUT", "2"), ("FAILPOINTS", "received=1*panic->off")];
     let environment = stack.environment().into_iter().filter(|(name, _)| *name != "LISTEN_ADDRESS");
     command.env_clear().envs(environment).envs(settings);
     let daemon = Daemon::start_unheard(command, address.clone()).await;
@@ -49,6 +50,7 @@ async fn check_daemon(stack: &Stack, command: &mut Command, are_counted: bool) {
     send(&queue, events(stored + 10).split_off(stored)).await;
     stack.at_rest(&queue).await;
     assert_each_stored_once(&stack.database, stored + 10).await;
+    assert_eq!(counted(&daemon, "poller_restarts_total", "").await, 1);
     let failures = counted(&daemon, "log_write_failures_total", "").await;
     assert_eq!(failures > 0, are_counted, "{failures} lines could not be written");
     assert_eq!(daemon.stop().await, 0);
