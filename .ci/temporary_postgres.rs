@@ -1,5 +1,7 @@
 //! A Postgres for as long as standard input is open: prints its URL. For scripts that check queries.
 
+#![expect(clippy::print_stdout, reason = "a script of ours reads it")]
+
 use std::io::{Read as _, Write as _};
 
 use event_processor::dev::cluster::Cluster;

@@ -1,6 +1,8 @@
 //! Body to verdict: how long judging one event takes, beside what its parts take. Compare the rows of one run with each other; the machine's
 //! noise is the spread between the least and the middle of many rounds.
 
+#![expect(clippy::print_stdout, reason = "whoever measures reads it")]
+
 use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;

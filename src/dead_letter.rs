@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::event::Reason;
+use crate::output::Escaped;
 
 /// Which letters are listed.
 #[derive(Debug, Clone, Default)]
@@ -51,9 +52,9 @@ impl fmt::Display for Line {
             time_text(self.last_seen_at),
             self.state,
             self.reason,
-            self.tenant_id.as_deref().unwrap_or("-"),
-            Shown(self.event_type.as_deref().unwrap_or("-")),
-            Shown(self.rule.as_deref().unwrap_or("-")),
+            Escaped(self.tenant_id.as_deref().unwrap_or("-")),
+            Escaped(self.event_type.as_deref().unwrap_or("-")),
+            Escaped(self.rule.as_deref().unwrap_or("-")),
         )
     }
 }
@@ -184,21 +185,22 @@ pub async fn show(connection: &mut PgConnection, dead_letter_id: i64) -> Result<
 
 impl fmt::Display for Letter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "not known".to_owned());
+        let known = |text: &'_ Option<String>| Escaped(text.as_deref().unwrap_or("not known")).to_string();
         writeln!(formatter, "dead letter {}: {} ({})", self.dead_letter_id, self.reason, self.state)?;
         writeln!(formatter, "  {}", self.explanation)?;
         write_violations(formatter, self.errors.get())?;
         writeln!(formatter, "tenant      {}", known(&self.tenant_id))?;
         let [event_type, event_id, source] = [&self.event_type, &self.event_id, &self.source].map(known);
-        writeln!(formatter, "event       type {}, id {}, source {}", Shown(&event_type), Shown(&event_id), Shown(&source))?;
-        let (queue, format, sqs_message_id) = (&self.queue, &self.queue_format, &self.sqs_message_id);
-        writeln!(formatter, "queue       {queue} ({format}), SQS message {sqs_message_id}, received {} time(s)", self.receive_count)?;
+        writeln!(formatter, "event       type {event_type}, id {event_id}, source {source}")?;
+        let [queue, sqs_message_id] = [&self.queue, &self.sqs_message_id].map(|text| Escaped(text));
+        let (format, receive_count) = (&self.queue_format, self.receive_count);
+        writeln!(formatter, "queue       {queue} ({format}), SQS message {sqs_message_id}, received {receive_count} time(s)")?;
         writeln!(formatter, "sender      {}", known(&self.sender_id))?;
         writeln!(formatter, "first seen  {}, last seen {}", time_text(self.first_seen_at), time_text(self.last_seen_at))?;
         writeln!(formatter, "judged by   catalog generation {}", self.catalog_generation)?;
-        writeln!(formatter, "attributes  {}", Shown(self.attributes.get()))?;
+        writeln!(formatter, "attributes  {}", Escaped(self.attributes.get()))?;
         // Line by line: a body may well be laid out in lines.
-        let body: Vec<String> = self.body.lines().map(|line| Shown(line).to_string()).collect();
+        let body: Vec<String> = self.body.lines().map(|line| Escaped(line).to_string()).collect();
         write!(formatter, "body\n{}", body.join("\n"))
     }
 }
@@ -210,28 +212,15 @@ impl fmt::Display for Letter {
 pub fn write_violations(formatter: &mut impl fmt::Write, errors: &str) -> fmt::Result {
     let errors: Vec<serde_json::Value> = serde_json::from_str(errors).unwrap_or_default();
     for error in errors {
-        let field = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+        let field = |name: &str| Escaped(error[name].as_str().unwrap_or_default()).to_string();
         let place = match field("instance_location") {
             place if place.is_empty() => "at the top".to_owned(),
-            place => format!("at {}", Shown(&place)),
+            place => format!("at {place}"),
         };
         let (expected, found) = (field("expected"), field("found"));
         writeln!(formatter, "  {place}: expected {expected}, found {found}  ({} of {})", field("keyword"), field("schema_location"))?;
     }
     Ok(())
-}
-
-/// Text of a producer's for a terminal: control characters, which could forge lines or colours, are shown as escapes.
-struct Shown<'a>(&'a str);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(self.0.len());
-        for character in self.0.chars() {
-            if character.is_control() { text.extend(character.escape_default()) } else { text.push(character) }
-        }
-        formatter.pad(&text)
-    }
 }
 
 fn time_text(time: OffsetDateTime) -> String {
@@ -274,7 +263,7 @@ pub fn explanation(reason: Reason) -> &'static str {
             "Checking the payload against its schema takes more steps or time than one event may. Simplify the schema in a new version, or send less."
         }
         Reason::ReceivedTooOften => {
-            "A process began this event three times and never ended it; perhaps it ends the process. Judge its body by `processor judge`."
+            "A process began this event three times and never ended it; perhaps it ends the process. Judge its body by `processor validate`."
         }
         Reason::IdConflict => {
             "An event with this id is stored already, with another type, client or payload. The producer must not reuse ids."

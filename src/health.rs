@@ -1,18 +1,15 @@
 //! Whether the daemon lives, whether it is ready, and its metrics, over HTTP.
 
+mod server;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::get;
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::metrics::Metrics;
+pub use server::{Shown, listen, serve};
 
 /// Between two lines about a part at least: what fails and succeeds by turns must not fill the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -87,43 +84,6 @@ impl Readiness {
     pub fn problems(&self) -> Vec<String> {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         parts.iter().filter_map(|(part, known)| Some(format!("{part}: {}", known.problem.as_ref()?))).collect()
-    }
-}
-
-/// What the HTTP handlers show.
-#[derive(Debug, Clone)]
-pub struct Shown {
-    /// For `/readyz`.
-    pub readiness: Arc<Readiness>,
-    /// For `/metrics`.
-    pub metrics: Arc<Metrics>,
-}
-
-/// Serves `/livez`, `/readyz` and `/metrics`.
-///
-/// # Errors
-/// When the listener fails for good.
-pub async fn serve(listener: TcpListener, shown: Shown) -> std::io::Result<()> {
-    let router = Router::new()
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .with_state(shown);
-    axum::serve(listener, router).await
-}
-
-async fn ready(State(shown): State<Shown>) -> (StatusCode, String) {
-    let problems = shown.readiness.problems();
-    if problems.is_empty() {
-        return (StatusCode::OK, "ready\n".to_owned());
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, problems.join("\n") + "\n")
-}
-
-async fn metrics(State(shown): State<Shown>) -> (StatusCode, String) {
-    match shown.metrics.render() {
-        Ok(text) => (StatusCode::OK, text),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
 }
 

@@ -27,7 +27,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::health::{self, Shown};
+use crate::health::{Shown, serve};
 use crate::metrics::{Metrics, MetricsError};
 use crate::queue::Clients;
 use crate::settings::{IngestSettings, QueueSetting};
@@ -176,12 +176,6 @@ async fn drain(context: &Context, mut path: JoinSet<()>, drain_timeout: Duration
     // What is not handed back in time comes again when its lease ends.
     let _ = tokio::time::timeout(HAND_BACK_TIMEOUT, context.hand_back_all()).await;
     Err(DaemonError::DrainTimeout(drain_timeout))
-}
-
-async fn serve(listener: TcpListener, shown: Shown) {
-    if let Err(error) = health::serve(listener, shown).await {
-        tracing::error!(%error, "the health endpoint failed");
-    }
 }
 
 async fn follow_catalog(follower: CatalogFollower, context: Arc<Context>) {

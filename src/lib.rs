@@ -9,6 +9,8 @@
 
 /// What tests break on purpose; nothing in a user's build.
 pub mod fault;
+/// What is printed and logged: whoever reads it, and whether anybody does, the work goes on.
+pub mod output;
 /// JSON, read within limits and compared by meaning.
 pub mod json;
 /// The words: ids, envelopes, reasons.

@@ -7,6 +7,7 @@ use prometheus::{
 };
 
 use crate::event::Reason;
+use crate::output;
 
 /// What became of one received copy of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,6 +74,8 @@ pub struct Metrics {
     pub commits_unknown: IntCounter,
     /// Deletes that failed for good.
     pub delete_failures: IntCounterVec,
+    /// Lines of the log that could not be written.
+    log_write_failures: IntCounter,
 }
 
 /// Why metrics cannot be registered or written.
@@ -148,6 +151,10 @@ impl Metrics {
                 "Commits whose outcome is not known; nothing of them was deleted",
             )))?,
             delete_failures: builder.counters("delete_failures_total", "Deletes that failed for good", &["queue", "reason"])?,
+            log_write_failures: builder.register(IntCounter::with_opts(opts(
+                "log_write_failures_total",
+                "Lines of the log that standard error did not take, or not in time",
+            )))?,
             registry,
         })
     }
@@ -167,6 +174,8 @@ impl Metrics {
     /// # Errors
     /// When a metric cannot be written as text.
     pub fn render(&self) -> Result<String, MetricsError> {
+        // Logging begins before the daemon does, and counts by itself.
+        self.log_write_failures.inc_by(output::take_failures());
         let mut buffer = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut buffer)?;
         Ok(String::from_utf8_lossy(&buffer).into_owned())

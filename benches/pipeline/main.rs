@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench pipeline -- --help` says what can be chosen.
 
+#![expect(clippy::print_stdout, reason = "whoever measures reads it")]
+
 mod ceilings;
 mod report;
 mod runs;

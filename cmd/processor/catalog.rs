@@ -6,9 +6,10 @@ use clap::{Args, Subcommand};
 use event_processor::catalog::declaration::Declaration;
 use event_processor::catalog::directory::{Problem, read};
 use event_processor::catalog::publication::{PublicationError, apply};
+use event_processor::output::print;
 use event_processor::settings::DatabaseSettings;
 
-use crate::{Failure, connect, print_json, say};
+use crate::{Failure, connect, print_json};
 
 #[derive(Subcommand)]
 pub enum CatalogCommand {
@@ -50,7 +51,7 @@ pub async fn run(command: CatalogCommand) -> Result<(), Failure> {
             if settings.json {
                 return print_json(&declaration.summary());
             }
-            say(format_args!("{} is good: {}", settings.directory.display(), declaration.summary()));
+            print(format_args!("{} is good: {}", settings.directory.display(), declaration.summary()));
             Ok(())
         }
         CatalogCommand::Apply(settings) if settings.prune => {
@@ -71,7 +72,7 @@ pub async fn run(command: CatalogCommand) -> Result<(), Failure> {
             if settings.json {
                 return print_json(&report);
             }
-            say(report);
+            print(report);
             Ok(())
         }
     }
@@ -80,12 +81,10 @@ pub async fn run(command: CatalogCommand) -> Result<(), Failure> {
 fn read_directory(directory: &std::path::Path, is_json: bool) -> Result<Declaration, Failure> {
     read(directory).map_err(|problems| {
         if is_json {
-            // The problems are plain data; writing them cannot fail for another reason than printing at all.
-            let _ = print_json(&problems);
-            return Failure::found();
+            return print_json(&problems).err().unwrap_or_else(Failure::found);
         }
         for problem in &problems {
-            say(problem);
+            print(problem);
         }
         Failure { sentence: summary(&problems), status: 65 }
     })

@@ -3,9 +3,10 @@
 use clap::{Args, Subcommand};
 use event_processor::dead_letter::{Filter, LIST_HEAD, list, show};
 use event_processor::event::Reason;
+use event_processor::output::print;
 use event_processor::settings::{DatabaseSettings, parse_count};
 
-use crate::{Failure, connect, print_json, say};
+use crate::{Failure, connect, print_json};
 
 #[derive(Subcommand)]
 pub enum DeadLetterCommand {
@@ -67,12 +68,12 @@ pub async fn run(command: DeadLetterCommand) -> Result<(), Failure> {
                 return print_json(&letters);
             }
             if letters.is_empty() {
-                say("no dead letters");
+                print("no dead letters");
                 return Ok(());
             }
-            say(LIST_HEAD);
+            print(LIST_HEAD);
             for letter in letters {
-                say(letter);
+                print(letter);
             }
         }
         DeadLetterCommand::Show(settings) => {
@@ -87,7 +88,7 @@ pub async fn run(command: DeadLetterCommand) -> Result<(), Failure> {
             if settings.json {
                 return print_json(&letter);
             }
-            say(letter);
+            print(letter);
         }
     }
     Ok(())

@@ -2,12 +2,14 @@
 
 mod catalog;
 mod dead_letter;
-mod judge;
+mod logging;
 mod run;
+mod validate;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use event_processor::output;
 use event_processor::settings::{DatabaseSettings, MissingSetting, adopt_dev_environment, explain};
 use sqlx::{ConnectOptions as _, PgConnection};
 
@@ -24,24 +26,7 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    logging: Logging,
-}
-
-#[derive(clap::Args)]
-struct Logging {
-    /// How logs are written; by default text on a terminal, else JSON.
-    #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", global = true)]
-    log_format: Option<LogFormat>,
-    /// What is logged: a level, or levels by module, as `info,event_processor=debug`.
-    /// By default info, in `dev` warn, and nothing of `aws_config`, which looks for credentials and says so each time.
-    #[arg(long, env = "RUST_LOG", value_name = "FILTER", global = true, value_parser = parse_filter)]
-    rust_log: Option<String>,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum LogFormat {
-    Json,
-    Text,
+    logging: logging::Logging,
 }
 
 #[derive(Subcommand)]
@@ -57,7 +42,7 @@ enum Command {
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
     /// Say what would become of one body, without storing anything.
-    Judge(judge::JudgeSettings),
+    Validate(validate::ValidateSettings),
     /// Look at what was not stored, and why.
     #[command(subcommand)]
     DeadLetter(dead_letter::DeadLetterCommand),
@@ -81,7 +66,7 @@ struct Failure {
 }
 
 impl Failure {
-    /// A check or a judgement that found something; it has been printed.
+    /// A check or a validation that found something; it has been printed.
     fn found() -> Self {
         Self { sentence: String::new(), status: 65 }
     }
@@ -118,6 +103,7 @@ impl From<sqlx::Error> for Failure {
 }
 
 fn main() -> ExitCode {
+    output::tell_panics();
     let arguments: Vec<_> = std::env::args_os().collect();
     let cli = Cli::try_parse_from(&arguments).and_then(|cli| match cli.command {
         // `processor` alone is `processor run`.
@@ -128,16 +114,15 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let (sentence, status) = explain(&error, &Cli::command());
-            if status == 0 {
-                print!("{sentence}");
-            } else {
-                eprint!("{sentence}");
+            match status {
+                0 => output::print_as_is(&sentence),
+                _ => output::tell_as_is(sentence),
             }
-            return ExitCode::from(status);
+            return output::end(status);
         }
     };
     let is_dev = is_dev(cli.command.as_ref());
-    start_logging(&cli.logging, if is_dev { "warn,sqlx_core=error" } else { "info" });
+    logging::start(&cli.logging, if is_dev { "warn,sqlx_core=error" } else { "info" });
     if !is_dev {
         adopt_dev_environment();
     }
@@ -153,12 +138,12 @@ fn main() -> ExitCode {
         Err(error) => Err(Failure::internal(format!("failed to start the runtime: {error}"))),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => output::end(0),
         Err(Failure { sentence, status }) => {
             if !sentence.is_empty() {
-                eprintln!("{sentence}");
+                output::tell(sentence);
             }
-            ExitCode::from(status)
+            output::end(status)
         }
     }
 }
@@ -171,7 +156,7 @@ async fn dispatch(command: Option<Command>) -> Result<(), Failure> {
         Some(Command::Dev(settings)) => run::dev(settings).await,
         Some(Command::Migrate(settings)) => run::migrate(&settings).await,
         Some(Command::Catalog(command)) => catalog::run(command).await,
-        Some(Command::Judge(settings)) => judge::run(settings).await,
+        Some(Command::Validate(settings)) => validate::run(settings).await,
         Some(Command::DeadLetter(command)) => dead_letter::run(command).await,
         Some(Command::Health(settings)) => run::health(&settings).await,
     }
@@ -184,38 +169,7 @@ async fn connect(settings: &DatabaseSettings) -> Result<PgConnection, Failure> {
     connecting.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))).map_err(Failure::from)
 }
 
-/// Prints what a command found: for people, or as JSON where `--json` asks for it.
+/// Prints what a command found as JSON, for `--json`.
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::internal(format!("failed to write JSON: {error}")))?;
-    say(text);
-    Ok(())
-}
-
-/// Prints a line. Whoever reads may have heard enough, as `head` does; that is no fault.
-fn say(line: impl std::fmt::Display) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-fn parse_filter(text: &str) -> Result<String, String> {
-    match tracing_subscriber::EnvFilter::try_new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err("write a level (error, warn, info, debug, trace) or levels by module, as info,event_processor=debug".to_owned()),
-    }
-}
-
-fn start_logging(logging: &Logging, default: &str) {
-    use std::io::IsTerminal as _;
-    let is_text = logging.log_format.map_or_else(|| std::io::stderr().is_terminal(), |format| format == LogFormat::Text);
-    // While there are no credentials `aws_config` has two lines for each request, and repeats what a `credential_process` wrote.
-    let filter = logging.rust_log.clone().unwrap_or_else(|| format!("{default},aws_config=off"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    if is_text {
-        builder.init();
-    } else {
-        builder.json().flatten_event(true).init();
-    }
+    output::print_json(value).map_err(|error| Failure::internal(format!("failed to write JSON: {error}")))
 }

@@ -1,16 +1,16 @@
 //! `processor run`, `dev`, `migrate` and `health`.
 
 use clap::Args;
-use event_processor::health::ask;
+use event_processor::health::{ask, listen};
 use event_processor::ingest::{Daemon, DaemonError};
+use event_processor::output::{self, print};
 use event_processor::queue::Clients;
 use event_processor::settings::{DatabaseSettings, IngestSettings, ListenSettings, QueueSettings};
 use event_processor::store;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Failure, say};
+use crate::Failure;
 
 /// What the daemon is told.
 #[derive(Args)]
@@ -34,7 +34,7 @@ pub async fn run(settings: RunSettings) -> Result<(), Failure> {
         return Err(Failure::setting("AWS_REGION is not set; set it to the queues' region, for example eu-central-1"));
     }
     let address = settings.listen.listen_address;
-    let listener = TcpListener::bind(address).await.map_err(|error| {
+    let listener = listen(address).map_err(|error| {
         Failure::setting(format!(
             "the value of LISTEN_ADDRESS (--listen-address) is \"{address}\": cannot listen there ({error}); choose another port"
         ))
@@ -74,6 +74,7 @@ pub fn stop_on_signal() -> Result<CancellationToken, Failure> {
             }
         }
         tracing::warn!("stopped at once; what was in flight is received again");
+        output::flush();
         std::process::exit(75);
     };
     #[expect(clippy::disallowed_methods, reason = "it must outlive the drain, which waits for everything else")]
@@ -92,8 +93,8 @@ pub async fn dev(settings: event_processor::dev::DevSettings) -> Result<(), Fail
 /// Applies the migrations.
 pub async fn migrate(settings: &DatabaseSettings) -> Result<(), Failure> {
     match store::migrate(&settings.options()?).await {
-        Ok(0) => say("the tables are up to date"),
-        Ok(applied) => say(format_args!("applied {applied} migration(s)")),
+        Ok(0) => print("the tables are up to date"),
+        Ok(applied) => print(format_args!("applied {applied} migration(s)")),
         Err(error) => {
             return Err(Failure::unavailable(format!("the migration did not succeed and nothing of its last step remains: {error}")));
         }
@@ -110,6 +111,6 @@ pub async fn health(settings: &ListenSettings) -> Result<(), Failure> {
         address.set_ip(if is_v4 { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
     }
     let answer = ask(address).await.map_err(|problem| Failure::unavailable(format!("not ready\n{}", problem.trim_end())))?;
-    say(answer.trim_end());
+    print(answer.trim_end());
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::error::ErrorKind;
 use event_processor::catalog::directory;
+use event_processor::output::print;
 use event_processor::producers::generation::{Generator, Mix};
 use event_processor::producers::ledger::Ledger;
 use event_processor::producers::material;
@@ -16,7 +17,7 @@ use event_processor::settings::{QueueSetting, parse_bytes, parse_count, parse_du
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Failure, open, parse_queue, say};
+use crate::{Failure, open, parse_queue};
 
 #[derive(Args)]
 pub struct GenerateSettings {
@@ -94,7 +95,7 @@ pub async fn run(settings: GenerateSettings) -> Result<(), Failure> {
     });
     let ledger = ledger.transpose()?;
     let rate = settings.rate.unwrap_or_else(|| 10.0 * f64::from(u32::try_from(generator.kinds()).unwrap_or(u32::MAX)));
-    say(format_args!("seed {seed}, source {}", generator.source()));
+    print(format_args!("seed {seed}, source {}", generator.source()));
     let stop = stop_on_signal().map_err(|error| (format!("signals cannot be awaited ({error})"), 70))?;
     let pace = Pace { rate, events: settings.events, duration: settings.duration };
     let mut progress = Progress::new(settings.events, settings.duration);
@@ -104,9 +105,9 @@ pub async fn run(settings: GenerateSettings) -> Result<(), Failure> {
         0 => String::new(),
         lost => format!("; {lost} replies were lost, after which {} events are not known to have arrived", sent.unknown),
     };
-    say(format_args!("sent {} events to {}{lost}", sent.accepted, setting.name));
+    print(format_args!("sent {} events to {}{lost}", sent.accepted, setting.name));
     if let Some(path) = &settings.ledger {
-        say(format_args!("`producers verify --ledger {}` says what became of them", path.display()));
+        print(format_args!("`producers verify --ledger {}` says what became of them", path.display()));
     }
     outcome.map_err(|error| match error {
         SendingError::Ledger(_) => (error.to_string(), 70),

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use event_processor::output;
 use event_processor::queue::{ClientError, Clients, Queue};
 use event_processor::settings::{QueueSetting, adopt_dev_environment, explain, parse_queues};
 use sqlx::postgres::PgConnectOptions;
@@ -37,6 +38,7 @@ type Failure = (String, u8);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    output::tell_panics();
     let outcome = match Cli::try_parse() {
         Ok(cli) => {
             adopt_dev_environment();
@@ -49,16 +51,16 @@ async fn main() -> ExitCode {
         Err(error) => Err(explain(&error, &Cli::command())),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err((sentence, 0)) => {
-            print!("{sentence}");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => output::end(0),
         Err((sentence, status)) => {
-            if !sentence.is_empty() {
-                eprintln!("{}", sentence.trim_end());
+            match status {
+                0 => output::print_as_is(&sentence),
+                // A usage, perhaps in colours.
+                64 => output::tell_as_is(sentence),
+                _ if sentence.is_empty() => {}
+                _ => output::tell(sentence.trim_end()),
             }
-            ExitCode::from(status)
+            output::end(status)
         }
     }
 }
@@ -96,10 +98,4 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Failure> {
 
 fn unavailable_database(error: &sqlx::Error) -> Failure {
     (format!("the database did not answer ({}); check DATABASE_URL", event_processor::store::describe(error)), 69)
-}
-
-/// Prints a line. Whoever reads may have heard enough; that is no reason to stop.
-fn say(line: impl std::fmt::Display) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use event_processor::output::print;
 use event_processor::queue::QueueBinding;
 use event_processor::settings::{DatabaseSettings, QueueSetting, parse_duration, read_body};
 use event_processor::trace::{Fate, fate};
@@ -40,7 +41,7 @@ pub async fn run(settings: SendSettings) -> Result<(), Failure> {
     let name = &settings.queue.name;
     let queue = open(&settings.queue).await?;
     let sqs_message_id = queue.send(&body).await.map_err(|error| unavailable_queue(name, &error))?;
-    println!("sent to {name} as SQS message {sqs_message_id}");
+    print(format_args!("sent to {name} as SQS message {sqs_message_id}"));
     match database {
         Some(database) => wait(&settings, &database, &body, &sqs_message_id).await,
         None => Ok(()),
@@ -54,15 +55,15 @@ async fn wait(settings: &SendSettings, options: &PgConnectOptions, body: &str, s
     while began.elapsed() < settings.timeout {
         match fate(&mut connection, &binding, sqs_message_id, body).await.map_err(|error| unavailable_database(&error))? {
             Some(Fate::Stored { tenant_id, event_id }) => {
-                println!("stored for tenant {tenant_id} as event {event_id}");
+                print(format_args!("stored for tenant {tenant_id} as event {event_id}"));
                 return Ok(());
             }
             Some(Fate::Duplicate { tenant_id, event_id }) => {
-                println!("a duplicate of event {event_id} of tenant {tenant_id}, which was stored before");
+                print(format_args!("a duplicate of event {event_id} of tenant {tenant_id}, which was stored before"));
                 return Ok(());
             }
             Some(Fate::DeadLetter { dead_letter_id, reason }) => {
-                println!("dead letter {dead_letter_id}: {reason}; `processor dead-letter show {dead_letter_id}` explains it");
+                print(format_args!("dead letter {dead_letter_id}: {reason}; `processor dead-letter show {dead_letter_id}` explains it"));
                 return Err((String::new(), 65));
             }
             None => tokio::time::sleep(Duration::from_millis(100)).await,

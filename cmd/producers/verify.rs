@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use event_processor::output::{print, print_json};
 use event_processor::producers::ledger;
 use event_processor::producers::verification::{VerificationError, verify};
 use event_processor::settings::{DatabaseSettings, parse_duration};
 
-use crate::{Failure, connect, open, parse_queue, say};
+use crate::{Failure, connect, open, parse_queue};
 
 #[derive(Args)]
 pub struct VerifySettings {
@@ -47,10 +48,9 @@ pub async fn run(settings: VerifySettings) -> Result<(), Failure> {
         (format!("{error}; {advice}"), 69)
     })?;
     if settings.json {
-        let text = serde_json::to_string_pretty(&report).map_err(|error| (format!("failed to write JSON: {error}"), 70))?;
-        say(text);
+        print_json(&report).map_err(|error| (format!("failed to write JSON: {error}"), 70))?;
     } else {
-        say(&report);
+        print(&report);
     }
     if report.accounted { Ok(()) } else { Err((String::new(), 65)) }
 }

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 
 use crate::catalog::declaration::Declaration;
 use crate::catalog::{directory, publication};
+use crate::output::announce;
 
 /// The catalog's files, and what they looked like when they were last applied.
 pub struct CatalogFiles {
@@ -39,9 +40,9 @@ impl CatalogFiles {
             Ok(declaration) => declaration,
             Err(problems) => {
                 for problem in problems {
-                    println!("{problem}");
+                    announce(problem);
                 }
-                println!("not applied; what ran before goes on");
+                announce("not applied; what ran before goes on");
                 return None;
             }
         };
@@ -50,11 +51,11 @@ impl CatalogFiles {
                 let changed = report.tenants.iter().filter(|tenant| !tenant.added.is_empty() || !tenant.changed.is_empty());
                 let names: Vec<&str> = changed.map(|tenant| tenant.tenant_id.as_str()).collect();
                 let changed = if names.is_empty() { "nothing new".to_owned() } else { format!("new or changed: {}", names.join(", ")) };
-                println!("catalog generation {}: {}; {changed}", report.generation, declaration.summary());
+                announce(format_args!("catalog generation {}: {}; {changed}", report.generation, declaration.summary()));
                 Some(declaration)
             }
             Err(error) => {
-                println!("{error}");
+                announce(error);
                 None
             }
         }

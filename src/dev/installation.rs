@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::account::we_are_root;
 use super::binaries::{Binaries, NoBinaries};
+use crate::output::{flush, tell, tell_as_is};
 
 /// What each package manager has to be told, the first of them that is on the PATH.
 ///
@@ -68,7 +69,8 @@ impl Installation {
     pub fn run(&self) -> Result<()> {
         for command in &self.commands {
             let shown = typed(command);
-            eprintln!("+ {shown}");
+            tell(format_args!("+ {shown}"));
+            flush();
             let status = Command::new(&command[0]).args(&command[1..]).status().with_context(|| format!("failed to run `{shown}`"))?;
             if !status.success() {
                 bail!("failed to install Postgres: `{shown}` ended with {status}; run it yourself, as a user who may, and start again");
@@ -99,8 +101,8 @@ fn agreed(missing: &NoBinaries, installation: &Installation) -> Result<bool> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(false);
     }
-    eprint!("{missing}.\nThis would install it:\n{installation}Run that now? [y/N] ");
-    io::stderr().flush().context("failed to write to the terminal")?;
+    tell_as_is(format!("{missing}.\nThis would install it:\n{installation}Run that now? [y/N] "));
+    flush();
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("failed to read the answer from the terminal")?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))

@@ -22,7 +22,9 @@ use super::installation::install;
 use super::queue_server::QueueServer;
 use super::sample;
 use crate::catalog::declaration::Declaration;
+use crate::health::listen;
 use crate::ingest::Daemon;
+use crate::output::announce;
 use crate::queue::{Clients, Queue};
 use crate::settings::{DEV_ENVIRONMENT_FILE, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, parse_count, parse_queues};
 use crate::store;
@@ -102,7 +104,7 @@ enum Postgres {
 pub async fn run(settings: DevSettings, stop: CancellationToken) -> Result<(), DevError> {
     // Held until the end: the file's lock is gone with the process, however it ends.
     let _only_one = lock()?;
-    let listener = bind(settings.listen.listen_address).await?;
+    let listener = bind(settings.listen.listen_address)?;
     let queue_address = SocketAddr::from(([127, 0, 0, 1], settings.queue_port));
     let server = QueueServer::start(queue_address).await.map_err(anyhow::Error::from)?;
     let (postgres, url) = start_postgres(&settings).await?;
@@ -140,8 +142,8 @@ fn lock() -> Result<File, DevError> {
     Ok(file)
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, DevError> {
-    TcpListener::bind(address).await.map_err(|error| {
+fn bind(address: SocketAddr) -> Result<TcpListener, DevError> {
+    listen(address).map_err(|error| {
         let port = address.port();
         DevError::Setting(format!(
             "the value of LISTEN_ADDRESS (--listen-address) is \"{address}\": cannot listen there ({error}); `ss -ltnp 'sport = :{port}'` shows \
@@ -183,7 +185,7 @@ async fn run_on(
 ) -> Result<(), DevError> {
     let options: PgConnectOptions = url.parse().map_err(anyhow::Error::from)?;
     store::migrate(&options).await.map_err(anyhow::Error::from)?;
-    println!("Postgres is up, {url}");
+    announce(format_args!("Postgres is up, {url}"));
     let mut catalog = CatalogFiles::new(settings.schemas.clone());
     let mut connection = options.connect().await.map_err(anyhow::Error::from)?;
     let declaration = catalog.apply(&mut connection).await;
@@ -237,7 +239,7 @@ async fn accompany(
         Some(declaration) => {
             let (accounts, is_accounted) =
                 sample::send(queue, connection, &settings.schemas, declaration).await.map_err(anyhow::Error::from)?;
-            println!("sample events, and what became of them:\n\n{accounts}");
+            announce(format_args!("sample events, and what became of them:\n\n{accounts}"));
             is_accounted
         }
         None => false,
@@ -245,7 +247,7 @@ async fn accompany(
     if settings.exit_after_sample {
         return if is_accounted { Ok(()) } else { Err(DevError::Sample) };
     }
-    print!("{}", invitation(url, &server.endpoint_url(), address));
+    announce(invitation(url, &server.endpoint_url(), address));
     while !stop.is_cancelled() {
         catalog.apply_if_saved(connection).await;
         tokio::select! {
@@ -264,7 +266,7 @@ fn invitation(url: &str, endpoint_url: &str, address: SocketAddr) -> String {
          psql '{url}' -c 'select count(*) from message'\n  \
          awslocal --endpoint-url {endpoint_url} sqs send-message --queue-url {endpoint_url}/000000000000/platform-events \\\n    --message-body '{body}'\n  \
          cargo run -q -- dead-letter list\n  \
-         curl http://{address}/metrics\n"
+         curl http://{address}/metrics"
     )
 }
 

@@ -1,9 +1,11 @@
 //! How far a run is: one line that is written over on a terminal, a line from time to time elsewhere.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::output::{flush, tell, tell_as_is};
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -31,19 +33,20 @@ impl Progress {
     pub fn show(&mut self, sent: u64) {
         let now = Instant::now();
         let line = line(sent, now - self.began, self.events, self.duration);
-        // Whoever watches may have gone; that is no reason to stop.
         if self.is_terminal {
-            let _ = write!(std::io::stderr(), "\r{line}\u{1b}[K");
+            tell_as_is(format!("\r{line}\u{1b}[K"));
         } else if now >= self.next_line {
             self.next_line = now + LINE_EVERY;
-            let _ = writeln!(std::io::stderr(), "{line}");
+            tell(line);
         }
     }
 
     /// Leaves the line.
     pub fn end(&self) {
         if self.is_terminal {
-            let _ = write!(std::io::stderr(), "\r\u{1b}[K");
+            tell_as_is("\r\u{1b}[K");
+            // What is printed next comes behind it, on the same terminal.
+            flush();
         }
     }
 }

@@ -4,6 +4,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use crate::output;
+
 /// Where `processor dev` leaves its settings, from the directory in which it runs.
 pub const DEV_ENVIRONMENT_FILE: &str = ".dev/env";
 
@@ -25,11 +27,13 @@ pub fn adopt_dev_environment() {
     if !variables.iter().any(|(name, _)| DECISIVE.contains(&name.as_str())) {
         return;
     }
-    eprintln!(
+    output::tell(format_args!(
         "using {DEV_ENVIRONMENT_FILE}, written by `processor dev`; set DATABASE_URL, QUEUES or AWS_ENDPOINT_URL to use something else"
-    );
+    ));
+    // The thread that writes it ends with this program.
+    output::flush();
     let error = Command::new(program).args(std::env::args_os().skip(1)).envs(variables).exec();
-    eprintln!("{DEV_ENVIRONMENT_FILE} is not used: failed to start anew with it: {error}");
+    output::tell(format_args!("{DEV_ENVIRONMENT_FILE} is not used: failed to start anew with it: {error}"));
 }
 
 /// `NAME='value'` lines, as a shell reads them too.

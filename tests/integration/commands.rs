@@ -2,8 +2,8 @@
 
 mod catalog;
 mod dead_letter;
-mod judge;
 mod producers;
+mod validate;
 
 use crate::stack::{Database, PROCESSOR, Stack};
 use crate::terminal::Terminal;

@@ -60,6 +60,14 @@ impl Daemon {
         Self { child, address, log }
     }
 
+    /// Starts it by a command whose standard error nobody reads here, and waits until it listens where it was told to.
+    pub async fn start_unheard(command: &mut Command, address: String) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn().expect("the daemon starts");
+        let connect = async || tokio::net::TcpStream::connect(&address).await.ok();
+        eventually("the daemon listens", connect).await;
+        Self { child, address, log: Arc::default() }
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id().expect("the daemon runs")
     }

@@ -1,4 +1,5 @@
 //! Tests of the real binary on a real Postgres and a real queue server.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the test harness captures it")]
 
 mod corpus;
 mod daemon;
@@ -29,6 +30,8 @@ mod generated;
 mod groups;
 mod identity;
 mod leases;
+mod log_contents;
+mod metrics_port;
 mod outages;
 mod path;
 mod planted;
@@ -44,6 +47,7 @@ mod session;
 mod settings;
 mod shutdown;
 mod silence;
+mod standard_streams;
 mod tables;
 mod verdicts;
 mod watchdog;

@@ -41,7 +41,11 @@ async fn a_wrong_variable_is_named_with_its_value_and_what_would_be_right() {
         ("TENANT_LABELS_MAX", "many", "write a whole number from 0 to 10000"),
         ("LISTEN_ADDRESS", "9464", "write an IP address and a port, as 127.0.0.1:9464 or [::]:9464"),
         ("LOG_FORMAT", "xml", "write one of json, text"),
-        ("RUST_LOG", "a=b=c", "write a level (error, warn, info, debug, trace) or levels by module, as info,event_processor=debug"),
+        (
+            "RUST_LOG",
+            "a=b=c",
+            "write a level (error, warn, info, debug, trace) or levels by module, as info,event_processor=debug; debug and trace apply to event_processor and processor alone",
+        ),
         ("QUEUE_NAME", "events=acme", "write one queue's name; a list, a tenant or options go into QUEUES"),
         ("QUEUES", "a,,b", "in ``, `` is no queue's name: 1-80 letters, digits, - and _"),
         ("QUEUES", "a,a", "the queue `a` is listed twice; name each once"),
@@ -90,7 +94,8 @@ async fn a_wrong_database_is_told_without_its_value() {
              authority by sslrootcert=FILE",
         ),
     ] {
-        for line in ["run", "migrate", "dev", "catalog apply", "judge --queue events", "dead-letter list", "producers send --queue events"]
+        for line in
+            ["run", "migrate", "dev", "catalog apply", "validate --queue events", "dead-letter list", "producers send --queue events"]
         {
             check(line, &[("DATABASE_URL", value)], &format!("{not_shown}{sentence}")).await;
         }
@@ -108,7 +113,7 @@ async fn a_wrong_database_is_told_without_its_value() {
 #[tokio::test]
 async fn a_missing_setting_is_named() {
     let database = "DATABASE_URL is not set; set it to the Postgres to write to, as postgres://user:password@host/database";
-    for line in ["run", "migrate", "judge --queue events", "dead-letter list", "dead-letter show 1"] {
+    for line in ["run", "migrate", "validate --queue events", "dead-letter list", "dead-letter show 1"] {
         check(line, &[("QUEUES", "events")], database).await;
     }
     check("producers send --queue events --wait", &[], &format!("--wait looks into the database: {database}")).await;
@@ -135,8 +140,8 @@ async fn a_wrong_flag_of_a_command_is_named_without_a_variable_that_is_none() {
             "producers send --queue a --timeout 0",
             "the value of --timeout is \"0\": write whole seconds as 60s, 5m or 60, from 1 to 3600 seconds".to_owned(),
         ),
-        ("judge --queue a.b", format!("the value of --queue is \"a.b\": in `a.b`, `a.b` {name}")),
-        ("judge --queue a,b", "the value of --queue is \"a,b\": write one queue's name, or one entry as in QUEUES".to_owned()),
+        ("validate --queue a.b", format!("the value of --queue is \"a.b\": in `a.b`, `a.b` {name}")),
+        ("validate --queue a,b", "the value of --queue is \"a,b\": write one queue's name, or one entry as in QUEUES".to_owned()),
         ("dead-letter list --limit 0", "the value of --limit is \"0\": write a whole number from 1 to 100000".to_owned()),
         ("dead-letter list --limit", "the value of --limit is \"\": write a value behind it; --help says which".to_owned()),
         ("dead-letter show x", format!("the value of <DEAD_LETTER_ID> is \"x\": write a whole number from 1 to {}", i64::MAX)),
@@ -145,7 +150,7 @@ async fn a_wrong_flag_of_a_command_is_named_without_a_variable_that_is_none() {
         check(line, &[], &sentence).await;
     }
     let file = "the body's file is \"missing.json\": it cannot be read";
-    for line in ["producers send missing.json --queue a", "judge missing.json --queue a"] {
+    for line in ["producers send missing.json --queue a", "validate missing.json --queue a"] {
         let ended = run(line, &[]).await;
         assert!(ended.status == 78 && ended.errors.starts_with(file), "{line}: {ended:?}");
     }
@@ -176,7 +181,7 @@ async fn an_unknown_command_or_flag_ends_with_64() {
         "catalog apply --prune",
         "dead-letter",
         "dead-letter show",
-        "judge",
+        "validate",
         "migrate --json",
         "producers",
         "producers nonsense",
@@ -190,7 +195,7 @@ async fn an_unknown_command_or_flag_ends_with_64() {
 #[tokio::test]
 async fn a_needed_service_that_is_away_ends_a_command_with_69() {
     let database = "the database did not answer as it should (connection: connection refused); check DATABASE_URL and the server\n";
-    for line in ["dead-letter list", "dead-letter show 1", "judge --queue events"] {
+    for line in ["dead-letter list", "dead-letter show 1", "validate --queue events"] {
         let ended = run(line, &[("DATABASE_URL", NOWHERE)]).await;
         assert_eq!((ended.status, ended.errors.as_str()), (69, database), "{line}");
     }
@@ -233,7 +238,7 @@ async fn every_command_has_help() {
         "dead-letter show",
         "dev",
         "health",
-        "judge",
+        "validate",
         "migrate",
         "run",
     ];

@@ -71,3 +71,52 @@ async fn letters_are_listed_by_tenant_reason_and_queue_and_shown_with_what_expla
         assert_eq!((unknown.status, unknown.output.as_str(), unknown.errors.as_str()), (65, "", sentence));
     }
 }
+
+/// Characters that colour, forge lines, and turn the order of reading; none of them may reach a terminal, also not from JSON.
+#[tokio::test]
+async fn what_strangers_have_sent_cannot_move_the_terminal_that_shows_it() {
+    const NASTY: &str = "a\u{1b}[31mb\u{9b}32mc\u{202e}d\u{2066}e\u{200f}f\u{61c}g\u{2028}h\u{7f}i\u{feff}j";
+    const SHOWN: &str = "a\\u{1b}[31mb\\u{9b}32mc\\u{202e}d\\u{2066}e\\u{200f}f\\u{61c}g\\u{2028}h\\u{7f}i\\u{feff}j";
+    // What an event may be called has no control characters of ASCII.
+    let (name, shown) =
+        (NASTY.replace(['\u{1b}', '\u{7f}', '\u{9b}'], ""), SHOWN.replace("\\u{1b}", "").replace("\\u{7f}", "").replace("\\u{9b}", ""));
+    let stack = Stack::start(&["shop-events"]).await;
+    let daemon = stack.daemon("shop-events=shop", &[]).await;
+    let queue = stack.queue("shop-events").await;
+    let body = serde_json::json!({"event_type": "order.created", "event_id": name, "source": name, "payload": 7, "other": NASTY});
+    let bodies = [body.to_string(), format!("{{\"x{NASTY}\":\n\r\"y\"")];
+    for body in &bodies {
+        // The SDK, as SQS, takes no escape character as it is.
+        let body = body.replace('\u{1b}', "");
+        queue.send(&body).await.expect("sent");
+        stack.at_rest(&queue).await;
+    }
+    assert_eq!(daemon.stop().await, 0);
+    // What another program may have written.
+    let nasty = NASTY.replace('\'', "''");
+    let update = format!("update dead_letter set sender_id = '{nasty}', sqs_message_id = '{nasty}', rule = '{nasty}'");
+    stack.database.execute(&format!("{update} where reason = 'schema_violation'")).await;
+    let terminal = terminal(&stack);
+    let moves =
+        |text: &str| text.chars().any(|c| (c.is_control() && c != '\n') || "\u{202e}\u{2066}\u{200f}\u{61c}\u{2028}\u{feff}".contains(c));
+    for arguments in [
+        ["dead-letter", "list"].as_slice(),
+        &["dead-letter", "list", "--json"],
+        &["dead-letter", "show", "1"],
+        &["dead-letter", "show", "1", "--json"],
+        &["dead-letter", "show", "2"],
+        &["dead-letter", "show", "2", "--json"],
+    ] {
+        let ended = terminal.run(PROCESSOR, arguments).await;
+        assert!(ended.status == 0 && !moves(&ended.output), "{arguments:?}: {ended:?}");
+        if arguments.contains(&"--json") {
+            assert!(ended.json().to_string().contains('\u{202e}'), "{arguments:?} has lost it: {ended:?}");
+        } else {
+            assert!(ended.output.contains("c\\u{202e}d"), "{arguments:?}: {ended:?}");
+        }
+    }
+    let letter = terminal.run(PROCESSOR, &["dead-letter", "show", "1"]).await.output;
+    for line in [format!(", id {shown}, source {shown}\n"), format!("SQS message {SHOWN}, received"), format!("\nsender      {SHOWN}\n")] {
+        assert!(letter.contains(&line), "{line} is not in {letter}");
+    }
+}

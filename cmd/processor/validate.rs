@@ -1,18 +1,21 @@
-//! `processor judge`: one body through decode, admit and validate, against the database's catalog.
+//! `processor validate`: one body through decode, admit and validate, against the database's catalog.
+
+use std::collections::BTreeMap;
 
 use clap::Args;
 use event_processor::dead_letter::{explanation, write_violations};
 use event_processor::event::{Envelope, Rejection};
-use event_processor::queue::{QueueBinding, ReceivedMessage};
+use event_processor::output::{Escaped, print};
+use event_processor::queue::{MessageAttribute, QueueBinding, ReceivedMessage};
 use event_processor::settings::{BodySettings, DatabaseSettings, QueueSettings, parse_queues, read_body};
 use event_processor::snapshot::Snapshot;
 use event_processor::validate::{ValidEvent, judge};
 use serde_json::{Value, json};
 
-use crate::{Failure, connect, print_json, say};
+use crate::{Failure, connect, print_json};
 
 #[derive(Args)]
-pub struct JudgeSettings {
+pub struct ValidateSettings {
     /// The body's file; - or nothing: standard input.
     #[arg(default_value = "-")]
     file: String,
@@ -23,6 +26,10 @@ pub struct JudgeSettings {
     /// The unique id of the IAM user or role that would send it, as AIDA... or AROA...
     #[arg(long)]
     sender: Option<String>,
+    /// A message attribute of type String that would come with it; may be repeated. CloudEvents in binary mode are made of them:
+    /// `--attribute ce-id=1`.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_attribute)]
+    attribute: Vec<(String, String)>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -34,11 +41,12 @@ pub struct JudgeSettings {
     body: BodySettings,
 }
 
-pub async fn run(settings: JudgeSettings) -> Result<(), Failure> {
+pub async fn run(settings: ValidateSettings) -> Result<(), Failure> {
     let binding = find_binding(&settings)?;
     let body = read_body(&settings.file).map_err(Failure::setting)?;
     let sqs_message_id = "the SQS message id".to_owned();
-    let message = ReceivedMessage { sqs_message_id, sender_id: settings.sender, ..ReceivedMessage::of_body(binding, body) };
+    let attributes = attributes(settings.attribute)?;
+    let message = ReceivedMessage { sqs_message_id, sender_id: settings.sender, attributes, ..ReceivedMessage::of_body(binding, body) };
     let mut connection = connect(&settings.database).await?;
     let snapshot = Snapshot::load(&mut connection, None, 0).await?;
     if snapshot.generation == 0 {
@@ -67,22 +75,23 @@ pub async fn run(settings: JudgeSettings) -> Result<(), Failure> {
 }
 
 fn print_valid(event: &ValidEvent, message: &ReceivedMessage, generation: i64) {
-    say("valid: it would be stored, unless an event with its identity is there already");
+    print("valid: it would be stored, unless an event with its identity is there already");
     if let Value::Object(columns) = row(event, message, generation) {
         for (column, value) in columns {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            say(format_args!("  {column:<18} {text}"));
+            // In one line: a payload with lines of its own must not look like further columns.
+            print(format_args!("  {column:<18} {}", Escaped(&text)));
         }
     }
 }
 
 fn print_rejected(rejection: &Rejection) -> Result<(), Failure> {
-    say(format_args!("rejected: {}", rejection.reason));
-    say(format_args!("  {}", explanation(rejection.reason)));
+    print(format_args!("rejected: {}", rejection.reason));
+    print(format_args!("  {}", explanation(rejection.reason)));
     let mut text = String::new();
     let errors = serde_json::to_string(&rejection.violations).map_err(Failure::internal)?;
     write_violations(&mut text, &errors).map_err(Failure::internal)?;
-    say(text.trim_end());
+    print(text.trim_end());
     Ok(())
 }
 
@@ -107,8 +116,29 @@ fn row(event: &ValidEvent, message: &ReceivedMessage, generation: i64) -> Value 
     })
 }
 
+/// As SQS has them: names of its own alphabet, values that are not empty.
+fn parse_attribute(text: &str) -> Result<(String, String), String> {
+    let is_name = |name: &str| {
+        (1..=256).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+    };
+    let attribute = text.split_once('=').filter(|(name, value)| is_name(name) && !value.is_empty());
+    let attribute = attribute.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    attribute.ok_or_else(|| "write NAME=VALUE, the name of 1-256 letters, digits, _, - and ., the value not empty".to_owned())
+}
+
+fn attributes(given: Vec<(String, String)>) -> Result<BTreeMap<String, MessageAttribute>, Failure> {
+    let mut attributes = BTreeMap::new();
+    for (name, value) in given {
+        let attribute = MessageAttribute { data_type: "String".to_owned(), value };
+        if attributes.insert(name.clone(), attribute).is_some() {
+            return Err(Failure::setting(format!("the value of --attribute names {name:?} twice; a message has each attribute once")));
+        }
+    }
+    Ok(attributes)
+}
+
 /// The binding under this name in QUEUES, else what the flag itself says.
-fn find_binding(settings: &JudgeSettings) -> Result<QueueBinding, Failure> {
+fn find_binding(settings: &ValidateSettings) -> Result<QueueBinding, Failure> {
     let configured = settings.queues.list().unwrap_or_default();
     if let Some(queue) = configured.iter().find(|queue| queue.name == settings.queue) {
         return Ok(queue.into());
