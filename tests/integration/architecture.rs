@@ -14,6 +14,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("fail", &["fault"]),
     ("governor", &["producers"]),
     ("jsonschema", &["schema"]),
+    ("regex_syntax", &["schema"]),
     ("prometheus", &["metrics"]),
     ("rustack_sqs_core", &["dev"]),
     ("rustix", &["ingest"]),
