@@ -113,6 +113,8 @@ pub struct Letter {
     rule: Option<String>,
     errors: Box<RawValue>,
     tenant_id: Option<String>,
+    /// What the body says, proven by nobody.
+    claimed_tenant: Option<String>,
     source: Option<String>,
     event_id: Option<String>,
     event_type: Option<String>,
@@ -120,7 +122,11 @@ pub struct Letter {
     queue: String,
     queue_tenant: Option<String>,
     queue_format: String,
+    queue_trusts_any_sender: Option<bool>,
     sqs_message_id: String,
+    message_group: Option<String>,
+    sequence_number: Option<String>,
+    traceparent: Option<String>,
     sender_id: Option<String>,
     catalog_generation: i64,
     receive_count: i32,
@@ -159,6 +165,7 @@ pub async fn show(connection: &mut PgConnection, dead_letter_id: i64) -> Result<
         rule: row.rule,
         errors: raw(row.errors),
         tenant_id: row.tenant_id,
+        claimed_tenant: row.claimed_tenant,
         source: row.source,
         event_id: row.event_id,
         event_type: row.event_type,
@@ -166,7 +173,11 @@ pub async fn show(connection: &mut PgConnection, dead_letter_id: i64) -> Result<
         queue: row.queue,
         queue_tenant: row.queue_tenant,
         queue_format: row.queue_format,
+        queue_trusts_any_sender: row.queue_trusts_any_sender,
         sqs_message_id: row.sqs_message_id,
+        message_group: row.message_group,
+        sequence_number: row.sequence_number,
+        traceparent: row.traceparent,
         sender_id: row.sender_id,
         catalog_generation: row.catalog_generation,
         receive_count: row.receive_count,
@@ -189,13 +200,23 @@ impl fmt::Display for Letter {
         writeln!(formatter, "dead letter {}: {} ({})", self.dead_letter_id, self.reason, self.state)?;
         writeln!(formatter, "  {}", self.explanation)?;
         write_violations(formatter, self.errors.get())?;
-        writeln!(formatter, "tenant      {}", known(&self.tenant_id))?;
+        match self.claimed_tenant.as_deref().filter(|_| self.tenant_id.is_none()) {
+            Some(claimed) => writeln!(formatter, "tenant      not admitted, {} by its body", Escaped(claimed))?,
+            None => writeln!(formatter, "tenant      {}", known(&self.tenant_id))?,
+        }
         let [event_type, event_id, source] = [&self.event_type, &self.event_id, &self.source].map(known);
         writeln!(formatter, "event       type {event_type}, id {event_id}, source {source}")?;
         let [queue, sqs_message_id] = [&self.queue, &self.sqs_message_id].map(|text| Escaped(text));
         let (format, receive_count) = (&self.queue_format, self.receive_count);
         writeln!(formatter, "queue       {queue} ({format}), SQS message {sqs_message_id}, received {receive_count} time(s)")?;
-        writeln!(formatter, "sender      {}", known(&self.sender_id))?;
+        if let Some(group) = &self.message_group {
+            writeln!(formatter, "group       {}, sequence number {}", Escaped(group), known(&self.sequence_number))?;
+        }
+        let trust = if self.queue_trusts_any_sender == Some(true) { ", on a queue that trusts any" } else { "" };
+        writeln!(formatter, "sender      {}{trust}", known(&self.sender_id))?;
+        if let Some(traceparent) = &self.traceparent {
+            writeln!(formatter, "trace       {}", Escaped(traceparent))?;
+        }
         writeln!(formatter, "first seen  {}, last seen {}", time_text(self.first_seen_at), time_text(self.last_seen_at))?;
         writeln!(formatter, "judged by   catalog generation {}", self.catalog_generation)?;
         writeln!(formatter, "attributes  {}", Escaped(self.attributes.get()))?;

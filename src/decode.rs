@@ -4,11 +4,13 @@
 //! A body is read from left to right, and the first thing that is wrong with it is the one that is told. Only what gives other members
 //! their meaning (SNS's `Type`, a CloudEvent's content type) is looked up before.
 
+mod claim;
 mod cloudevents;
 mod eventbridge;
 mod fields;
 mod kept;
 mod native;
+mod pointer;
 mod sns;
 #[cfg(test)]
 mod tests;
@@ -19,14 +21,11 @@ use crate::event::{Envelope, Reason, Rejection, Violation};
 use crate::json::{self, Defect, DefectKind, Member, Node};
 use crate::queue::ReceivedMessage;
 use crate::settings::Format;
-pub use kept::message_attributes;
 use kept::{Kept, attributes, traceparent};
+pub use kept::{message_attributes, message_traceparent};
 
 /// What may surround a payload: other envelope fields and the SQS message's attributes, as they are stored.
 pub const ATTRIBUTES_BYTES_MAX: usize = 16 << 10;
-
-/// The first element of a body that the Extended Client Library sends in place of a payload in S3.
-const S3_POINTERS: [&str; 2] = ["software.amazon.payloadoffloading.PayloadS3Pointer", "com.amazon.sqs.javamessaging.MessageS3Pointer"];
 
 /// A body whose envelope is well-formed.
 #[derive(Debug)]
@@ -70,56 +69,49 @@ pub fn decode<'body>(
     if body.len() > body_bytes_max {
         return Err(reject(Reason::TooLarge, "json", "", &format!("a body of at most {body_bytes_max} bytes"), "larger body"));
     }
-    if message
-        .attributes
-        .iter()
-        .any(|(name, attribute)| [name, &attribute.data_type, &attribute.value].iter().any(|text| text.contains('\0')))
-    {
+    let of_sender = message.attributes.iter().flat_map(|(name, attribute)| [name, &attribute.data_type, &attribute.value]);
+    if of_sender.chain(message.system_attributes.values()).any(|text| text.contains('\0')) {
         return Err(reject(Reason::Unstorable, "message_attributes", "", "attributes without NUL characters", "string"));
     }
-    let Found { envelope, payload, others, notification } = match message.queue.format {
-        Format::Native => native::read(body, object(body)?),
+    let found = match message.queue.format {
+        Format::Native => object(body).and_then(|members| native::read(body, members)),
         Format::CloudEvents => cloudevents::read(message, &mut unwrapped.data),
-        Format::Sns => sns::read(body, object(body)?, unwrapped),
-        Format::EventBridge => eventbridge::read(body, object(body)?),
-    }?;
+        Format::Sns => object(body).and_then(|members| sns::read(body, members, unwrapped)),
+        Format::EventBridge => object(body).and_then(|members| eventbridge::read(body, members)),
+    };
+    let Found { envelope, payload, others, notification } =
+        found.map_err(|rejection| Rejection { claimed_tenant: claim::tenant(message), ..rejection })?;
     let mut envelope = Box::new(envelope);
     if envelope.event_id.is_empty() {
         envelope.event_id = SmolStr::new(&message.sqs_message_id);
     }
+    envelope.traceparent = traceparent(message, &others);
     envelope.attributes = attributes(message, &others, &notification).into();
     if envelope.attributes.len() > ATTRIBUTES_BYTES_MAX {
         let expected = format!("other fields and message attributes of at most {ATTRIBUTES_BYTES_MAX} bytes in all");
         return Err(Rejection { envelope: Some(envelope), ..reject(Reason::TooLarge, "envelope", "", &expected, "object") });
     }
-    envelope.traceparent = traceparent(message, &others);
     Ok(Decoded { envelope, payload })
 }
 
-/// A text as the JSON value that it must be, and not a pointer to one.
+/// A text as the JSON value that it must be.
 fn value(text: &[u8]) -> Result<Node<'_>, Rejection> {
-    match json::read(text).map_err(|defect| from_defect(defect, text))? {
-        Node::Array(items) if is_s3_pointer(&items) => {
-            let advice = "the payload itself: this queue's events are stored whole, so send without the Extended Client Library";
-            Err(reject(Reason::PayloadByReference, "envelope", "", advice, "pointer to S3"))
-        }
-        node => Ok(node),
-    }
+    json::read(text).map_err(|defect| from_defect(defect, text))
 }
 
-/// A text as the JSON object that it must be.
+/// A text as the JSON object that it must be, and not a pointer to one.
 fn object(text: &[u8]) -> Result<Vec<Member<'_>>, Rejection> {
     match value(text)? {
+        node if pointer::is_pointer(&node) => Err(pointer::refusal()),
         Node::Object(members) => Ok(members),
         other => Err(reject(Reason::InvalidEnvelope, "envelope", "", "an object", other.type_name())),
     }
 }
 
-fn is_s3_pointer(items: &[Node<'_>]) -> bool {
-    matches!(items, [Node::String(name), _] if S3_POINTERS.contains(&name.as_ref()))
-}
-
 fn from_defect(defect: Defect, text: &[u8]) -> Rejection {
+    if let Some(encoding) = json::encoding(text).filter(|_| matches!(defect.kind, DefectKind::Malformed(_))) {
+        return reject(Reason::MalformedJson, "json", "", &format!("JSON in UTF-8, yet {encoding}"), "text");
+    }
     let (reason, expected) = match defect.kind {
         DefectKind::Malformed(what) => (Reason::MalformedJson, format!("JSON in UTF-8, yet: {what}")),
         DefectKind::TooDeep => (Reason::TooDeep, format!("at most {} levels of nesting", json::DEPTH_MAX)),

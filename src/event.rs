@@ -277,6 +277,8 @@ pub struct Rejection {
     pub violations: Vec<Violation>,
     /// The fields of the envelope, where it could be read.
     pub envelope: Option<Box<Envelope>>,
+    /// The tenant that the body names, where the envelope could not be read: nobody has proven it.
+    pub claimed_tenant: Option<SmolStr>,
     /// The tenant, from the moment on when it is known and the sender may write for it.
     pub admitted: Option<TenantId>,
 }
@@ -284,6 +286,6 @@ pub struct Rejection {
 impl Rejection {
     /// A rejection of a body whose envelope is not known.
     pub fn new(reason: Reason, violation: Violation) -> Self {
-        Self { reason, violations: vec![violation], envelope: None, admitted: None }
+        Self { reason, violations: vec![violation], envelope: None, claimed_tenant: None, admitted: None }
     }
 }

@@ -4,6 +4,7 @@
 //! value in the text, and which of two defects comes first.
 
 mod canonical;
+mod encoding;
 mod names;
 mod reader;
 
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 pub use canonical::{canonical, integer, is_equal};
+pub use encoding::encoding;
 pub use reader::read;
 
 /// How deep values may nest; the outermost array or object is level 1.

@@ -85,6 +85,17 @@ pub struct MetricsError(#[from] prometheus::Error);
 
 const PREFIX: &str = "event_processor_";
 
+/// What the label `tenant` says for those that have no label of their own.
+pub const OTHER_TENANTS: &str = "other";
+
+/// What it says where there is no tenant.
+pub const NO_TENANT: &str = "unknown";
+
+/// Whether a tenant of this name would be taken for another in a label.
+pub fn is_reserved(tenant: &str) -> bool {
+    [OTHER_TENANTS, NO_TENANT].contains(&tenant)
+}
+
 /// Registers metrics. Names are fixed in this file, so that registering one can fail only by a mistake that every start would show.
 struct Builder(Registry);
 

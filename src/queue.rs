@@ -38,13 +38,19 @@ pub const POLL_WAIT_MAX: Duration = Duration::from_secs(20);
 const POLL_GRACE: Duration = Duration::from_secs(10);
 
 /// What SQS is asked to tell of a message, of what it knows itself.
-const SYSTEM_ATTRIBUTES: [MessageSystemAttributeName; 5] = [
+const SYSTEM_ATTRIBUTES: [MessageSystemAttributeName; 7] = [
     MessageSystemAttributeName::SentTimestamp,
     MessageSystemAttributeName::ApproximateReceiveCount,
     MessageSystemAttributeName::SenderId,
     MessageSystemAttributeName::MessageGroupId,
     MessageSystemAttributeName::SequenceNumber,
+    MessageSystemAttributeName::MessageDeduplicationId,
+    MessageSystemAttributeName::AwsTraceHeader,
 ];
+
+/// Those of them that no column holds: they are kept beside the event, under SQS's own names.
+const KEPT_ATTRIBUTES: [MessageSystemAttributeName; 2] =
+    [MessageSystemAttributeName::AwsTraceHeader, MessageSystemAttributeName::MessageDeduplicationId];
 
 /// How long a reply may take from SQS's picking of its messages to our having them.
 const REPLY_TIME: Duration = Duration::from_millis(500);
@@ -89,6 +95,8 @@ pub struct ReceivedMessage {
     pub body: Vec<u8>,
     /// The message attributes that the sender set.
     pub attributes: BTreeMap<String, MessageAttribute>,
+    /// What else of the sender's SQS has: `AWSTraceHeader` and `MessageDeduplicationId`, where there are any.
+    pub system_attributes: BTreeMap<String, String>,
     /// The unique id of the AWS principal that sent it; `AROA...:session` for a role.
     pub sender_id: Option<String>,
     /// When SQS took it, at its latest enqueue.
@@ -110,6 +118,7 @@ impl ReceivedMessage {
             lease: Lease::default(),
             body,
             attributes: BTreeMap::new(),
+            system_attributes: BTreeMap::new(),
             sender_id: None,
             sent_at: None,
             receive_count: 1,
@@ -227,12 +236,14 @@ impl Queue {
         let number = |text: Option<&String>| text.and_then(|text| text.parse::<i64>().ok());
         let sent_ms = number(system.get(&MessageSystemAttributeName::SentTimestamp));
         let receive_count = number(system.get(&MessageSystemAttributeName::ApproximateReceiveCount));
+        let kept = KEPT_ATTRIBUTES.iter().filter_map(|name| Some((name.as_str().to_owned(), system.remove(name)?))).collect();
         ReceivedMessage {
             queue: Arc::clone(&self.binding),
             sqs_message_id: message.message_id.unwrap_or_default(),
             lease: Lease::new(message.receipt_handle.unwrap_or_default(), Some(lease_ends_at)),
             body: message.body.unwrap_or_default().into_bytes(),
             attributes: message.message_attributes.unwrap_or_default().into_iter().map(attribute).collect(),
+            system_attributes: kept,
             sender_id: system.remove(&MessageSystemAttributeName::SenderId),
             sent_at: sent_ms.and_then(|ms| OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()),
             receive_count: receive_count.and_then(|count| i32::try_from(count).ok()).unwrap_or(2),

@@ -9,6 +9,7 @@ use std::time::Instant;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::event::{ClientId, TenantId};
+use crate::metrics::{NO_TENANT, OTHER_TENANTS, is_reserved};
 use crate::schema::{Bundle, Compiled};
 pub use follow::{Catalog, CatalogFollower};
 
@@ -158,8 +159,8 @@ impl Snapshot {
     /// What metrics call a tenant: labels come from the catalog only.
     pub fn label(&self, tenant_id: Option<&TenantId>) -> &str {
         match tenant_id {
-            None => "unknown",
-            Some(tenant_id) => self.tenants.get(tenant_id).map_or("other", |tenant| tenant.label.as_str()),
+            None => NO_TENANT,
+            Some(tenant_id) => self.tenants.get(tenant_id).map_or(OTHER_TENANTS, |tenant| tenant.label.as_str()),
         }
     }
 
@@ -180,9 +181,13 @@ impl Snapshot {
 
     async fn load_tenants(&mut self, connection: &mut PgConnection, tenant_labels_max: usize) -> Result<(), sqlx::Error> {
         let rows = sqlx::query_file!("src/snapshot/load_tenants.sql").fetch_all(connection).await?;
-        for (index, row) in rows.into_iter().enumerate() {
+        let mut labels_left = tenant_labels_max;
+        for row in rows {
             let tenant_id = TenantId::new(&row.tenant_id);
-            let label = if index < tenant_labels_max { tenant_id.clone() } else { TenantId::new("other") };
+            // One that is called as those without a label are was applied by an older build: it is one of them.
+            let has_label = labels_left > 0 && !is_reserved(&row.tenant_id);
+            labels_left -= usize::from(has_label);
+            let label = if has_label { tenant_id.clone() } else { TenantId::new(OTHER_TENANTS) };
             let tenant = Tenant {
                 tenant_id: tenant_id.clone(),
                 label,

@@ -148,7 +148,7 @@ fn validate(
     if let Some(first) = violations.first() {
         let is_out_of_steps = first.keyword == BUDGET;
         let reason = if is_out_of_steps { Reason::ValidationTimeout } else { Reason::SchemaViolation };
-        let rejection = Rejection { reason, violations, envelope: None, admitted: None };
+        let rejection = Rejection { reason, violations, envelope: None, claimed_tenant: None, admitted: None };
         return Ok(Err(of_event(rejection, envelope, tenant)));
     }
     let recipients = match declared.client {

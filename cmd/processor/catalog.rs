@@ -1,13 +1,14 @@
 //! `processor catalog`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use event_processor::catalog::declaration::Declaration;
-use event_processor::catalog::directory::{Problem, read};
-use event_processor::catalog::publication::{PublicationError, apply};
+use event_processor::catalog::directory::read;
+use event_processor::catalog::publication::{PublicationError, Undeclared, apply};
 use event_processor::output::print;
 use event_processor::settings::DatabaseSettings;
+use serde::Serialize;
 
 use crate::{Failure, connect, print_json};
 
@@ -15,7 +16,7 @@ use crate::{Failure, connect, print_json};
 pub enum CatalogCommand {
     /// Check the files alone: tenants, schemas, and each example against its schema. Needs no database.
     Check(CheckSettings),
-    /// Make the files what runs, in one transaction. What left the files stays as it is; published schema versions never change.
+    /// Make the files what runs, in one transaction, and say what the database has beside them. Published schema versions never change.
     Apply(Box<ApplySettings>),
 }
 
@@ -37,48 +38,67 @@ pub struct ApplySettings {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Not supported by this build.
-    #[arg(long, hide = true)]
+    /// Deactivate what the files do not declare: its events are refused from then on, and a queue of an inactive tenant is not polled.
+    /// Nothing is deleted, and what comes back to the files is active again. Without it such things stay as they are.
+    #[arg(long)]
     prune: bool,
+    /// With --prune: deactivate this tenant also where it has stored an event within the last seven days. May be given several times.
+    #[arg(long = "tenant", value_name = "TENANT", requires = "prune")]
+    tenants: Vec<String>,
     #[command(flatten)]
     database: DatabaseSettings,
 }
 
+/// What was found, with the directory that it was found in.
+#[derive(Serialize)]
+struct Printed<T> {
+    directory: String,
+    #[serde(flatten)]
+    found: T,
+}
+
 pub async fn run(command: CatalogCommand) -> Result<(), Failure> {
     match command {
-        CatalogCommand::Check(settings) => {
-            let declaration = read_directory(&settings.directory, settings.json)?;
-            if settings.json {
-                return print_json(&declaration.summary());
+        CatalogCommand::Check(CheckSettings { directory, json }) => {
+            let declaration = read_directory(&directory, json, "cannot be applied")?;
+            let (directory, found) = (absolute(&directory), declaration.summary());
+            if json {
+                return print_json(&Printed { directory, found });
             }
-            print(format_args!("{} is good: {}", settings.directory.display(), declaration.summary()));
+            print(format_args!("{directory} is good: {found}"));
             Ok(())
         }
-        CatalogCommand::Apply(settings) if settings.prune => {
-            let sentence = "--prune is not supported by this build: what left the files stays as it is";
-            Err(Failure { sentence: sentence.to_owned(), status: 64 })
-        }
-        CatalogCommand::Apply(settings) => {
-            let declaration = read_directory(&settings.directory, settings.json)?;
-            let mut connection = connect(&settings.database).await?;
-            let report = match apply(&mut connection, &declaration).await {
-                Ok(report) => report,
-                Err(PublicationError::Database(error)) => return Err(error.into()),
-                Err(error @ PublicationError::PublishedVersionsChanged(_)) => {
-                    return Err(Failure { sentence: error.to_string(), status: 65 });
-                }
-                Err(error) => return Err(Failure::unavailable(error)),
-            };
-            if settings.json {
-                return print_json(&report);
-            }
-            print(report);
-            Ok(())
-        }
+        CatalogCommand::Apply(settings) => apply_directory(*settings).await,
     }
 }
 
-fn read_directory(directory: &std::path::Path, is_json: bool) -> Result<Declaration, Failure> {
+async fn apply_directory(settings: ApplySettings) -> Result<(), Failure> {
+    let declaration = read_directory(&settings.directory, settings.json, "was not applied")?;
+    let is_declared = |name: &&String| declaration.tenants.iter().any(|tenant| tenant.tenant_id.as_str() == name.as_str());
+    if let Some(tenant) = settings.tenants.iter().find(is_declared) {
+        let problem = "the files declare this tenant, so it is not pruned; take its directory out, or leave the flag out";
+        return Err(Failure::setting(format!("the value of --tenant is {tenant:?}: {problem}")));
+    }
+    let undeclared = if settings.prune { Undeclared::Pruned(&settings.tenants) } else { Undeclared::Stays };
+    let mut connection = connect(&settings.database).await?;
+    let found = match apply(&mut connection, &declaration, undeclared).await {
+        Ok(report) => report,
+        Err(PublicationError::Database(error)) => return Err(error.into()),
+        Err(error @ PublicationError::PublishedVersionsChanged(_)) => {
+            return Err(Failure { sentence: error.to_string(), status: 65 });
+        }
+        Err(error) => return Err(Failure::unavailable(error)),
+    };
+    let directory = absolute(&settings.directory);
+    if settings.json {
+        return print_json(&Printed { directory, found });
+    }
+    print(format_args!("{directory} is applied: {found}"));
+    Ok(())
+}
+
+/// The files' declaration; where something is wrong with them, each problem is printed, and then what that means for the directory.
+fn read_directory(directory: &Path, is_json: bool, consequence: &str) -> Result<Declaration, Failure> {
     read(directory).map_err(|problems| {
         if is_json {
             return print_json(&problems).err().unwrap_or_else(Failure::found);
@@ -86,13 +106,15 @@ fn read_directory(directory: &std::path::Path, is_json: bool) -> Result<Declarat
         for problem in &problems {
             print(problem);
         }
-        Failure { sentence: summary(&problems), status: 65 }
+        let count = match problems.len() {
+            1 => "1 problem".to_owned(),
+            count => format!("{count} problems"),
+        };
+        Failure { sentence: format!("{count}; {} {consequence}", absolute(directory)), status: 65 }
     })
 }
 
-fn summary(problems: &[Problem]) -> String {
-    match problems.len() {
-        1 => "1 problem; nothing was applied".to_owned(),
-        count => format!("{count} problems; nothing was applied"),
-    }
+/// The directory by its whole path: what a relative one means depends on where the command runs.
+fn absolute(directory: &Path) -> String {
+    std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()).display().to_string()
 }

@@ -20,7 +20,7 @@ pub enum DeadLetterCommand {
 pub struct ListSettings {
     #[command(flatten)]
     database: DatabaseSettings,
-    /// Only letters of this tenant.
+    /// Only letters of this tenant, or whose body names it.
     #[arg(long)]
     tenant: Option<String>,
     /// Only letters with this reason, for example schema_violation.

@@ -9,6 +9,7 @@ pub use super::files::Problem;
 use super::files::{Files, SCHEMA_BYTES_MAX};
 use super::tenant_file::{self, TenantFile};
 use crate::event::{TenantId, is_name};
+use crate::metrics::is_reserved;
 use crate::schema::{self, Bundle, Compiled};
 use listing::{EventTypeListing, Listing};
 
@@ -38,6 +39,11 @@ pub fn read(directory: &Path) -> Result<Declaration, Vec<Problem>> {
             files.refuse(
                 &entry.path,
                 "is not a tenant's name: 1-100 of a-z, 0-9, dot, underscore and hyphen, the first a letter or digit; rename it",
+            );
+        } else if is_reserved(&entry.name) {
+            files.refuse(
+                &entry.path,
+                "is what metrics call tenants that have no label of their own, so no tenant can be called so; rename it",
             );
         } else {
             let listing = Listing::of(&mut files, &entry.name);

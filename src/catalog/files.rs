@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::json::{self, Node};
+use crate::json::{self, DefectKind, Node};
 
 /// How large a schema or a `tenant.toml` may be.
 pub(super) const SCHEMA_BYTES_MAX: usize = 256 * 1024;
@@ -146,8 +146,12 @@ impl<'a> Files<'a> {
     pub(super) fn json<'b>(&mut self, path: &str, bytes: &'b [u8]) -> Option<Node<'b>> {
         json::read(bytes)
             .map_err(|defect| {
-                let place = line_and_column(bytes, defect.position);
-                self.refuse(path, format!("is not JSON that can be used: {place}: {}", defect.kind));
+                let encoding = json::encoding(bytes).filter(|_| matches!(defect.kind, DefectKind::Malformed(_)));
+                let what = encoding.map_or_else(
+                    || format!("{}: {}", line_and_column(bytes, defect.position), defect.kind),
+                    |encoding| format!("it must be UTF-8, yet {encoding}"),
+                );
+                self.refuse(path, format!("is not JSON that can be used: {what}"));
             })
             .ok()
     }

@@ -5,18 +5,24 @@ use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use super::declaration::{ClientDeclaration, Declaration, EventTypeDeclaration, SchemaDeclaration, SubscriptionDeclaration};
 
 mod report;
+mod undeclared;
 
 pub use report::{ChangedVersion, Item, PublicationError, Report, TenantReport};
+pub use undeclared::Undeclared;
 
 /// How many schemas are sent in one statement: with all that they refer to they can be large.
 const SCHEMAS_PER_STATEMENT: usize = 100;
 
-/// Publishes a declaration as a new generation, in one transaction and never beside another `apply`. What the declaration does not
-/// name stays as it is; what it names is active afterwards.
+/// Publishes a declaration as a new generation, in one transaction and never beside another `apply`. What it names is active afterwards;
+/// what it does not name stays or is deactivated, and is never deleted.
 ///
 /// # Errors
 /// [`PublicationError`]; nothing was changed then, except that after a lost commit nobody knows.
-pub async fn apply(connection: &mut PgConnection, declaration: &Declaration) -> Result<Report, PublicationError> {
+pub async fn apply(
+    connection: &mut PgConnection,
+    declaration: &Declaration,
+    undeclared: Undeclared<'_>,
+) -> Result<Report, PublicationError> {
     let mut transaction = connection.begin().await?;
     sqlx::query_file!("src/catalog/publication/lock.sql").fetch_one(&mut *transaction).await?;
     let published = published_schemas(&mut transaction, declaration).await?;
@@ -31,9 +37,10 @@ pub async fn apply(connection: &mut PgConnection, declaration: &Declaration) -> 
         ("client", write_clients(&mut transaction, declaration).await?),
         ("subscription", write_subscriptions(&mut transaction, declaration).await?),
     ];
+    let found = undeclared::settle(&mut transaction, declaration, undeclared).await?;
     let generation = sqlx::query_file!("src/catalog/publication/generation.sql").fetch_one(&mut *transaction).await?.generation;
     transaction.commit().await.map_err(PublicationError::of_commit)?;
-    Ok(Report::new(generation, declaration, written))
+    Ok(Report::new(generation, declaration, written, found))
 }
 
 /// A row that was not as declared and is now.

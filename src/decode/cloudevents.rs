@@ -8,10 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::fields::{EVENT_TYPE_BYTES_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX, constant, event_id, mismatch, missing, name, time, wrong_field};
-use super::{Found, Kept, reject, value, within};
+use super::{Found, Kept, pointer, reject, value, within};
 use crate::event::{Envelope, PayloadText, Reason, Rejection};
 use crate::json::{Member, Node};
-use crate::queue::ReceivedMessage;
+use crate::queue::{MessageAttribute, ReceivedMessage};
 
 /// What every event has.
 const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
@@ -19,26 +19,44 @@ const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 /// Before an attribute's name in binary mode.
 const PREFIX: &str = "ce-";
 
-/// How binary mode names the content type.
-const CONTENT_TYPES: [&str; 2] = ["content-type", "Content-Type"];
+/// The content type of the data, as the message attribute of its event's own.
+const DATA_CONTENT_TYPE: &str = "ce-datacontenttype";
 
 /// Reads a message in whichever mode it is.
 pub(super) fn read<'text>(message: &'text ReceivedMessage, data: &'text mut String) -> Result<Found<'text>, Rejection> {
     if !message.attributes.contains_key("ce-specversion") {
-        return structured(&message.body, super::object(&message.body)?, data);
+        return structured(&message.body, super::object(&message.body)?, None, data);
     }
-    let payload = value(&message.body);
-    let is_pointer = payload.as_ref().is_err_and(|rejection| rejection.reason == Reason::PayloadByReference);
-    let content_types = CONTENT_TYPES.iter().filter_map(|name| message.attributes.get_key_value(*name));
-    if let Some((name, _)) = content_types.into_iter().find(|(_, attribute)| !is_json(&attribute.value)).filter(|_| !is_pointer) {
-        return Err(reject(Reason::UnsupportedContentType, "envelope", &format!("/{name}"), JSON_ONLY, "string"));
+    let body = value(&message.body);
+    if body.as_ref().is_ok_and(|body| pointer::is_pointer_for_payload(message, body)) {
+        return Err(pointer::refusal());
     }
-    match payload? {
-        Node::Object(members) if REQUIRED.iter().all(|name| find(&members, name).is_some()) => {
+    let is_event = |body: &Node<'_>| matches!(body, Node::Object(members) if REQUIRED.iter().all(|name| find(members, name).is_some()));
+    let is_structured = body.as_ref().is_ok_and(is_event);
+    check_content_types(message, is_structured)?;
+    match body? {
+        Node::Object(members) if is_structured => {
             check_agreement(message, &members)?;
-            structured(&message.body, members, data)
+            let content_type = message.attributes.get(DATA_CONTENT_TYPE).map(|attribute| attribute.value.as_str());
+            structured(&message.body, members, content_type, data)
         }
         payload => binary(message, payload),
+    }
+}
+
+/// Beside data alone `content-type`, however it is written, and `ce-datacontenttype` say the same thing; beside a whole event the first is
+/// that of the body.
+fn check_content_types(message: &ReceivedMessage, is_structured: bool) -> Result<(), Rejection> {
+    let is_content_type = |name: &str| name.eq_ignore_ascii_case("content-type") || name == DATA_CONTENT_TYPE;
+    let content_types: Vec<_> = message.attributes.iter().filter(|(name, _)| is_content_type(name)).collect();
+    let differs = |pair: &&[(&String, &MessageAttribute)]| media_type(&pair[0].1.value) != media_type(&pair[1].1.value);
+    if let Some([(name, _), (other, _)]) = content_types.windows(2).find(differs).filter(|_| !is_structured) {
+        let expected = format!("the content type that the message attribute `{name}` names, or only one of the two");
+        return Err(reject(Reason::EnvelopeMismatch, "envelope", &format!("/{other}"), &expected, "string"));
+    }
+    match content_types.iter().find(|(_, attribute)| !is_json(&attribute.value)) {
+        Some((name, _)) => Err(reject(Reason::UnsupportedContentType, "envelope", &format!("/{name}"), JSON_ONLY, "string")),
+        None => Ok(()),
     }
 }
 
@@ -51,7 +69,11 @@ fn check_agreement(message: &ReceivedMessage, members: &[Member<'_>]) -> Result<
             Node::Null => continue,
             _ => &message.body[member.span.clone()],
         };
-        if text != attribute.value.as_bytes() {
+        let is_same = match &member.value {
+            Node::String(text) if member.name == "datacontenttype" => media_type(text) == media_type(&attribute.value),
+            _ => text == attribute.value.as_bytes(),
+        };
+        if !is_same {
             return Err(mismatch(member, &format!("what the message attribute `{PREFIX}{}` says, or only one of the two", member.name)));
         }
     }
@@ -77,19 +99,21 @@ fn binary<'text>(message: &'text ReceivedMessage, payload: Node<'text>) -> Resul
     Ok(Found { envelope, payload, others: Kept::default(), notification: Kept::default() })
 }
 
-/// Reads an event that is an object; `data` is room for what it has in base64.
+/// Reads an event that is an object. `content_type` is that of its data where it names none itself; `data` is room for what it has in base64.
 pub(super) fn structured<'text>(
     text_read: &'text [u8],
     members: Vec<Member<'text>>,
+    content_type: Option<&str>,
     data: &'text mut String,
 ) -> Result<Found<'text>, Rejection> {
     let mut envelope = Envelope::default();
     let mut payload = None;
     let mut others = Kept::of(text_read);
     let missing = missing(&members, &REQUIRED);
+    // None: nothing says so.
     let has_json = match find(&members, "datacontenttype") {
-        Some(Node::String(content_type)) => is_json(content_type),
-        _ => true,
+        Some(Node::String(content_type)) => Some(is_json(content_type)),
+        _ => content_type.map(is_json),
     };
     let mut room = Some(data);
     for member in members {
@@ -102,9 +126,12 @@ pub(super) fn structured<'text>(
             ("data" | "data_base64", _) if payload.is_some() => {
                 return Err(mismatch(&member, "either `data` or `data_base64`, not both"));
             }
-            ("data" | "data_base64", found) if !has_json => {
+            ("data" | "data_base64", found) if has_json == Some(false) => {
                 let place = format!("/{}", member.name);
                 return Err(reject(Reason::UnsupportedContentType, "envelope", &place, JSON_ONLY, found.type_name()));
+            }
+            ("data_base64", found) if has_json.is_none() => {
+                return Err(reject(Reason::UnsupportedContentType, "envelope", "/data_base64", NO_CONTENT_TYPE, found.type_name()));
             }
             ("data", _) => {
                 envelope.payload = PayloadText::InBody(member.span);
@@ -162,10 +189,17 @@ fn version_of(data_schema: &str) -> Option<i64> {
 
 const JSON_ONLY: &str = "data whose content type is JSON: application/json, or one that ends in +json";
 
-/// Whether a media type is that of JSON: its subtype is `json` or ends in `+json`.
+const NO_CONTENT_TYPE: &str =
+    "a `datacontenttype` of JSON, such as application/json: data in base64 may be anything; or the JSON itself as `data`";
+
+/// A content type without its parameters, as it is compared.
+fn media_type(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Whether a content type is that of JSON: its subtype is `json` or ends in `+json`.
 fn is_json(content_type: &str) -> bool {
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    media_type.split_once('/').is_some_and(|(_, subtype)| subtype == "json" || subtype.ends_with("+json"))
+    media_type(content_type).split_once('/').is_some_and(|(_, subtype)| subtype == "json" || subtype.ends_with("+json"))
 }
 
 fn decode_base64(member: &Member<'_>) -> Result<String, Rejection> {

@@ -59,11 +59,15 @@ pub(super) fn integer(member: &Member<'_>) -> Result<Option<i64>, Rejection> {
     }
 }
 
-/// A moment.
+/// A moment, to the microsecond that it is in.
 pub(super) fn time(member: &Member<'_>) -> Result<Option<OffsetDateTime>, Rejection> {
     let Some(text) = text(member, 0, TEXT_BYTES_MAX)? else { return Ok(None) };
-    let parsed = OffsetDateTime::parse(&text, &Rfc3339).ok().and_then(|time| time.checked_to_offset(UtcOffset::UTC));
-    match parsed.filter(|time| (1..=9999).contains(&time.year())) {
+    // The parser takes anything between date and time; RFC 3339, section 5.6, these.
+    let is_separated = matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' '));
+    let parsed = OffsetDateTime::parse(&text, &Rfc3339).ok().filter(|_| is_separated);
+    let parsed = parsed.and_then(|time| time.checked_to_offset(UtcOffset::UTC)).filter(|time| (1..=9999).contains(&time.year()));
+    // Postgres counts microseconds from 2000 on, and cutting there would go up before and down after it.
+    match parsed.and_then(|time| time.replace_nanosecond(time.nanosecond() / 1_000 * 1_000).ok()) {
         Some(time) => Ok(Some(time)),
         None => Err(wrong_field(member, "a time as RFC 3339 writes it, 2026-11-30T12:00:00Z, from year 1 to 9999")),
     }

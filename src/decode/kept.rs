@@ -42,6 +42,8 @@ struct Surroundings<'a> {
     notification: BTreeMap<&'a str, &'a RawValue>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     message_attributes: &'a BTreeMap<String, MessageAttribute>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    system_attributes: &'a BTreeMap<String, String>,
 }
 
 /// The SQS message's attributes alone, for a body that could not be read.
@@ -49,9 +51,18 @@ pub fn message_attributes(message: &ReceivedMessage) -> String {
     attributes(message, &Kept::default(), &Kept::default())
 }
 
+/// The trace that the SQS message's attributes name, for a body that could not be read.
+pub fn message_traceparent(message: &ReceivedMessage) -> Option<SmolStr> {
+    traceparent(message, &Kept::default())
+}
+
 pub(super) fn attributes(message: &ReceivedMessage, others: &Kept<'_>, notification: &Kept<'_>) -> String {
-    let attributes =
-        Surroundings { fields: others.by_name(), notification: notification.by_name(), message_attributes: &message.attributes };
+    let attributes = Surroundings {
+        fields: others.by_name(),
+        notification: notification.by_name(),
+        message_attributes: &message.attributes,
+        system_attributes: &message.system_attributes,
+    };
     serde_json::to_string(&attributes).unwrap_or_else(|_| "{}".to_owned())
 }
 

@@ -64,7 +64,7 @@ fn read_message<'text>(text: Cow<'_, str>, unwrapped: &'text mut Unwrapped) -> R
     let members = object(inner)?;
     let has = |name: &str| members.iter().any(|member| member.name == name);
     let mut found = match has("specversion") && !has("event_type") {
-        true => cloudevents::structured(inner, members, data),
+        true => cloudevents::structured(inner, members, None, data),
         false => native::read(inner, members),
     }?;
     // The place in the unescaped text would say nothing about the body.

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use sqlx::PgConnection;
 
 use crate::catalog::declaration::Declaration;
-use crate::catalog::{directory, publication};
+use crate::catalog::directory;
+use crate::catalog::publication::{self, Undeclared};
 use crate::output::announce;
 
 /// The catalog's files, and what they looked like when they were last applied.
@@ -46,7 +47,7 @@ impl CatalogFiles {
                 return None;
             }
         };
-        match publication::apply(connection, &declaration).await {
+        match publication::apply(connection, &declaration, Undeclared::Stays).await {
             Ok(report) => {
                 let changed = report.tenants.iter().filter(|tenant| !tenant.added.is_empty() || !tenant.changed.is_empty());
                 let names: Vec<&str> = changed.map(|tenant| tenant.tenant_id.as_str()).collect();

@@ -124,6 +124,11 @@ impl Poller {
                 self.context.release_now(messages);
                 return;
             }
+            // The tenant may have been pruned during the poll, and is back perhaps before these are.
+            if !self.is_wanted_by(&self.context.catalog.snapshot()) {
+                self.context.release_now(messages);
+                continue;
+            }
             fault::crash("received");
             if fault::has_bug("delete_before_commit") {
                 self.delete(&messages).await;
@@ -200,21 +205,25 @@ impl Poller {
 
     /// A queue is polled only under a catalog that has its tenant.
     async fn wait_for_catalog(&self, catalog: &mut Catalog) {
-        let tenant = self.leases.queue.binding.tenant.as_ref();
-        let is_known =
-            |snapshot: &Snapshot| snapshot.generation > 0 && tenant.is_none_or(|tenant| snapshot.tenant(tenant.as_str()).is_some());
-        if is_known(&catalog.snapshot()) {
+        if self.is_wanted_by(&catalog.snapshot()) {
             return;
         }
         // Before the first catalog is there, no tenant is missing from it.
         catalog.wait_for(|snapshot| snapshot.generation > 0).await;
         let part = format!("tenant of queue {}", self.name());
-        if let Some(tenant) = tenant.filter(|_| !is_known(&catalog.snapshot())) {
+        let tenant = self.leases.queue.binding.tenant.as_ref();
+        if let Some(tenant) = tenant.filter(|_| !self.is_wanted_by(&catalog.snapshot())) {
             let problem = format!("{tenant} is not in the catalog: the queue is not polled; correct QUEUES or apply the tenant");
             self.context.readiness.set(&part, Err(problem));
         }
-        catalog.wait_for(|snapshot| is_known(snapshot)).await;
+        catalog.wait_for(|snapshot| self.is_wanted_by(snapshot)).await;
         self.context.readiness.set(&part, Ok(()));
+    }
+
+    /// Whether there is a catalog, and the queue's tenant is in it and active.
+    fn is_wanted_by(&self, snapshot: &Snapshot) -> bool {
+        let tenant = self.leases.queue.binding.tenant.as_ref();
+        snapshot.generation > 0 && tenant.is_none_or(|tenant| snapshot.tenant(tenant.as_str()).is_some())
     }
 
     fn name(&self) -> &str {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::bundle::resolve;
 use super::expansion::Graph;
 use super::keywords::{Place, draft_of, escape, is_annotation, is_known};
-use super::patterns::{is_taken, patterns};
+use super::patterns::{patterns, refusal};
 use super::{Bundle, Compiled, options};
 
 /// How many bytes a file may have, written without white space.
@@ -122,14 +122,12 @@ fn check_values(place: &Place<'_>, errors: &mut Vec<String>) {
 fn check_patterns<'a>(place: &Place<'a>, seen: &mut BTreeSet<&'a str>, errors: &mut Vec<String>) {
     for pattern in patterns(place) {
         // Each is tried once, and no more of them than are allowed: a refusal may take as long as compiling.
-        if !seen.insert(pattern) || seen.len() > PATTERNS_MAX || is_taken(pattern) {
+        if !seen.insert(pattern) || seen.len() > PATTERNS_MAX {
             continue;
         }
-        errors.push(format!(
-            "{}#{}: the regular expression `{pattern}` is not taken: it must do without lookaround and back-references and stay below 256 \
-             KiB when it is compiled; write it more simply.",
-            place.file, place.pointer
-        ));
+        if let Some(why) = refusal(pattern) {
+            errors.push(format!("{}#{}: the regular expression `{pattern}` is not taken: {why}.", place.file, place.pointer));
+        }
     }
 }
 

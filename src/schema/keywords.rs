@@ -190,6 +190,16 @@ fn subschemas<'a>(draft: Draft, pointer: &str, keywords: &'a Map<String, Value>)
     found
 }
 
+/// Whether the last segment of a JSON pointer to a schema is a keyword, and not a name, of a property perhaps, that is like one.
+pub(super) fn ends_in_keyword(pointer: &str) -> bool {
+    let (mut is_keyword, mut is_name_next) = (false, false);
+    for segment in pointer.split('/').skip(1) {
+        is_keyword = !is_name_next;
+        is_name_next = is_keyword && KEYWORDS.iter().any(|keyword| keyword.name == segment && matches!(keyword.holds, InMap));
+    }
+    is_keyword
+}
+
 /// A name as a JSON pointer spells it.
 pub(super) fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")

@@ -2,6 +2,7 @@
 
 use jsonschema::PatternOptions;
 use jsonschema::Regex;
+use regex_syntax::ast::ErrorKind;
 use serde_json::{Value, json};
 
 use super::Bundle;
@@ -9,6 +10,9 @@ use super::keywords::{Place, add_places, draft_of};
 
 /// How large a regular expression may become when it is compiled, and its cache when it is used.
 const BYTES_MAX: usize = 256 * 1024;
+
+/// Up to this size it is tried when it was not taken, to tell what is too large from what is wrong.
+const TRIED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Up to this size it looks at a megabyte of the worst text in about a quarter of a second.
 const LIGHT_BYTES_MAX: usize = 16 * 1024;
@@ -25,9 +29,38 @@ pub(super) fn patterns<'a>(place: &Place<'a>) -> impl Iterator<Item = &'a str> +
     of_names.into_iter().flat_map(|patterns| patterns.keys()).map(String::as_str).chain(of_text)
 }
 
-/// Whether the engine takes a regular expression.
-pub(super) fn is_taken(pattern: &str) -> bool {
-    compiles(pattern, engine())
+/// Why the engine does not take a regular expression, and what to do about it; nothing where it does.
+pub(super) fn refusal(pattern: &str) -> Option<String> {
+    if compiles(pattern, engine()) {
+        return None;
+    }
+    let too_large = "it grows beyond 256 KiB when it is compiled; lower the numbers in its braces, or limit the text by `maxLength`";
+    if compiles(pattern, engine().size_limit(TRIED_BYTES_MAX).dfa_size_limit(TRIED_BYTES_MAX)) {
+        return Some(too_large.to_owned());
+    }
+    let (what, place) = match regex_syntax::parse(pattern) {
+        // It is well-formed, and larger still.
+        Ok(_) => return Some(too_large.to_owned()),
+        Err(regex_syntax::Error::Parse(error)) if is_beyond_linear(error.kind(), &pattern[error.span().start.offset..]) => {
+            let sentence = "it has lookaround or a back-reference, for which no engine answers in linear time; write it without them, \
+                            perhaps as several `pattern`s in an `allOf`, or within `not`";
+            return Some(sentence.to_owned());
+        }
+        Err(regex_syntax::Error::Parse(error)) => (error.kind().to_string(), error.span().start.column),
+        Err(regex_syntax::Error::Translate(error)) => (error.kind().to_string(), error.span().start.column),
+        Err(_) => ("it cannot be read".to_owned(), 1),
+    };
+    Some(format!("it is not well-formed: {what} (character {place}); correct it"))
+}
+
+/// Whether what cannot be read, from its place on, is what other engines take and need more than linear time for.
+fn is_beyond_linear(kind: &ErrorKind, rest: &str) -> bool {
+    match kind {
+        ErrorKind::UnsupportedLookAround => true,
+        // A zero is a character by its number, as the parser sees it.
+        ErrorKind::UnsupportedBackreference => !rest.starts_with("\\0"),
+        _ => rest.starts_with("\\k<"),
+    }
 }
 
 /// How many steps each 64 bytes of a payload's text count, given what the bundle's regular expressions may do with them.

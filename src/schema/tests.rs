@@ -189,9 +189,25 @@ fn a_violation_says_where_and_what_was_expected_but_no_value() {
         r#"{"a": 1}"#,
         ["falseSchema", "/a", &at("/properties/a"), "no value here", "number"],
     );
+    // A property may be called like a keyword.
+    for name in ["additionalProperties", "unevaluatedItems", "properties", "items"] {
+        let (place, pointer) = (at(&format!("/properties/{name}")), format!("/{name}"));
+        let expect = ["falseSchema", &pointer, &place, "no value here", "number"];
+        check_violation(&json!({"properties": {name: false}}), &format!("{{{name:?}: 1}}"), expect);
+    }
+    let nested = json!({"properties": {"properties": {"additionalProperties": false}}});
+    let expect = ["/properties", &at("/properties/properties/additionalProperties"), "no other properties", "object"];
+    check_violation(&nested, r#"{"properties": {"a": 1}}"#, ["additionalProperties", expect[0], expect[1], expect[2], expect[3]]);
     let names = json!({"propertyNames": {"maxLength": 3}});
     let expected = "property names that `propertyNames` allows";
     check_violation(&names, r#"{"s3cret": 1}"#, ["propertyNames", "", &at("/propertyNames"), expected, "object"]);
+}
+
+#[test]
+fn a_payloads_time_has_the_separators_of_rfc_3339_as_an_envelopes_has() {
+    for (separator, is_valid) in [("T", true), ("t", true), (" ", false), ("x", false), ("_", false), ("\\n", false)] {
+        check(&json!({"format": "date-time"}), &format!("\"2026-11-30{separator}12:00:00Z\""), is_valid);
+    }
 }
 
 #[test]

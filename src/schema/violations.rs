@@ -7,6 +7,7 @@ use jsonschema::{JsonType, ValidationError};
 use serde_json::Value;
 
 use super::instance::within;
+use super::keywords::ends_in_keyword;
 use super::{BASE, BUDGET, Compiled};
 use crate::event::{VIOLATIONS_MAX, Violation};
 use crate::json::Node;
@@ -138,7 +139,8 @@ fn at<'n, 'a>(node: &'n Node<'a>, pointer: &str) -> Option<&'n Node<'a>> {
 
 /// The keyword whose value is `false`, and what that means.
 fn forbidden(location: &str) -> (&str, String) {
-    match location.rsplit('/').next() {
+    let pointer = location.split_once('#').map_or("", |(_, pointer)| pointer);
+    match pointer.rsplit('/').next().filter(|_| ends_in_keyword(pointer)) {
         Some(keyword @ ("additionalProperties" | "unevaluatedProperties")) => (keyword, "no other properties".to_owned()),
         Some(keyword @ ("additionalItems" | "unevaluatedItems")) => (keyword, "no other items".to_owned()),
         _ => ("falseSchema", "no value here".to_owned()),

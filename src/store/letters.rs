@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
+use smol_str::SmolStr;
+
 use super::{Judged, Quotes, Settlement, tenant_of};
-use crate::decode::message_attributes;
+use crate::decode::{message_attributes, message_traceparent};
 use crate::event::{Envelope, Rejection, TenantId};
+use crate::queue::ReceivedMessage;
 
 /// A rejected event as a row.
 struct Letter<'a> {
@@ -14,19 +17,19 @@ struct Letter<'a> {
     rejection: &'a Rejection,
     errors: String,
     attributes: String,
+    traceparent: Option<SmolStr>,
 }
 
 impl<'a> Letter<'a> {
     fn new(judged: &'a Judged, rejection: &'a Rejection) -> Self {
-        let attributes = match &rejection.envelope {
-            Some(envelope) => envelope.attributes.to_string(),
-            None => message_attributes(&judged.held.message),
+        let message = &judged.held.message;
+        let (attributes, traceparent) = match &rejection.envelope {
+            Some(envelope) => (envelope.attributes.to_string(), envelope.traceparent.clone()),
+            None => (message_attributes(message), message_traceparent(message)),
         };
-        // jsonb holds no NUL; SQS sends none, but the letter must not be refused for what another server sends.
-        let attributes = attributes.replace("\\u0000", "\\ufffd");
         let attributes = if attributes.is_empty() || judged.quotes != Quotes::All { "{}".to_owned() } else { attributes };
         let errors = serde_json::to_string(&rejection.violations).ok();
-        Self { judged, rejection, errors: errors.unwrap_or_else(|| "[]".to_owned()), attributes }
+        Self { judged, rejection, errors: errors.unwrap_or_else(|| "[]".to_owned()), attributes, traceparent }
     }
 
     fn tenant_id(&self) -> Option<&'a str> {
@@ -35,6 +38,20 @@ impl<'a> Letter<'a> {
 
     fn envelope<T>(&self, field: impl Fn(&'a Envelope) -> T) -> Option<T> {
         self.rejection.envelope.as_deref().filter(|_| self.judged.quotes != Quotes::Nothing).map(field)
+    }
+
+    /// What the sender has told SQS.
+    fn of_message<'l>(&'l self, field: impl Fn(&'l ReceivedMessage) -> Option<&'l String>) -> Option<&'l str> {
+        field(&self.judged.held.message).map(String::as_str).filter(|_| self.judged.quotes != Quotes::Nothing)
+    }
+
+    fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref().filter(|_| self.judged.quotes != Quotes::Nothing)
+    }
+
+    fn claimed_tenant(&self) -> Option<&'a str> {
+        let claimed = self.rejection.claimed_tenant.as_deref().filter(|_| self.judged.quotes != Quotes::Nothing);
+        claimed.or_else(|| self.envelope(|envelope| envelope.tenant_id.as_deref()).flatten())
     }
 
     fn rule(&self) -> Option<String> {
@@ -77,6 +94,11 @@ pub async fn upsert_dead_letters<'a>(
         &letter_column(&letters, |letter| letter.judged.generation),
         &letter_column(&letters, |letter| letter.judged.held.message.receive_count),
         &letter_column(&letters, |letter| letter.judged.held.message.sent_at) as _,
+        &letter_column(&letters, |letter| letter.of_message(|message| message.message_group.as_ref())) as _,
+        &letter_column(&letters, |letter| letter.of_message(|message| message.sequence_number.as_ref())) as _,
+        &letter_column(&letters, Letter::traceparent) as _,
+        &letter_column(&letters, |letter| letter.judged.held.message.queue.trusts_any_sender),
+        &letter_column(&letters, Letter::claimed_tenant) as _,
     )
     .execute(connection)
     .await?;

@@ -15,6 +15,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper", &["health"]),
     ("hyper_util", &["health", "dev"]),
     ("jsonschema", &["schema"]),
+    ("regex_syntax", &["schema"]),
     ("prometheus", &["metrics"]),
     ("rustack_sqs_core", &["dev"]),
     ("rustix", &["health", "ingest"]),

@@ -2,7 +2,8 @@
 
 use crate::load::{catalog_of_acme, counted, depth, outcomes, requests, send, visible};
 use crate::proxy::{Fault, Proxy};
-use crate::stack::{Stack, eventually};
+use crate::stack::{PROCESSOR, Stack, eventually};
+use crate::terminal::Terminal;
 
 /// What the daemon sends to hear of changes.
 const LISTEN: &str = "LISTEN ";
@@ -152,4 +153,61 @@ async fn a_stored_event_that_comes_again_under_a_stricter_version_is_a_duplicate
     stack.at_rest(&queue).await;
     assert_eq!(stack.database.rows("select event_id, reason from dead_letter").await, ["new | schema_violation"]);
     assert_eq!(successor.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_queue_of_a_tenant_that_was_pruned_is_left_alone_until_the_tenant_is_back() {
+    let catalog = catalog_of_acme();
+    catalog.write("gone/tenant.toml", "");
+    catalog.write("gone/note/1.json", r#"{"type": "string"}"#);
+    let stack = Stack::start_without_catalog(&["x"]).await;
+    stack.database.apply(&catalog.0).await;
+    let queue = stack.queue("x").await;
+    let daemon = stack.daemon("x=gone", &[]).await;
+    daemon.ready().await;
+    // While the daemon polls.
+    std::fs::remove_dir_all(catalog.0.join("gone")).expect("removed");
+    let terminal = Terminal::with(stack.environment());
+    let pruned = terminal.run(PROCESSOR, &["catalog", "apply", catalog.0.to_str().expect("UTF-8"), "--prune"]).await;
+    assert!(pruned.status == 0 && pruned.output.contains("- tenant gone"), "{pruned:?}");
+    let generation = async || counted(&daemon, "catalog_generation", "").await;
+    eventually("the daemon has heard of it", async || (generation().await == 2).then_some(())).await;
+    send(&queue, [note("waiting", r#""event_type":"note""#)]).await;
+    daemon.says("tenant of queue x: gone is not in the catalog: the queue is not polled; correct QUEUES or apply the tenant").await;
+    assert_eq!(stack.database.count("select count(*) from dead_letter").await, 0);
+    eventually("the event is back on its queue", async || (visible(&queue).await == 1).then_some(())).await;
+
+    catalog.write("gone/tenant.toml", "");
+    catalog.write("gone/note/1.json", r#"{"type": "string"}"#);
+    stack.database.apply(&catalog.0).await;
+    stack.at_rest(&queue).await;
+    assert_eq!(stack.database.rows("select tenant_id, event_id from message").await, ["gone | waiting"]);
+    assert_eq!(daemon.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_tenant_from_before_its_name_was_reserved_has_no_label_of_its_own() {
+    let catalog = catalog_of_acme();
+    let stack = Stack::start_without_catalog(&["notes"]).await;
+    stack.database.apply(&catalog.0).await;
+    for name in ["other", "unknown"] {
+        stack
+            .database
+            .execute(&format!(
+                "insert into tenant select '{name}', name, allowed_senders from tenant where tenant_id = 'acme';
+                 insert into event_type select '{name}', event_type from event_type where tenant_id = 'acme';
+                 insert into event_schema
+                 select '{name}', event_type, schema_version, bundle, digest from event_schema where tenant_id = 'acme'"
+            ))
+            .await;
+    }
+    let queue = stack.queue("notes").await;
+    // The labels that there are go to those that can have one.
+    let daemon = stack.daemon("notes?trust=any", &[("TENANT_LABELS_MAX", "1")]).await;
+    let of = |tenant: &str| note("e", &format!(r#""event_type":"note","tenant_id":"{tenant}""#));
+    send(&queue, [of("acme"), of("other"), of("unknown"), of("nobody")]).await;
+    stack.at_rest(&queue).await;
+    let labels = async |tenant: &str| counted(&daemon, "events_total", &format!("tenant=\"{tenant}\"")).await;
+    assert_eq!((labels("acme").await, labels("other").await, labels("unknown").await), (1, 2, 1));
+    assert_eq!(daemon.stop().await, 0);
 }

@@ -30,6 +30,7 @@ struct State {
     /// What the requests of an operation meet by turns; none: the server's own answer.
     turns: HashMap<String, Vec<Option<Answer>>>,
     sender: Option<Sender>,
+    trace_header: Option<&'static str>,
     in_flight_max: Option<usize>,
     requests: BTreeMap<String, usize>,
     met: BTreeMap<Answer, usize>,
@@ -115,6 +116,11 @@ impl Endpoint {
     /// Says of each body that it came from this sender.
     pub fn set_sender(&self, sender: Sender) {
         self.inner.state().sender = Some(sender);
+    }
+
+    /// Says of each message that it belongs to this trace of X-Ray's, where it is asked.
+    pub fn set_trace_header(&self, trace_header: &'static str) {
+        self.inner.state().trace_header = Some(trace_header);
     }
 
     /// Hands nothing out while so many messages are in flight.
@@ -243,7 +249,12 @@ impl Front {
                 {
                     messages.extend(messages.clone());
                 }
+                let names = request["MessageSystemAttributeNames"].as_array().into_iter().flatten();
+                let is_asked = names.into_iter().any(|name| name == "AWSTraceHeader");
                 for message in reply["Messages"].as_array_mut().into_iter().flatten() {
+                    if let Some(trace_header) = state.trace_header.filter(|_| is_asked) {
+                        message["Attributes"]["AWSTraceHeader"] = json!(trace_header);
+                    }
                     let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
                     *state.handed_out.entry(text("MessageId")).or_default() += 1;
                     state.handles.insert(text("ReceiptHandle"), text("MessageId"));

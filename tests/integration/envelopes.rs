@@ -41,8 +41,8 @@ fn catalog() -> Directory {
     catalog.write("acme/object-created/1.json", r#"{"required": ["bucket", "object"]}"#);
     catalog.write("acme/ec2/event_type.toml", "name = \"EC2 Instance State-change Notification\"\n");
     catalog.write("acme/ec2/1.json", r#"{"properties": {"state": {"enum": ["running", "terminated"]}}}"#);
-    catalog.write("other/tenant.toml", "");
-    catalog.write("other/com.example.someevent/1.json", "true");
+    catalog.write("another/tenant.toml", "");
+    catalog.write("another/com.example.someevent/1.json", "true");
     catalog
 }
 
@@ -167,7 +167,7 @@ async fn one_event_in_two_formats_is_a_duplicate_and_another_under_its_id_a_conf
     let daemon = stack.daemon(QUEUES, &[]).await;
     let producer = Producer::of(&stack);
     let native = |payload: &str| format!(r#"{{"event_id":"e","source":"/a","event_type":"com.example.someevent","payload":{payload}}}"#);
-    let cloudevent = r#"{"specversion":"1.0","id":"e","source":"/a","type":"com.example.someevent","data_base64":"eyJhIjoxLjB9"}"#;
+    let cloudevent = r#"{"specversion":"1.0","id":"e","source":"/a","type":"com.example.someevent","datacontenttype":"text/json","data_base64":"eyJhIjoxLjB9"}"#;
     let without_id = sns(r#"{"event_type":"com.example.someevent","payload":1}"#);
     for (queue, body) in [
         ("native", native(r#"{"a":1}"#)),

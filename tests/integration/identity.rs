@@ -18,8 +18,8 @@ fn catalog() -> Directory {
     catalog.write("acme/note/1.json", "true");
     catalog.write("acme/note/2.json", r#"{"properties": {"old": false}}"#);
     catalog.write("acme/memo/1.json", "true");
-    catalog.write("other/tenant.toml", "");
-    catalog.write("other/note/1.json", "true");
+    catalog.write("another/tenant.toml", "");
+    catalog.write("another/note/1.json", "true");
     catalog
 }
 
@@ -111,7 +111,7 @@ async fn both_events_in_one_batch() {
     let mut connection = stack.database.connect().await;
     sqlx::raw_sql("begin; lock table message in share mode").execute(&mut connection).await.expect("a lock");
     for writer in 1..=2 {
-        let body = format!(r#"{{"tenant_id":"other","event_type":"note","event_id":"waits {writer}","payload":null}}"#);
+        let body = format!(r#"{{"tenant_id":"another","event_type":"note","event_id":"waits {writer}","payload":null}}"#);
         producer.send("events", &body, &[]).await;
         let waiting = "select count(*) from pg_locks where not granted and relation = 'message'::regclass \
              and database = (select oid from pg_database where datname = current_database())";

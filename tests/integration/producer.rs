@@ -21,6 +21,12 @@ pub fn binary_attribute(name: &str, bytes: &[u8]) -> Attribute {
     (name.to_owned(), value)
 }
 
+/// Where a message has its place on a FIFO queue.
+pub struct Group {
+    pub group: &'static str,
+    pub deduplication_id: &'static str,
+}
+
 /// Sends to a stack's queues by the bare SDK.
 pub struct Producer(aws_sdk_sqs::Client);
 
@@ -37,9 +43,17 @@ impl Producer {
 
     /// Sends a message; gives SQS's id of it.
     pub async fn send(&self, queue: &str, body: &str, attributes: &[Attribute]) -> String {
+        self.send_in(None, queue, body, attributes).await
+    }
+
+    /// Sends a message to its place in a group.
+    pub async fn send_in(&self, group: Option<Group>, queue: &str, body: &str, attributes: &[Attribute]) -> String {
         let url = self.0.get_queue_url().queue_name(queue).send().await.expect("the queue is there").queue_url;
         let attributes = attributes.iter().cloned().collect();
         let request = self.0.send_message().set_queue_url(url).message_body(body).set_message_attributes(Some(attributes));
+        let (group, deduplication_id) = group.map(|place| (place.group, place.deduplication_id)).unzip();
+        let request = request.set_message_group_id(group.map(str::to_owned));
+        let request = request.set_message_deduplication_id(deduplication_id.map(str::to_owned));
         let reply = request.send().await.unwrap_or_else(|error| panic!("{body:.200}: {error:?}"));
         reply.message_id.expect("an id")
     }

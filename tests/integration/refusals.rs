@@ -104,7 +104,7 @@ async fn check_letter(constraint: &str, body: &str, expect: &str) {
 async fn a_letter_that_postgres_refuses_quotes_less_until_it_is_bare() {
     let no_letter = "alter table dead_letter add constraint no_poison check (event_id <> 'poison');";
     let no_message = "alter table message add constraint no_poison check (event_id <> 'poison');";
-    let no_attribute = "alter table dead_letter add constraint no_attribute check (attributes = '{}');";
+    let no_attribute = "alter table dead_letter add constraint no_attribute check (attributes::text = '{}');";
     let violation = r#"{"event_id":"poison","event_type":"note","payload":1}"#;
     let bare = "acme | - | - | - |";
     check_letter(no_letter, violation, &format!("{bare} schema_violation | postgres message | {{}} | true")).await;

@@ -178,7 +178,7 @@ async fn an_unknown_command_or_flag_ends_with_64() {
         "run nonsense",
         "catalog",
         "catalog nonsense",
-        "catalog apply --prune",
+        "catalog apply --tenant shop",
         "dead-letter",
         "dead-letter show",
         "validate",

@@ -137,7 +137,7 @@ impl Database {
     pub async fn apply(&self, catalog: &Path) {
         let declaration = directory::read(catalog).unwrap_or_else(|problems| panic!("{problems:#?}"));
         let mut connection = self.connect().await;
-        publication::apply(&mut connection, &declaration).await.expect("apply");
+        publication::apply(&mut connection, &declaration, publication::Undeclared::Stays).await.expect("apply");
         connection.close().await.expect("close");
     }
 }

@@ -238,3 +238,48 @@ async fn without_a_catalog_a_full_queue_is_left_alone() {
     assert_eq!(stack.database.rows("select reason, receive_count from dead_letter").await, ["malformed_json | 1"]);
     assert_eq!(daemon.stop().await, 0);
 }
+
+#[tokio::test]
+async fn dead_letters_from_before_they_could_be_replayed_keep_all_that_they_have_and_the_build_before_writes_more() {
+    let database = Database::create_empty().await;
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+    let mut migrations: Vec<_> = std::fs::read_dir(directory).expect("migrations").map(|entry| entry.expect("a file").path()).collect();
+    migrations.sort();
+    let read = |path: &std::path::PathBuf| std::fs::read_to_string(path).expect("SQL");
+    for migration in &migrations[..9] {
+        database.execute(&read(migration)).await;
+    }
+    // What the build before sends, in all that matters here.
+    let write = |id: &str, attributes: &str| {
+        format!(
+            "insert into dead_letter as d (queue, sqs_message_id, reason, body, attributes, queue_format, catalog_generation, receive_count)
+             select 'q', '{id}', 'too_large', '\\x00ff', unnest(array['{attributes}']::text[]::jsonb[]), 'native', 1, 1
+             on conflict (queue, sqs_message_id) do update set attributes = excluded.attributes, last_seen_at = now()"
+        )
+    };
+    for id in ["open", "stored", "duplicate", "refused", "discarded"] {
+        database.execute(&write(id, r#"{"a": [1, "é"]}"#)).await;
+    }
+    database
+        .execute("update dead_letter set replay_outcome = 'rejected', replay_reason = 'too_deep' where sqs_message_id = 'refused'")
+        .await;
+    database.execute("update dead_letter set replay_outcome = sqs_message_id where sqs_message_id in ('stored', 'duplicate')").await;
+    database.execute("update dead_letter set discarded_at = now(), discard_reason = 'old' where sqs_message_id = 'discarded'").await;
+    let before = database.rows("select * from dead_letter order by dead_letter_id").await;
+
+    database.execute(&read(&migrations[9])).await;
+
+    let after = database.rows("select * from dead_letter order by dead_letter_id").await;
+    for (before, after) in before.iter().zip(&after) {
+        assert!(after.starts_with(before.as_str()), "{before}\n{after}");
+    }
+    let open = "select sqs_message_id, is_open, replays, queue_trusts_any_sender from dead_letter order by dead_letter_id";
+    let expected = ["open | true", "stored | false", "duplicate | false", "refused | true", "discarded | false"];
+    assert_eq!(database.rows(open).await, expected.map(|row| format!("{row} | 0 | -")));
+    for id in ["open", "new"] {
+        database.execute(&write(id, r#"{"b": 2}"#)).await;
+    }
+    let written =
+        database.rows("select sqs_message_id, attributes::text, is_open from dead_letter where attributes ->> 'b' = '2' order by 1").await;
+    assert_eq!(written, [r#"new | {"b": 2} | true"#, r#"open | {"b": 2} | true"#]);
+}

@@ -20,7 +20,7 @@ const QUEUES: [&str; 4] = ["shared", "bound", "untrusted", "cloud"];
 /// What is stored before anything is rejected: ids are taken, and nothing else may be stored.
 const STORED: &str = r#"{"tenant_id":"acme","event_id":"taken","event_type":"note","client_id":"client-1","payload":{"total":1}}"#;
 
-/// `acme` with a type that takes nearly everything, one that is dear to judge, and a client; `other` has a type and a client of its own.
+/// `acme` with a type that takes nearly everything, one that is dear to judge, and a client; `another` has a type and a client of its own.
 fn catalog() -> Directory {
     let catalog = Directory::create();
     catalog.write("acme/tenant.toml", "[event_types.note]\ndefault_version = 1\n[clients.client-1]\n");
@@ -29,8 +29,8 @@ fn catalog() -> Directory {
     let patterns: Vec<_> = (0..8).map(|index| json!({"pattern": format!("^a|b{{300{index}}}")})).collect();
     let heavy = json!({"allOf": patterns, "items": {"$ref": "#"}, "additionalProperties": {"$ref": "#"}});
     catalog.write("acme/heavy/1.json", &heavy.to_string());
-    catalog.write("other/tenant.toml", "[clients.client-2]\n");
-    catalog.write("other/note/1.json", "true");
+    catalog.write("another/tenant.toml", "[clients.client-2]\n");
+    catalog.write("another/note/1.json", "true");
     catalog
 }
 

@@ -179,7 +179,9 @@ fn files_that_are_not_json_within_the_limits_are_refused_at_their_place() {
         ("{\"a\": 1,\n \"a\": 2}", "is not JSON that can be used: line 2, column 5: a key that its object already has"),
         (deep.as_str(), "is not JSON that can be used: line 1, column 65: more than 64 levels of nesting"),
         ("1e400", "is not JSON that can be used: line 1, column 6: a number of more than 64 digits or beyond the range of a double"),
-        ("\u{feff}{}", "is not JSON that can be used: line 1, column 1: no JSON value begins with this character"),
+        ("\u{feff}{}", "is not JSON that can be used: it must be UTF-8, yet this begins with a byte-order mark: leave that out"),
+        ("{\0\"\0a\0", "is not JSON that can be used: it must be UTF-8, yet this is UTF-16: encode it as UTF-8"),
+        ("nothing", "is not JSON that can be used: line 1, column 1: an unknown word; strings stand in double quotes"),
         (&" ".repeat(EXAMPLE_BYTES_MAX + 1), "is larger than 1024 KiB, which is the limit; make it smaller"),
     ] {
         check(&[(example, text)], &format!("{example}: {expected}"));

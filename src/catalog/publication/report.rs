@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::undeclared::{Found, Row};
 use super::{Key, Written};
 use crate::catalog::declaration::{Declaration, TenantDeclaration};
 use crate::schema::Bundle;
@@ -15,12 +16,12 @@ use crate::schema::Bundle;
 pub struct Report {
     /// The number of the generation that it made.
     pub generation: i64,
-    /// What became of each declared tenant.
+    /// What became of each tenant that is declared, or has something active that is not.
     pub tenants: Vec<TenantReport>,
 }
 
 /// What an `apply` did for one tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct TenantReport {
     /// The tenant.
     pub tenant_id: String,
@@ -30,50 +31,87 @@ pub struct TenantReport {
     pub changed: Vec<Item>,
     /// How many declared things were as declared already.
     pub unchanged: usize,
+    /// What the files do not declare, and was deactivated.
+    pub pruned: Vec<Item>,
+    /// What the files do not declare, and is active as before.
+    pub undeclared: Vec<Item>,
+    /// Whether it was not pruned for the reason that it has stored an event within seven days and was not named.
+    pub stored_lately: bool,
 }
 
 /// One declared thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Item {
     /// `tenant`, `event_type`, `schema`, `client` or `subscription`.
-    pub kind: &'static str,
+    pub kind: String,
     /// Its name within the tenant.
     pub name: String,
 }
 
 impl Report {
-    pub(super) fn new(generation: i64, declaration: &Declaration, written: [(&'static str, Vec<Written>); 5]) -> Self {
-        let mut by_tenant: BTreeMap<String, (Vec<Item>, Vec<Item>)> = BTreeMap::new();
+    pub(super) fn new(generation: i64, declaration: &Declaration, written: [(&str, Vec<Written>); 5], found: Found) -> Self {
+        let mut tenants: BTreeMap<String, TenantReport> = BTreeMap::new();
         for (kind, mut rows) in written {
             rows.sort_unstable_by(|left, right| left.name.cmp(&right.name));
             for Written { tenant_id, name, is_new } in rows {
-                let (added, changed) = by_tenant.entry(tenant_id).or_default();
-                if is_new { added } else { changed }.push(Item { kind, name });
+                let tenant = tenants.entry(tenant_id).or_default();
+                let items = if is_new { &mut tenant.added } else { &mut tenant.changed };
+                items.push(Item { kind: kind.to_owned(), name });
             }
         }
-        let of_tenant = |tenant: &TenantDeclaration| {
-            let (added, changed) = by_tenant.remove(tenant.tenant_id.as_str()).unwrap_or_default();
-            let schemas: usize = tenant.event_types.iter().map(|event_type| event_type.schemas.len()).sum();
-            let declared = 1 + tenant.event_types.len() + schemas + tenant.clients.len() + tenant.subscriptions.len();
-            let unchanged = declared - added.len() - changed.len();
-            TenantReport { tenant_id: tenant.tenant_id.to_string(), added, changed, unchanged }
-        };
-        Self { generation, tenants: declaration.tenants.iter().map(of_tenant).collect() }
+        for tenant in &declaration.tenants {
+            let report = tenants.entry(tenant.tenant_id.to_string()).or_default();
+            report.unchanged = count(tenant) - report.added.len() - report.changed.len();
+        }
+        let Found { pruned, active, stored_lately } = found;
+        for (rows, is_pruned) in [(pruned, true), (active, false)] {
+            for Row { kind, tenant_id, name, .. } in rows {
+                let tenant = tenants.entry(tenant_id).or_default();
+                let items = if is_pruned { &mut tenant.pruned } else { &mut tenant.undeclared };
+                items.push(Item { kind, name });
+            }
+        }
+        for (tenant_id, tenant) in &mut tenants {
+            tenant.tenant_id.clone_from(tenant_id);
+            tenant.stored_lately = stored_lately.contains(tenant_id);
+            tenant.pruned.sort_by(|left, right| left.name.cmp(&right.name));
+            tenant.undeclared.sort_by(|left, right| left.name.cmp(&right.name));
+        }
+        Self { generation, tenants: tenants.into_values().collect() }
     }
+}
+
+/// How many things a tenant declares, itself among them.
+fn count(tenant: &TenantDeclaration) -> usize {
+    let schemas: usize = tenant.event_types.iter().map(|event_type| event_type.schemas.len()).sum();
+    1 + tenant.event_types.len() + schemas + tenant.clients.len() + tenant.subscriptions.len()
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "catalog generation {}", self.generation)?;
         for tenant in &self.tenants {
-            let TenantReport { tenant_id, added, changed, unchanged } = tenant;
+            let TenantReport { tenant_id, added, changed, unchanged, pruned, undeclared, .. } = tenant;
             write!(formatter, "\n  {tenant_id}: {} added, {} changed, {unchanged} unchanged", added.len(), changed.len())?;
-            for item in added {
-                write!(formatter, "\n    + {item}")?;
+            if !pruned.is_empty() {
+                write!(formatter, ", {} deactivated", pruned.len())?;
             }
-            for item in changed {
-                write!(formatter, "\n    ~ {item}")?;
+            if !undeclared.is_empty() {
+                write!(formatter, ", {} active without being in the files", undeclared.len())?;
             }
+            for (sign, items) in [("+", added), ("~", changed), ("-", pruned), ("?", undeclared)] {
+                for item in items {
+                    write!(formatter, "\n    {sign} {item}")?;
+                }
+            }
+        }
+        if self.tenants.iter().any(|tenant| !tenant.undeclared.is_empty() && !tenant.stored_lately) {
+            write!(formatter, "\nwhat is not in the files (?) stays active; `catalog apply --prune` deactivates it")?;
+        }
+        for TenantReport { tenant_id, .. } in self.tenants.iter().filter(|tenant| tenant.stored_lately) {
+            let sentence =
+                "is not in the files, yet has stored an event within seven days and stays active; to deactivate it all the same add";
+            write!(formatter, "\n{tenant_id} {sentence} `--tenant {tenant_id}`")?;
         }
         Ok(())
     }

@@ -27,24 +27,134 @@ async fn a_good_directory_is_checked_without_a_database_and_applied_into_one() {
     copy(&sample_catalog(), &alone.directory.0.join("schemas"));
     let checked = alone.run(PROCESSOR, &["catalog", "check"]).await;
     assert_eq!((checked.status, checked.errors.as_str()), (0, ""));
-    assert!(checked.output.starts_with("schemas is good: 5 tenants, 13 event types, "), "{checked:?}");
-    assert_eq!(alone.run(PROCESSOR, &["catalog", "check", "schemas", "--json"]).await.json()["tenants"], 5);
+    let place = |terminal: &Terminal| terminal.directory.0.join("schemas").display().to_string();
+    assert!(checked.output.starts_with(&format!("{} is good: 5 tenants, 13 event types, ", place(&alone))), "{checked:?}");
+    let checked = alone.run(PROCESSOR, &["catalog", "check", "schemas", "--json"]).await.json();
+    assert_eq!((&checked["directory"], &checked["tenants"]), (&json!(place(&alone)), &json!(5)));
 
     let first = terminal.run(PROCESSOR, &["catalog", "apply"]).await;
     assert_eq!((first.status, first.errors.as_str()), (0, ""));
     assert!(
-        first.output.starts_with("catalog generation 1\n") && first.output.contains("\n    + schema order.created/2.json"),
+        first.output.starts_with(&format!("{} is applied: catalog generation 1\n", place(&terminal)))
+            && first.output.contains("\n    + schema order.created/2.json"),
         "{first:?}"
     );
     terminal.directory.write("schemas/platform/extra/1.json", "{\"type\": \"string\"}");
     let second = terminal.run(PROCESSOR, &["catalog", "apply", "schemas", "--json"]).await.json();
-    assert_eq!(second["generation"], 2);
+    assert_eq!((&second["generation"], &second["directory"]), (&json!(2), &json!(place(&terminal))));
     let added = second["tenants"].as_array().expect("tenants").iter().find(|tenant| tenant["tenant_id"] == "platform").expect("platform");
     assert_eq!(added["added"], json!([{"kind": "event_type", "name": "extra"}, {"kind": "schema", "name": "extra/1.json"}]));
     // What left the files stays.
     std::fs::remove_dir_all(terminal.directory.0.join("schemas/platform/extra")).expect("removed");
     assert_eq!(terminal.run(PROCESSOR, &["catalog", "apply"]).await.status, 0);
     assert_eq!(database.count("select count(*) from event_type where event_type = 'extra' and active").await, 1);
+}
+
+/// What is active of these tenants, by table.
+async fn active(database: &Database, tenant: &str) -> Vec<String> {
+    let names = [
+        ("tenant", "tenant_id"),
+        ("event_type", "event_type"),
+        ("event_schema", "bundle ->> 'root'"),
+        ("client", "client_id"),
+        ("subscription", "event_pattern"),
+    ];
+    let all = names.map(|(table, name)| format!("select {name} as name from {table} where active and tenant_id = '{tenant}'"));
+    database.rows(&format!("{} order by 1", all.join(" union all "))).await
+}
+
+#[tokio::test]
+async fn what_left_the_files_is_told_and_stays_until_it_is_pruned_and_is_back_when_it_comes_back() {
+    let (database, terminal) = start().await;
+    let write = |path: &str, text: &str| terminal.directory.write(&format!("schemas/{path}"), text);
+    let declare = || {
+        write("acme/tenant.toml", "[clients.a]\n[clients.b]\n[[subscriptions]]\nclient = \"b\"\nevents = [\"*\"]");
+        write("acme/note/1.json", "true");
+        write("acme/note/2.json", "{}");
+        write("acme/memo/1.json", "true");
+        write("gone/tenant.toml", "[clients.c]");
+        write("gone/note/1.json", "true");
+    };
+    let remove = |path: &str| std::fs::remove_dir_all(terminal.directory.0.join("schemas").join(path)).expect("removed");
+    declare();
+    assert_eq!(terminal.run(PROCESSOR, &["catalog", "apply"]).await.status, 0);
+    let all = [active(&database, "acme").await, active(&database, "gone").await];
+    write("acme/tenant.toml", "[clients.a]");
+    std::fs::remove_file(terminal.directory.0.join("schemas/acme/note/2.json")).expect("removed");
+    remove("acme/memo");
+    remove("gone");
+
+    let applied = terminal.run(PROCESSOR, &["catalog", "apply"]).await;
+    for part in [
+        "\n  acme: 0 added, 0 changed, 4 unchanged, 5 active without being in the files\n    ? client b\n    ? subscription b to *\n    \
+         ? event type memo\n    ? schema memo/1.json\n    ? schema note/2.json\n",
+        "\n  gone: 0 added, 0 changed, 0 unchanged, 4 active without being in the files\n    ? client c\n    ? tenant gone\n",
+        "\nwhat is not in the files (?) stays active; `catalog apply --prune` deactivates it\n",
+    ] {
+        assert!(applied.output.contains(part), "{part} is not in {}", applied.output);
+    }
+    assert_eq!(applied.status, 0, "{applied:?}");
+    assert_eq!([active(&database, "acme").await, active(&database, "gone").await], all);
+    let told = terminal.run(PROCESSOR, &["catalog", "apply", "--json"]).await.json();
+    let of = |told: &serde_json::Value, tenant: &str| {
+        told["tenants"].as_array().expect("tenants").iter().find(|report| report["tenant_id"] == tenant).expect("the tenant").clone()
+    };
+    assert_eq!(of(&told, "gone")["undeclared"][1], json!({"kind": "tenant", "name": "gone"}));
+    assert_eq!(of(&told, "crm")["undeclared"], json!([]));
+
+    let pruned = terminal.run(PROCESSOR, &["catalog", "apply", "--prune"]).await;
+    assert_eq!(pruned.status, 0, "{pruned:?}");
+    for part in ["\n  acme: 0 added, 0 changed, 4 unchanged, 5 deactivated\n    - client b\n", "\n    - tenant gone\n"] {
+        assert!(pruned.output.contains(part), "{part} is not in {}", pruned.output);
+    }
+    assert!(!pruned.output.contains('?'), "{pruned:?}");
+    assert_eq!(active(&database, "acme").await, ["a", "acme", "note", "note/1.json"]);
+    assert_eq!(active(&database, "gone").await, Vec::<String>::new());
+    assert_eq!(database.count("select count(*) from event_schema where tenant_id in ('acme', 'gone')").await, 4, "deleted");
+    let again = terminal.run(PROCESSOR, &["catalog", "apply", "--prune", "--tenant", "gone", "--json"]).await.json();
+    assert_eq!((&of(&again, "acme")["pruned"], &of(&again, "acme")["undeclared"]), (&json!([]), &json!([])));
+
+    declare();
+    let back = terminal.run(PROCESSOR, &["catalog", "apply"]).await;
+    assert!(back.output.contains("\n  gone: 0 added, 4 changed, 0 unchanged\n    ~ tenant gone\n"), "{back:?}");
+    assert_eq!([active(&database, "acme").await, active(&database, "gone").await], all);
+}
+
+#[tokio::test]
+async fn a_tenant_that_has_stored_lately_is_pruned_only_when_it_is_named() {
+    let (database, terminal) = start().await;
+    for tenant in ["busy", "calm", "idle"] {
+        terminal.directory.write(&format!("schemas/{tenant}/tenant.toml"), "");
+        terminal.directory.write(&format!("schemas/{tenant}/note/1.json"), "true");
+    }
+    assert_eq!(terminal.run(PROCESSOR, &["catalog", "apply"]).await.status, 0);
+    for (tenant, days) in [("busy", 6), ("calm", 8)] {
+        let columns = "tenant_id, source, event_id, event_type, schema_version, payload, payload_hash, queue, sqs_message_id, \
+                       catalog_generation, received_at";
+        let values = format!("'{tenant}', '', 'e', 'note', 1, '1', sha256('1'), 'q', 'm', 1, now() - interval '{days} days'");
+        database.execute(&format!("insert into message ({columns}) values ({values})")).await;
+        std::fs::remove_dir_all(terminal.directory.0.join("schemas").join(tenant)).expect("removed");
+    }
+    std::fs::remove_dir_all(terminal.directory.0.join("schemas/idle")).expect("removed");
+
+    let pruned = terminal.run(PROCESSOR, &["catalog", "apply", "--prune"]).await;
+    let sentence = "\nbusy is not in the files, yet has stored an event within seven days and stays active; to deactivate it all the same \
+                    add `--tenant busy`\n";
+    assert!(pruned.status == 0 && pruned.output.contains(sentence), "{pruned:?}");
+    let tenants = "select tenant_id, active from tenant where tenant_id in ('busy', 'calm', 'idle') order by 1";
+    assert_eq!(database.rows(tenants).await, ["busy | true", "calm | false", "idle | false"]);
+    assert_eq!(active(&database, "busy").await, ["busy", "note", "note/1.json"]);
+
+    let without = terminal.run(PROCESSOR, &["catalog", "apply", "--tenant", "busy"]).await;
+    assert!(without.status == 64 && without.errors.contains("--prune"), "{without:?}");
+    let declared = terminal.run(PROCESSOR, &["catalog", "apply", "--prune", "--tenant", "busy", "--tenant", "shop"]).await;
+    let problem = "the value of --tenant is \"shop\": the files declare this tenant, so it is not pruned; take its directory out, or leave \
+                   the flag out\n";
+    assert_eq!((declared.status, declared.errors.as_str()), (78, problem));
+    let told = terminal.run(PROCESSOR, &["catalog", "apply", "--prune", "--tenant", "busy", "--json"]).await.json();
+    let report = told["tenants"].as_array().expect("tenants").iter().find(|report| report["tenant_id"] == "busy").expect("busy");
+    assert_eq!((report["pruned"].as_array().map(Vec::len), &report["stored_lately"]), (Some(3), &json!(false)));
+    assert_eq!(database.rows(tenants).await, ["busy | false", "calm | false", "idle | false"]);
 }
 
 /// With this file the directory is refused, by `check` and by `apply`, with this sentence; nothing is applied.
@@ -55,7 +165,9 @@ async fn check_refused(database: &Database, file: &str, text: &str, sentence: &s
     let before = contents(database).await;
     for command in ["check", "apply"] {
         let ended = terminal.run(PROCESSOR, &["catalog", command]).await;
-        assert_eq!((ended.status, ended.errors.as_str()), (65, "1 problem; nothing was applied\n"), "{command}: {ended:?}");
+        let consequence = if command == "check" { "cannot be applied" } else { "was not applied" };
+        let said = format!("1 problem; {} {consequence}\n", terminal.directory.0.join("schemas").display());
+        assert_eq!((ended.status, ended.errors), (65, said), "{command}");
         assert_eq!(ended.output, format!("{sentence}\n"), "{command}");
         let ended = terminal.run(PROCESSOR, &["catalog", command, "--json"]).await;
         let (place, message) = sentence.split_once(": ").expect("a file and a sentence");
@@ -96,9 +208,10 @@ async fn what_is_wrong_or_not_supported_is_refused_with_a_sentence() {
     let ended = terminal.run(PROCESSOR, &["catalog", "check"]).await;
     assert!(ended.status == 65 && ended.output.starts_with(outside), "{ended:?}");
 
-    let pruned = terminal.run(PROCESSOR, &["catalog", "apply", "--prune"]).await;
-    let sentence = "--prune is not supported by this build: what left the files stays as it is\n";
-    assert_eq!((pruned.status, pruned.output.as_str(), pruned.errors.as_str()), (64, "", sentence));
+    for name in ["other", "unknown"] {
+        let sentence = "is what metrics call tenants that have no label of their own, so no tenant can be called so; rename it";
+        check_refused(&database, &format!("schemas/{name}/tenant.toml"), "", &format!("schemas/{name}: {sentence}")).await;
+    }
     let missing = terminal.run(PROCESSOR, &["catalog", "check", "nowhere"]).await;
     assert!(missing.status == 65 && missing.output.starts_with("nowhere: cannot be listed ("), "{missing:?}");
 }

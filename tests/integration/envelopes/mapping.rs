@@ -20,7 +20,11 @@ async fn each_field_comes_from_where_the_format_has_it() {
         case("cloudevents", &numbered(2, &schema("2?a=1#b/1")), &row("c2", 2, "- | - | - | 1")),
         case("cloudevents", &numbered(3, &schema("2.json")), &row("c3", 1, "- | - | - | 1")),
         case("cloudevents", &numbered(4, r#""data":null,"data_base64":null"#), &row("c4", 1, "- | - | - | null")),
-        case("cloudevents", &numbered(6, r#""data_base64":"IHsiYSI6ICLDqSJ9Cg==""#), &row("c6", 1, "- | - | - |  {\"a\": \"é\"}\n")),
+        case(
+            "cloudevents",
+            &numbered(6, r#""datacontenttype":"application/json","data_base64":"IHsiYSI6ICLDqSJ9Cg==""#),
+            &row("c6", 1, "- | - | - |  {\"a\": \"é\"}\n"),
+        ),
         case(
             "cloudevents",
             &numbered(7, r#""datacontenttype":"Application/Vnd.API+JSON; charset=utf-8","clientid":"client-1","subject":"s","data":[]"#),
@@ -29,8 +33,8 @@ async fn each_field_comes_from_where_the_format_has_it() {
         (
             "shared-cloudevents",
             " [1] ".to_owned(),
-            binary_mode(&[("ce-tenantid", "other"), ("ce-dataschema", "urn:x/1"), ("ce-subject", "s"), ("content-type", "")]),
-            "other | /mycontext | C234-1234-1234 | com.example.someevent | 1 | - | s | 2018-04-05 17:31:00.000 |  [1] ".to_owned(),
+            binary_mode(&[("ce-tenantid", "another"), ("ce-dataschema", "urn:x/1"), ("ce-subject", "s"), ("content-type", "")]),
+            "another | /mycontext | C234-1234-1234 | com.example.someevent | 1 | - | s | 2018-04-05 17:31:00.000 |  [1] ".to_owned(),
         ),
         // An event that is whole in the body may be repeated beside it.
         (
@@ -50,7 +54,7 @@ async fn each_field_comes_from_where_the_format_has_it() {
             &sns(r#"{"payload":[],"tenant_id":"acme","event_id":"n1","event_type":"com.example.someevent","specversion":"mine"}"#),
             "acme |  | n1 | com.example.someevent | 1 | - | - | - | []",
         ),
-        case("sns", &sns(&numbered(8, r#""data_base64":"WzFd""#)), &row("c8", 1, "- | - | - | [1]")),
+        case("sns", &sns(&numbered(8, r#""datacontenttype":"application/json","data_base64":"WzFd""#)), &row("c8", 1, "- | - | - | [1]")),
         case(
             "native",
             r#"{"event_type":"Object Created","payload":{"bucket":1,"object":2}}"#,

@@ -65,13 +65,24 @@ async fn what_is_no_cloud_event_with_json_is_refused() {
             "\"dataschema\": \"https://example.com/a/99999999999999999999\"",
             "unknown_schema_version at /schema_version",
         ),
-        case("cloudevents", &with(CLOUDEVENTS_OBJECT, "\"subject\": null", "\"tenantid\": \"other\""), "tenant_mismatch at /tenant_id of "),
+        case(
+            "cloudevents",
+            &with(CLOUDEVENTS_OBJECT, "\"subject\": null", "\"tenantid\": \"another\""),
+            "tenant_mismatch at /tenant_id of ",
+        ),
         of_cloudevents("\"subject\": null", "\"clientid\": \"nobody\"", "unknown_client at /client_id"),
         of_cloudevents("2018-04-05T17:31:00Z", "yesterday", "invalid_envelope at /time"),
         of_cloudevents("\"application/json\"", "5", "invalid_envelope at /datacontenttype"),
         of_cloudevents(data, "\"payload\" :", "invalid_envelope at "),
         of_cloudevents(data, "\"data_base64\": \"MQ==\", \"data\" :", "envelope_mismatch at /data"),
         of_cloudevents(data, base64, "invalid_envelope at /data_base64"),
+        of_cloudevents(
+            "\"datacontenttype\" : \"application/json\",\n    \"data\" : {",
+            "\"data_base64\": \"MQ==\", \"more\" : {",
+            "unsupported_content_type at /data_base64",
+        ),
+        of_cloudevents("2018-04-05T17:31:00Z", "2018-04-05_17:31:00Z", "invalid_envelope at /time"),
+        case("cloudevents", r#"{"S3Payload":{"Bucket":"bucket","Key":"key"}}"#, "payload_by_reference at  of acme"),
         of_cloudevents(data, &base64.replace('7', "\"%%\""), "invalid_envelope at /data_base64"),
         of_cloudevents(data, &base64.replace('7', "\"/w==\""), "malformed_json at /data_base64"),
         of_cloudevents(data, &base64.replace('7', "\"SGVsbG8=\""), "malformed_json at /data_base64"),
@@ -81,8 +92,21 @@ async fn what_is_no_cloud_event_with_json_is_refused() {
         // Of two defects the left one.
         of_cloudevents("\"1.0\"", "\"1.0\", \"time\": 5, \"id\": \"\", \"more\": \"1\"", "duplicate_key at "),
         of_cloudevents("\"subject\": null,", "\"subject\": 5, \"clientid\": 6,", "invalid_envelope at /subject"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_no_cloud_event_in_binary_mode_is_refused() {
+    check(vec![
         of_binary_mode("<much wow=\"xml\"/>", &[("content-type", "application/xml")], "unsupported_content_type at /content-type"),
         of_binary_mode("{}", &[("content-type", ""), ("Content-Type", "text/plain")], "unsupported_content_type at /Content-Type"),
+        of_binary_mode(
+            "<a/>",
+            &[("ce-datacontenttype", "text/xml"), ("content-type", "")],
+            "unsupported_content_type at /ce-datacontenttype",
+        ),
+        of_binary_mode(CLOUDEVENTS_MODE_DATA, &[("ce-datacontenttype", "text/json")], "envelope_mismatch at /content-type"),
         of_binary_mode(S3_POINTER, &[("content-type", "application/octet-stream")], "payload_by_reference at "),
         of_binary_mode("I'm just a string", &[], "malformed_json at "),
         of_binary_mode(CLOUDEVENTS_MODE_DATA, &[("ce-specversion", "0.3")], "invalid_envelope at /ce-specversion"),
@@ -150,6 +174,12 @@ async fn what_is_no_notification_with_an_event_is_refused() {
         of_message(&wrapped_twice, "invalid_envelope at /Message"),
         of_message(EVENTBRIDGE_EC2, "invalid_envelope at /Message"),
         of_message(S3_POINTER, "payload_by_reference at /Message"),
+        of_message(r#"{"s3BucketName":"bucket","s3Key":"key"}"#, "payload_by_reference at /Message"),
+        of_message(
+            r#"{"specversion":"1.0","id":"1","source":"/a","type":"com.example.someevent","data_base64":"MQ=="}"#,
+            "unsupported_content_type at /Message/data_base64",
+        ),
+        of_message("eyJldmVudF90eXBlIjoiYSJ9", "malformed_json at /Message"),
         of_message("[]", "invalid_envelope at /Message"),
         of_message(escaped, "unstorable at /Message"),
         of_message(&escaped.replace("\\u0000", "\\ud800"), "unstorable at /Message"),

@@ -72,7 +72,7 @@ pub fn pairs() -> Vec<Pair> {
         ("other version", r#"NOTE,"schema_version":1"#, r#"NOTE,"schema_version":2"#, Duplicate),
         ("other client", r#"NOTE,"client_id":"client-1""#, r#"NOTE,"client_id":"client-2""#, Conflict),
         ("client and none", r#"NOTE,"client_id":"client-1""#, "NOTE", Conflict),
-        ("other tenant", "NOTE", r#""tenant_id":"other","event_type":"note","event_id":"%","payload":1"#, Two),
+        ("other tenant", "NOTE", r#""tenant_id":"another","event_type":"note","event_id":"%","payload":1"#, Two),
         ("other source", r#"NOTE,"source":"a""#, r#"NOTE,"source":"b""#, Two),
         ("source in capitals", r#"NOTE,"source":"a""#, r#"NOTE,"source":"A""#, Two),
         ("absent and empty source", "NOTE", r#"NOTE,"source":"""#, Duplicate),

@@ -95,6 +95,7 @@ fn of_text() -> Vec<Case> {
             "{\"payload\":\"a\ttab\"}",
             r#"{"payload":"\x41"}"#,
             "\u{feff}{}",
+            "eyJldmVudF90eXBlIjoibm90ZSJ9",
         ],
     );
     cases.extend(each(Reason::MalformedJson, BOUND, ["tenant_id=acme"]));
@@ -122,6 +123,8 @@ fn of_envelope() -> Vec<Case> {
         format!(r#"["software.amazon.payloadoffloading.PayloadS3Pointer",{pointer}]"#),
         format!(r#" [ "com.amazon.sqs.javamessaging.MessageS3Pointer" , {pointer} ] "#),
         r#"["software.amazon.payloadoffloading.Payload\u0053\u0033Pointer",null]"#.to_owned(),
+        pointer.to_owned(),
+        r#"{"S3Payload":{"Id":"1","Bucket":"bucket","Key":"key","Location":"https://example.com"}}"#.to_owned(),
     ];
     let mut cases = each(Reason::PayloadByReference, SHARED, by_reference.clone());
     cases.extend(each(Reason::PayloadByReference, BOUND, by_reference));
@@ -155,6 +158,8 @@ fn of_envelope() -> Vec<Case> {
         r#""payload":1,"occurred_at":"yesterday""#,
         r#""payload":1,"occurred_at":"2026-02-30T12:00:00Z""#,
         r#""payload":1,"occurred_at":"2026-11-30T12:00:00""#,
+        r#""payload":1,"occurred_at":"2026-11-30x12:00:00Z""#,
+        r#""payload":1,"occurred_at":"2026-11-30\n12:00:00Z""#,
         r#""payload":1,"occurred_at":"0000-12-31T23:59:59Z""#,
         r#""payload":1,"occurred_at":"9999-12-31T23:59:59-01:00""#,
     ];
@@ -175,9 +180,9 @@ fn of_tenant() -> Vec<Case> {
         [from("null"), from("\"nobody\""), from("\"Acme\""), from("\"acme \""), r#"{"event_type":"note","payload":{}}"#.to_owned()];
     let mut cases = each(Reason::UnknownTenant, SHARED, nobody.clone());
     cases.extend(each(Reason::UnknownTenant, UNTRUSTED, nobody));
-    cases.extend(each(Reason::TenantMismatch, MISMATCHED, [from("\"other\""), from("\"nobody\""), from("\"ACME\"")]));
+    cases.extend(each(Reason::TenantMismatch, MISMATCHED, [from("\"another\""), from("\"nobody\""), from("\"ACME\"")]));
     let of_no_type = r#"{"tenant_id":"acme","event_type":"nothing","payload":{}}"#.to_owned();
-    cases.extend(each(Reason::UnauthorizedSender, UNTRUSTED, [from("\"acme\""), from("\"other\""), of_no_type]));
+    cases.extend(each(Reason::UnauthorizedSender, UNTRUSTED, [from("\"acme\""), from("\"another\""), of_no_type]));
     cases
 }
 
@@ -185,8 +190,8 @@ fn of_catalog() -> Vec<Case> {
     let of_type = |name: &str| format!(r#"{{"tenant_id":"acme","event_type":"{name}","payload":{{}}}}"#);
     let mut cases = each(Reason::UnknownEventType, ADMITTED, ["nothing", "Note", "note ", "note.", "common"].map(of_type));
     cases.extend(each(Reason::UnknownEventType, BOUND, [of_type("nothing"), r#"{"event_type":"heavy.er","payload":{}}"#.to_owned()]));
-    let of_others = r#"{"tenant_id":"other","event_type":"heavy","payload":"a"}"#;
-    cases.extend(each(Reason::UnknownEventType, ("shared", Some("other")), [of_others]));
+    let of_others = r#"{"tenant_id":"another","event_type":"heavy","payload":"a"}"#;
+    cases.extend(each(Reason::UnknownEventType, ("shared", Some("another")), [of_others]));
     let of_version = |version: &str| note(&format!(r#""payload":{{}},"schema_version":{version}"#));
     let versions = ["0", "-1", "2", "4", "99", "2147483649", "9223372036854775807"];
     cases.extend(each(Reason::UnknownSchemaVersion, ADMITTED, versions.map(of_version)));
@@ -242,7 +247,7 @@ pub fn of_two_defects() -> Vec<Case> {
     let path = [
         (Reason::InvalidEnvelope, SHARED, event("nobody", "nothing", r#","event_id":"""#)),
         (Reason::UnknownTenant, UNTRUSTED, event("nobody", "nothing", "")),
-        (Reason::TenantMismatch, MISMATCHED, event("other", "nothing", "")),
+        (Reason::TenantMismatch, MISMATCHED, event("another", "nothing", "")),
         (Reason::UnauthorizedSender, UNTRUSTED, event("acme", "nothing", "")),
         (Reason::UnknownEventType, ADMITTED, event("acme", "nothing", r#","schema_version":9,"client_id":"nobody""#)),
         (Reason::UnknownSchemaVersion, ADMITTED, event("acme", "note", r#","client_id":"nobody","schema_version":9"#)),
