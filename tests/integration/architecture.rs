@@ -9,6 +9,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("aws_credential_types", &["queue"]),
     ("aws_sdk_sqs", &["queue"]),
     ("aws_smithy_http_client", &["queue"]),
+    ("aws_smithy_runtime_api", &["queue"]),
+    ("aws_types", &["queue"]),
     ("axum", &["health"]),
     ("crossbeam_channel", &["ingest"]),
     ("fail", &["fault"]),
