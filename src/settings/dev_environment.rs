@@ -33,11 +33,11 @@ const DECISIVE_FLAGS: [&str; 3] = ["--database-url", "--queues", "--queue-name"]
 /// # Errors
 /// When the file cannot be written.
 pub fn write_dev_environment(values: [&str; NAMES.len()]) -> std::io::Result<()> {
-    let mut text =
-        format!("# Written by `processor dev`, removed when it ends. To use it in a shell: set -a; . {DEV_ENVIRONMENT_FILE}; set +a\n");
-    for (name, value) in NAMES.iter().zip(values) {
-        text.push_str(&format!("{name}='{value}'\n"));
-    }
+    let lines: Vec<String> = NAMES.iter().zip(values).map(|(name, value)| format!("{name}='{value}'\n")).collect();
+    let text = format!(
+        "# Written by `processor dev`, removed when it ends. To use it in a shell: set -a; . {DEV_ENVIRONMENT_FILE}; set +a\n{}",
+        lines.concat()
+    );
     std::fs::create_dir_all(".dev")?;
     std::fs::write(DEV_ENVIRONMENT_FILE, text)
 }
