@@ -27,9 +27,9 @@ const CREDENTIALS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "A
 /// # Errors
 /// When the program cannot be started anew.
 pub fn settle_environment(is_dev: bool) -> Result<(), WrongSetting> {
-    let mut changes = of_the_sdk(std::env::vars_os());
+    let changes = of_the_sdk(std::env::vars_os());
     #[cfg(feature = "dev")]
-    changes.extend(super::dev_environment::changes(is_dev));
+    let changes = [changes, super::dev_environment::changes(is_dev)].concat();
     #[cfg(not(feature = "dev"))]
     let _ = is_dev;
     let Some((name, _)) = changes.first() else { return Ok(()) };
