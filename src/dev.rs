@@ -21,6 +21,8 @@ pub mod queue_server;
 pub mod sample;
 /// Apply the catalog's files when they are saved.
 mod catalog_files;
+/// Show what arrives.
+mod activity;
 /// A database that was there before.
 mod given_database;
 /// The command itself.

@@ -87,15 +87,15 @@ impl Readiness {
     }
 }
 
-/// Asks a daemon on this machine whether it is ready: the text of its answer, as an error where it is not.
+/// Asks a daemon on this machine for one of its paths: the text of its answer, as an error where that is not 200.
 ///
 /// # Errors
 /// What it says, or that it does not answer.
-pub async fn ask(address: SocketAddr) -> Result<String, String> {
+pub async fn ask(address: SocketAddr, path: &str) -> Result<String, String> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let exchange = async {
         let mut stream = tokio::net::TcpStream::connect(address).await?;
-        stream.write_all(b"GET /readyz HTTP/1.0\r\nhost: localhost\r\n\r\n").await?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n").as_bytes()).await?;
         let mut reply = String::new();
         stream.read_to_string(&mut reply).await?;
         Ok::<_, std::io::Error>(reply)

@@ -2,8 +2,11 @@
 
 mod attributes;
 mod client;
+mod connector;
+mod credentials;
 mod error;
 mod lease;
+mod region;
 mod sending;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,8 @@
 //! What a user sets, by variable or flag: one struct for each concern, whose doc comments are the help texts.
 
+#[cfg(feature = "dev")]
 mod dev_environment;
+mod environment;
 mod queues;
 
 use std::net::SocketAddr;
@@ -10,7 +12,9 @@ use std::time::Duration;
 use clap::Args;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-pub use dev_environment::{DEV_ENVIRONMENT_FILE, adopt_dev_environment};
+#[cfg(feature = "dev")]
+pub use dev_environment::{DEV_ENVIRONMENT_FILE, is_of_libpq, write_dev_environment};
+pub use environment::{check_sdk_environment, has_proxy, is_credential, is_http_url, settle_environment};
 pub use queues::{Format, QueueSetting, parse_queues};
 
 /// SQS refuses longer messages and longer replies to a receive.
@@ -41,6 +45,11 @@ impl DatabaseSettings {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct MissingSetting(pub &'static str);
+
+/// A setting that cannot be used, as a sentence for the user.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongSetting(pub String);
 
 /// Which queues are polled.
 #[derive(Debug, Clone, Args)]

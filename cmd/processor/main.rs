@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use event_processor::output;
-use event_processor::settings::{DatabaseSettings, MissingSetting, adopt_dev_environment, explain};
+use event_processor::settings::{DatabaseSettings, MissingSetting, WrongSetting, explain, settle_environment};
 use sqlx::{ConnectOptions as _, PgConnection};
 
 /// Events are many small pieces that one thread allocates and another frees, which the system's allocator is slow at.
@@ -90,6 +90,12 @@ impl From<MissingSetting> for Failure {
     }
 }
 
+impl From<WrongSetting> for Failure {
+    fn from(wrong: WrongSetting) -> Self {
+        Self::setting(wrong)
+    }
+}
+
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         let trouble = event_processor::store::describe(&error);
@@ -123,8 +129,9 @@ fn main() -> ExitCode {
     };
     let is_dev = is_dev(cli.command.as_ref());
     logging::start(&cli.logging, if is_dev { "warn,sqlx_core=error" } else { "info" });
-    if !is_dev {
-        adopt_dev_environment();
+    if let Err(wrong) = settle_environment(is_dev) {
+        output::tell(wrong);
+        return output::end(78);
     }
     // Schemas may recurse and payloads nest: threads that judge need more stack than the default 2 MiB.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(16 << 20).build();

@@ -29,7 +29,7 @@ pub struct RunSettings {
 pub async fn run(settings: RunSettings) -> Result<(), Failure> {
     let database = settings.database.options()?;
     let queues = settings.queues.list()?;
-    let clients = Clients::load().await;
+    let clients = Clients::load().await?;
     if !clients.has_region() && queues.iter().any(|queue| queue.url.is_none()) {
         return Err(Failure::setting("AWS_REGION is not set; set it to the queues' region, for example eu-central-1"));
     }
@@ -110,7 +110,7 @@ pub async fn health(settings: &ListenSettings) -> Result<(), Failure> {
         let is_v4 = address.is_ipv4();
         address.set_ip(if is_v4 { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
     }
-    let answer = ask(address).await.map_err(|problem| Failure::unavailable(format!("not ready\n{}", problem.trim_end())))?;
+    let answer = ask(address, "/readyz").await.map_err(|problem| Failure::unavailable(format!("not ready\n{}", problem.trim_end())))?;
     print(answer.trim_end());
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use event_processor::output;
 use event_processor::queue::{ClientError, Clients, Queue};
-use event_processor::settings::{QueueSetting, adopt_dev_environment, explain, parse_queues};
+use event_processor::settings::{QueueSetting, explain, parse_queues, settle_environment};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection};
 
@@ -40,14 +40,12 @@ type Failure = (String, u8);
 async fn main() -> ExitCode {
     output::tell_panics();
     let outcome = match Cli::try_parse() {
-        Ok(cli) => {
-            adopt_dev_environment();
-            match cli.command {
-                None => generate::run(cli.generate).await,
-                Some(Command::Send(settings)) => send::run(settings).await,
-                Some(Command::Verify(settings)) => verify::run(settings).await,
-            }
-        }
+        Ok(cli) => match (settle_environment(false), cli.command) {
+            (Err(wrong), _) => Err((wrong.to_string(), 78)),
+            (Ok(()), None) => generate::run(cli.generate).await,
+            (Ok(()), Some(Command::Send(settings))) => send::run(settings).await,
+            (Ok(()), Some(Command::Verify(settings))) => verify::run(settings).await,
+        },
         Err(error) => Err(explain(&error, &Cli::command())),
     };
     match outcome {
@@ -76,7 +74,7 @@ fn parse_queue(text: &str) -> Result<QueueSetting, String> {
 
 /// The queue of a setting, where it is there.
 async fn open(setting: &QueueSetting) -> Result<Queue, Failure> {
-    let clients = Clients::load().await;
+    let clients = Clients::load().await.map_err(|wrong| (wrong.to_string(), 78))?;
     if !clients.has_region() && setting.url.is_none() {
         return Err(("AWS_REGION is not set; set it to the queue's region, for example eu-central-1".to_owned(), 78));
     }
@@ -86,7 +84,7 @@ async fn open(setting: &QueueSetting) -> Result<Queue, Failure> {
 fn unavailable_queue(name: &str, error: &ClientError) -> Failure {
     match error.is_missing_queue() {
         true => (format!("the queue {name} does not exist; create it or correct --queue"), 69),
-        false => (format!("the queue {name} cannot be used ({error}); check region, endpoint, credentials and permissions"), 69),
+        false => (format!("the queue {name} cannot be used: {}", error.advice_for_sender()), 69),
     }
 }
 

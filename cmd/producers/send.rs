@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use event_processor::output::print;
 use event_processor::queue::QueueBinding;
-use event_processor::settings::{DatabaseSettings, QueueSetting, parse_duration, read_body};
+use event_processor::settings::{DatabaseSettings, QueueSetting, SQS_MESSAGE_BYTES_MAX, parse_duration, read_body};
 use event_processor::trace::{Fate, fate};
 use sqlx::postgres::PgConnectOptions;
 
@@ -33,6 +33,10 @@ pub async fn run(settings: SendSettings) -> Result<(), Failure> {
     let body = read_body(&settings.file).map_err(|problem| (problem, 78))?;
     let body =
         String::from_utf8(body).map_err(|_| (format!("the body in {:?} is not UTF-8, and SQS carries text only", settings.file), 78))?;
+    if body.len() > SQS_MESSAGE_BYTES_MAX {
+        let sentence = format!("the body in {:?} has {} bytes, and SQS takes at most {SQS_MESSAGE_BYTES_MAX}", settings.file, body.len());
+        return Err((sentence, 78));
+    }
     // Before anything is sent: who is told that a setting is missing will send again.
     let database = match settings.wait {
         true => Some(settings.database.options().map_err(|missing| (format!("--wait looks into the database: {missing}"), 78))?),
@@ -40,7 +44,10 @@ pub async fn run(settings: SendSettings) -> Result<(), Failure> {
     };
     let name = &settings.queue.name;
     let queue = open(&settings.queue).await?;
-    let sqs_message_id = queue.send(&body).await.map_err(|error| unavailable_queue(name, &error))?;
+    let sqs_message_id = queue.send(&body).await.map_err(|error| match error.is_refusal_of_the_message() {
+        true => (format!("the queue {name} refuses the body, {} bytes in {:?} ({error})", body.len(), settings.file), 78),
+        false => unavailable_queue(name, &error),
+    })?;
     print(format_args!("sent to {name} as SQS message {sqs_message_id}"));
     match database {
         Some(database) => wait(&settings, &database, &body, &sqs_message_id).await,

@@ -1,7 +1,7 @@
 //! A Postgres cluster of our own, for `dev` and for the tests.
 //!
 //! It listens on loopback only, trusts whoever reaches it there, and lives in one directory, its home: `data` is Postgres's, `log` what its
-//! latest start has printed. Nothing here is asynchronous: starting takes a second or two, once; async callers use `spawn_blocking`.
+//! latest start has printed, `port` the port that it had then. Nothing here is asynchronous: starting takes a second or two, once; async callers use `spawn_blocking`.
 
 use std::fs::{self, File, TryLockError};
 use std::net::{Ipv4Addr, TcpListener};
@@ -64,13 +64,14 @@ impl Cluster {
         Home::temporary(&Binaries::find()?, |home| home.start(settings))
     }
 
-    /// The address of one of its databases, as the superuser `postgres`.
+    /// The address of one of its databases, as the superuser `postgres`. It says that there is no encryption, for the environment of whoever
+    /// uses it may ask for some.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
-    /// The port on 127.0.0.1, chosen at each start. The socket in the home bears its number too.
+    /// The port on 127.0.0.1: the one of the latest start where that is free. The socket in the home bears its number too.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -114,9 +115,13 @@ impl Home {
         self.create_data()?;
         for attempt in 1.. {
             self.stop_leftover()?;
-            let port = free_port()?;
+            let port = match self.latest_port().filter(|_| attempt == 1) {
+                Some(port) => port,
+                None => free_port(0)?,
+            };
             let mut guard = self.start_postgres(port, &settings)?;
             let Some(status) = self.ended_before_ready(&mut guard, port)? else {
+                fs::write(self.port_file(), port.to_string()).with_context(|| format!("failed to write {}", self.port_file().display()))?;
                 return Ok(Cluster { guard, home: self, port, settings, _lock: lock });
             };
             guard.keep_directory();
@@ -204,6 +209,16 @@ impl Home {
         Guard::start(&self.binaries.program(program), arguments, self.account, &self.directory.join("log"), remove)
     }
 
+    fn port_file(&self) -> PathBuf {
+        self.directory.join("port")
+    }
+
+    /// The port of the latest start where nobody else has it now: so what was told of it then still holds.
+    fn latest_port(&self) -> Option<u16> {
+        let port = fs::read_to_string(self.port_file()).ok()?.trim().parse().ok()?;
+        free_port(port).ok()
+    }
+
     /// None when it accepts connections, which Postgres notes in its process file as `pg_ctl --wait` reads it.
     fn ended_before_ready(&self, guard: &mut Guard, port: u16) -> Result<Option<ExitStatus>> {
         let deadline = Instant::now() + START_TIMEOUT;
@@ -231,8 +246,9 @@ impl Home {
     }
 }
 
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to find a free port on 127.0.0.1")?;
+/// The port where it is free; for 0 any that is.
+fn free_port(port: u16) -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).context("failed to find a free port on 127.0.0.1")?;
     Ok(listener.local_addr().context("failed to find a free port on 127.0.0.1")?.port())
 }
 

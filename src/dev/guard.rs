@@ -13,6 +13,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 
 use super::account::Account;
+use crate::settings::is_of_libpq;
 
 /// The interrupt is repeated, because a program that has only just been started still ignores it. `$$` is this shell: once it has seen the
 /// program end, nobody is interrupted, for the number may be another's by then.
@@ -55,6 +56,7 @@ impl Guard {
         // In English, since its output is searched; and macOS's Postgres does not start without a locale.
         command.env("LC_ALL", "C").current_dir("/").process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        without_libpq(&mut command);
         if let Some(account) = account {
             account.apply(&mut command);
         }
@@ -109,6 +111,13 @@ impl Guard {
             io::copy(&mut output, &mut io::sink())?;
         }
         self.shell.wait()
+    }
+}
+
+/// Lets the program begin without the caller's settings of another Postgres, which its tools would heed.
+pub fn without_libpq(command: &mut Command) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_libpq(name)) {
+        command.env_remove(name);
     }
 }
 

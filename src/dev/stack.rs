@@ -1,7 +1,7 @@
 //! `processor dev`: a Postgres, a queue and the daemon, with the sample catalog and sample events; then whatever the user tries.
 
 use std::fs::{File, TryLockError};
-use std::io::{Read as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,11 +13,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::account::home_for;
+use super::activity::Activity;
 use super::binaries::Binaries;
 use super::catalog_files::CatalogFiles;
 use super::cluster::Cluster;
 use super::container::Container;
-use super::given_database::check_given;
+use super::given_database::{check_given, url_of};
 use super::installation::install;
 use super::queue_server::QueueServer;
 use super::sample;
@@ -26,7 +27,9 @@ use crate::health::listen;
 use crate::ingest::Daemon;
 use crate::output::announce;
 use crate::queue::{Clients, Queue};
-use crate::settings::{DEV_ENVIRONMENT_FILE, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, parse_count, parse_queues};
+use crate::settings::{
+    DEV_ENVIRONMENT_FILE, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, parse_count, parse_queues, write_dev_environment,
+};
 use crate::store;
 
 /// The queue that the samples go to.
@@ -107,8 +110,8 @@ pub async fn run(settings: DevSettings, stop: CancellationToken) -> Result<(), D
     let listener = bind(settings.listen.listen_address)?;
     let queue_address = SocketAddr::from(([127, 0, 0, 1], settings.queue_port));
     let server = QueueServer::start(queue_address).await.map_err(anyhow::Error::from)?;
-    let (postgres, url) = start_postgres(&settings).await?;
-    let outcome = run_on(&settings, listener, &server, &url, stop).await;
+    let (postgres, options, url) = start_postgres(&settings).await?;
+    let outcome = run_on(&settings, listener, &server, options, &url, stop).await;
     // Whatever happened, nothing that was started stays.
     let _ = std::fs::remove_file(DEV_ENVIRONMENT_FILE);
     server.stop().await;
@@ -116,6 +119,11 @@ pub async fn run(settings: DevSettings, stop: CancellationToken) -> Result<(), D
         Postgres::Given => {}
         Postgres::Cluster(cluster) => tokio::task::spawn_blocking(|| cluster.stop()).await.map_err(anyhow::Error::from)??,
         Postgres::Container(container) => container.stop().await?,
+    }
+    if !settings.exit_after_sample && outcome.is_ok() {
+        // A terminal has written `^C` at the beginning of this line.
+        let begin = if std::io::stdout().is_terminal() { "\n" } else { "" };
+        announce(format_args!("{begin}stopped; what was still on the queues is gone"));
     }
     outcome
 }
@@ -152,18 +160,17 @@ fn bind(address: SocketAddr) -> Result<TcpListener, DevError> {
     })
 }
 
-async fn start_postgres(settings: &DevSettings) -> Result<(Postgres, String), DevError> {
+async fn start_postgres(settings: &DevSettings) -> Result<(Postgres, PgConnectOptions, String), DevError> {
     if let Some(options) = &settings.database.database_url {
         check_given(options).await?;
-        // Read again because the text is wanted as it is, password and all.
-        return Ok((Postgres::Given, std::env::var("DATABASE_URL").unwrap_or_else(|_| options.to_url_lossy().to_string())));
+        return Ok((Postgres::Given, options.clone(), url_of(options)));
     }
     let found = match Binaries::find() {
         Ok(binaries) => Ok(binaries),
         Err(missing) => {
             if let Some(container) = Container::start().await? {
                 let url = container.url("postgres");
-                return Ok((Postgres::Container(Box::new(container)), url));
+                return Ok((Postgres::Container(Box::new(container)), url.parse().map_err(anyhow::Error::from)?, url));
             }
             install(&missing, settings.install)
         }
@@ -173,17 +180,17 @@ async fn start_postgres(settings: &DevSettings) -> Result<(Postgres, String), De
     let started = tokio::task::spawn_blocking(move || Cluster::start(&binaries, &home, &[])).await;
     let cluster = started.map_err(anyhow::Error::from)??;
     let url = cluster.url("postgres");
-    Ok((Postgres::Cluster(Box::new(cluster)), url))
+    Ok((Postgres::Cluster(Box::new(cluster)), url.parse().map_err(anyhow::Error::from)?, url))
 }
 
 async fn run_on(
     settings: &DevSettings,
     listener: TcpListener,
     server: &QueueServer,
+    options: PgConnectOptions,
     url: &str,
     stop: CancellationToken,
 ) -> Result<(), DevError> {
-    let options: PgConnectOptions = url.parse().map_err(anyhow::Error::from)?;
     store::migrate(&options).await.map_err(anyhow::Error::from)?;
     announce(format_args!("Postgres is up, {url}"));
     let mut catalog = CatalogFiles::new(settings.schemas.clone());
@@ -204,7 +211,8 @@ async fn run_on(
     }
     let queue = Queue::open(&clients, &queues[0]).await.map_err(anyhow::Error::from)?;
     let address = listener.local_addr().map_err(anyhow::Error::from)?;
-    write_environment(url, &list, &server.endpoint_url(), address)
+    let listens_on = address.to_string();
+    write_dev_environment([url, &list, &server.endpoint_url(), REGION, REGION, "test", "test", &listens_on])
         .map_err(|error| anyhow::anyhow!("failed to write {DEV_ENVIRONMENT_FILE}: {error}"))?;
 
     // Its own stop: the daemon drains only when the stack is done with it.
@@ -248,8 +256,12 @@ async fn accompany(
         return if is_accounted { Ok(()) } else { Err(DevError::Sample) };
     }
     announce(invitation(url, &server.endpoint_url(), address));
+    let mut activity = Activity::since_now(address).await;
     while !stop.is_cancelled() {
         catalog.apply_if_saved(connection).await;
+        if let Some(line) = activity.line().await {
+            announce(line);
+        }
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(WATCH_INTERVAL) => {}
@@ -268,14 +280,4 @@ fn invitation(url: &str, endpoint_url: &str, address: SocketAddr) -> String {
          cargo run -q -- dead-letter list\n  \
          curl http://{address}/metrics"
     )
-}
-
-fn write_environment(url: &str, queues: &str, endpoint_url: &str, address: SocketAddr) -> std::io::Result<()> {
-    let text = format!(
-        "# Written by `processor dev`, removed when it ends. To use it in a shell: set -a; . {DEV_ENVIRONMENT_FILE}; set +a\n\
-         DATABASE_URL='{url}'\nQUEUES='{queues}'\nAWS_ENDPOINT_URL='{endpoint_url}'\nAWS_REGION='{REGION}'\nAWS_DEFAULT_REGION='{REGION}'\n\
-         AWS_ACCESS_KEY_ID='test'\nAWS_SECRET_ACCESS_KEY='test'\nLISTEN_ADDRESS='{address}'\n"
-    );
-    std::fs::create_dir_all(".dev")?;
-    std::fs::write(DEV_ENVIRONMENT_FILE, text)
 }

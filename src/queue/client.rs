@@ -5,15 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::StalledStreamProtectionConfig;
 use aws_sdk_sqs::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
+use aws_sdk_sqs::config::{SharedHttpClient, StalledStreamProtectionConfig};
 use aws_sdk_sqs::types::QueueAttributeName;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_types::service_config::ServiceConfigKey;
 
-use super::ClientError;
-use crate::settings::QueueSetting;
+use super::credentials::FitCredentials;
+use super::{ClientError, connector, region};
+use crate::settings::{QueueSetting, WrongSetting, check_sdk_environment, is_http_url};
 
 /// All requests but polls answer at once or not at all.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +32,8 @@ pub struct Clients {
 struct Place {
     region: Option<String>,
     endpoint_url: Option<String>,
+    /// Whether the URL already has the FIPS or dual-stack host that the SDK would refuse to make of it.
+    is_variant: bool,
 }
 
 /// The client to poll by and the one for all else. Their retry budgets are apart: the SDK shares one within a process, and failing polls
@@ -42,14 +46,24 @@ pub(super) struct Pair {
 
 impl Clients {
     /// Reads region, endpoint and credentials from where the AWS SDK finds them.
-    pub async fn load() -> Self {
-        Self::of(Self::loader().load().await)
+    ///
+    /// # Errors
+    /// A sentence for the user when a variable of the SDK's cannot be used.
+    pub async fn load() -> Result<Self, WrongSetting> {
+        check_sdk_environment()?;
+        let shared = Self::loader(connector::by_environment()).load().await;
+        check_profile(&shared)?;
+        let credentials = shared.credentials_provider().map(FitCredentials).map(SharedCredentialsProvider::new);
+        let mut builder = shared.into_builder();
+        builder.set_credentials_provider(credentials);
+        Ok(Self::of(builder.build()))
     }
 
-    /// For a server on this machine that takes any credentials.
+    /// For a server on this machine that takes any credentials, whatever the environment says.
     pub async fn local(endpoint_url: &str, region: &str) -> Self {
         let credentials = aws_sdk_sqs::config::Credentials::new("test", "test", None, None, "local");
-        let loader = Self::loader().endpoint_url(endpoint_url).region(Region::new(region.to_owned())).credentials_provider(credentials);
+        let loader = Self::loader(connector::direct()).empty_test_environment();
+        let loader = loader.endpoint_url(endpoint_url).region(Region::new(region.to_owned())).credentials_provider(credentials);
         Self::of(loader.load().await)
     }
 
@@ -57,9 +71,10 @@ impl Clients {
         Self { shared, pairs: Arc::default() }
     }
 
-    fn loader() -> aws_config::ConfigLoader {
-        let http_client = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    fn loader(http_client: SharedHttpClient) -> aws_config::ConfigLoader {
         let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client);
+        // Each client below has its own; a wrong one in the environment or a profile would end the process.
+        let loader = loader.retry_config(RetryConfig::standard());
         // Long polls are streams that stall by design.
         loader.stalled_stream_protection(StalledStreamProtectionConfig::disabled())
     }
@@ -98,6 +113,9 @@ impl Clients {
             if let Some(endpoint_url) = &place.endpoint_url {
                 builder = builder.endpoint_url(endpoint_url);
             }
+            if place.is_variant {
+                builder = builder.use_fips(false).use_dual_stack(false);
+            }
             builder
         };
         let poll = builder()
@@ -118,11 +136,24 @@ impl Place {
         let Some(url) = setting.url.as_ref().and_then(|url| url::Url::parse(url).ok()) else {
             return Self::default();
         };
-        match region_of(url.host_str().unwrap_or_default()) {
-            Some(region) => Self { region: Some(region), endpoint_url: None },
-            // Not at AWS: the request goes where the URL points, as it does with other SDKs.
-            None => Self { region: None, endpoint_url: Some(url.origin().ascii_serialization()) },
-        }
+        let host = url.host_str().unwrap_or_default();
+        let region = region::of_host(host);
+        // Where it is not the host that the SDK asks for the region, the request goes where the URL points, as it does with other SDKs.
+        let endpoint_url = (!region.is_some_and(|(_, is_default)| is_default)).then(|| url.origin().ascii_serialization());
+        let is_variant = region.is_some() && (host.contains("sqs-fips.") || host.contains(".api."));
+        Self { region: region.map(|(region, _)| region.to_owned()), endpoint_url, is_variant }
+    }
+}
+
+/// What the variables do not say, a profile may: the SDK would fail on it only at the first request, on an empty one by ending the process.
+fn check_profile(shared: &SdkConfig) -> Result<(), WrongSetting> {
+    let key = ServiceConfigKey::builder().service_id("SQS").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let endpoint_url = key.ok().and_then(|key| shared.service_config()?.load_config(key));
+    match endpoint_url.filter(|url| !is_http_url(url)) {
+        Some(url) => Err(WrongSetting(format!(
+            "the endpoint_url of the AWS profile in use is {url:?}: write a URL as https://sqs.eu-central-1.amazonaws.com, or remove the line"
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -130,15 +161,9 @@ fn timeouts() -> aws_sdk_sqs::config::timeout::TimeoutConfigBuilder {
     TimeoutConfig::builder().connect_timeout(Duration::from_secs(3))
 }
 
-/// `sqs.<region>.amazonaws.com`, or with `.cn` behind it.
-fn region_of(host: &str) -> Option<String> {
-    let region = host.strip_prefix("sqs.")?.split_once(".amazonaws.com")?.0;
-    Some(region.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Clients, Pair, StalledStreamProtectionConfig, region_of};
+    use super::{Clients, Pair, Place, StalledStreamProtectionConfig};
     use crate::settings::parse_queues;
 
     #[tokio::test]
@@ -156,10 +181,19 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_url_says_its_region_only_at_aws() {
-        assert_eq!(region_of("sqs.eu-central-1.amazonaws.com").as_deref(), Some("eu-central-1"));
-        assert_eq!(region_of("sqs.cn-north-1.amazonaws.com.cn").as_deref(), Some("cn-north-1"));
-        assert_eq!(region_of("127.0.0.1"), None);
-        assert_eq!(region_of("sqs.us-east-1.localhost.localstack.cloud"), None);
+    fn a_queue_is_asked_where_its_url_points() {
+        for (url, region, endpoint_url) in [
+            ("https://sqs.eu-central-1.amazonaws.com/123456789012/a", Some("eu-central-1"), None),
+            (
+                "https://vpce-1.sqs.eu-central-1.vpce.amazonaws.com/123456789012/a",
+                Some("eu-central-1"),
+                Some("https://vpce-1.sqs.eu-central-1.vpce.amazonaws.com"),
+            ),
+            ("https://queue.amazonaws.com/123456789012/a", Some("us-east-1"), Some("https://queue.amazonaws.com")),
+            ("http://127.0.0.1:4566/000000000000/a", None, Some("http://127.0.0.1:4566")),
+        ] {
+            let place = Place::of(&parse_queues(url).expect("a queue")[0]);
+            assert_eq!((place.region.as_deref(), place.endpoint_url.as_deref()), (region, endpoint_url), "{url}");
+        }
     }
 }

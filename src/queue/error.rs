@@ -1,7 +1,13 @@
 //! Why SQS did not do what it was asked, and what to do about it.
 
+use std::error::Error;
+use std::io;
+
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_sqs::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::error::{BuildError, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+
+use super::credentials::UnfitCredential;
 
 /// Why SQS did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +49,7 @@ impl ClientError {
         match self.code.as_str() {
             "timeout" => "timeout",
             "connection" => "connection",
-            "response" | "request" => "protocol",
+            "response" => "protocol",
             code if code.contains("Throttl") || code.contains("OverLimit") || code.contains("TooManyRequests") => "throttled",
             code if DENIALS.iter().any(|denial| code.contains(denial)) => "denied",
             _ if self.is_missing_queue() => "missing_queue",
@@ -62,21 +68,47 @@ impl ClientError {
         self.code.ends_with("QueueDoesNotExist") || self.code.ends_with("NonExistentQueue")
     }
 
+    /// Whether SQS said no to what was sent, not to who sent it.
+    pub fn is_refusal_of_the_message(&self) -> bool {
+        let codes = ["InvalidMessageContents", "InvalidParameter", "MissingParameter", "InvalidAttributeValue", "RequestTooLong"];
+        codes.iter().any(|code| self.code.contains(code))
+    }
+
+    /// For one who sends: what is wrong and what to do.
+    pub fn advice_for_sender(&self) -> String {
+        match self.class() {
+            "denied" if self.code == NO_CREDENTIALS => {
+                format!("{}; check what the AWS SDK reads credentials from (variables, files, the machine's role)", self.message)
+            }
+            "denied" => format!(
+                "access is denied ({self}); check the credentials, and allow sqs:GetQueueUrl, sqs:GetQueueAttributes and sqs:SendMessage \
+                 on the queue"
+            ),
+            _ => self.advice(),
+        }
+    }
+
     /// For the operator: what is wrong and what to do.
     pub fn advice(&self) -> String {
         let code = &self.code;
         match self.class() {
-            "timeout" | "connection" => format!("SQS does not answer ({self}); check AWS_ENDPOINT_URL, the region and the network"),
-            "protocol" => format!("what answers is not SQS ({code}); check AWS_ENDPOINT_URL and the proxies before it"),
+            "timeout" | "connection" => {
+                format!("SQS does not answer ({self}); check AWS_ENDPOINT_URL, the region and the network")
+            }
+            "protocol" => format!("what answers is not SQS ({self}); check AWS_ENDPOINT_URL and the proxies before it"),
+            _ if code == "request" => {
+                format!("no request can be made ({self}); check AWS_REGION, AWS_ENDPOINT_URL and AWS_USE_FIPS_ENDPOINT")
+            }
             "throttled" if code.contains("OverLimit") => {
                 format!("too many of the queue's messages are in flight ({code}); it goes on as they are deleted")
             }
             "throttled" => format!("requests are throttled ({code}); where it lasts, run fewer processes or raise the account's quota"),
-            // What a `credential_process` wrote may be in the message, and be a secret.
             "denied" if code == NO_CREDENTIALS => {
-                "no credentials can be had; check what the AWS SDK reads them from (variables, files, the machine's role); \
-                 RUST_LOG=info,aws_config=debug says where it has looked"
-                    .to_owned()
+                format!(
+                    "{}; check what the AWS SDK reads them from (variables, files, the machine's role); RUST_LOG=info,aws_config=debug \
+                     says where it has looked",
+                    self.message
+                )
             }
             "denied" => format!(
                 "access is denied ({self}); check the credentials, and allow sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage, \
@@ -88,32 +120,98 @@ impl ClientError {
     }
 }
 
+/// What went wrong on the way to a host, and to which: the HTTP client's own errors do not say.
+#[derive(Debug, thiserror::Error)]
+#[error("on the way to {host}")]
+pub(super) struct AtHost {
+    pub host: String,
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
 impl<E> From<SdkError<E>> for ClientError
 where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
+    E: ProvideErrorMetadata + Error + 'static,
 {
     fn from(error: SdkError<E>) -> Self {
+        let of = |code: &str, message: String| Self { code: code.to_owned(), message };
         // By code, not by variant: the SDK types the same error sometimes and sometimes not.
-        let code = match (&error, error.code()) {
-            (_, Some(code)) => code.to_owned(),
-            (SdkError::TimeoutError(_), _) => "timeout".to_owned(),
-            (SdkError::DispatchFailure(_), _) if is_without_credentials(&error) => NO_CREDENTIALS.to_owned(),
-            (SdkError::DispatchFailure(_), _) => "connection".to_owned(),
-            (SdkError::ConstructionFailure(_), _) => "request".to_owned(),
-            // A proxy's answer has a status alone.
-            _ => match error.raw_response().map(|response| response.status().as_u16()) {
-                Some(401 | 403) => "AccessDenied".to_owned(),
-                Some(429) => "TooManyRequests".to_owned(),
-                Some(500..) => "ServiceUnavailable".to_owned(),
-                _ => "response".to_owned(),
+        match (&error, error.code()) {
+            (_, Some(code)) => of(code, error.message().unwrap_or("no reason is given").to_owned()),
+            (SdkError::TimeoutError(_), _) => Self::timeout(),
+            (SdkError::DispatchFailure(failure), _) => match failure.as_connector_error() {
+                Some(cause) => Self::not_sent(cause),
+                None => of("connection", root_of(&error).to_string()),
             },
-        };
-        let message = error.message().map_or_else(|| DisplayErrorContext(&error).to_string(), str::to_owned);
-        Self { code, message }
+            (SdkError::ConstructionFailure(_), _) => of("request", root_of(&error).to_string()),
+            // A proxy's answer has a status alone.
+            _ => {
+                let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+                let code = match status {
+                    401 | 403 => "AccessDenied",
+                    429 => "TooManyRequests",
+                    500.. => "ServiceUnavailable",
+                    _ => "response",
+                };
+                of(code, format!("an answer of status {status} that is not SQS's"))
+            }
+        }
     }
 }
 
-/// The SDK says it as it says that a connection was lost: only the cause tells one from the other.
-fn is_without_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<CredentialsError>)
+impl ClientError {
+    /// A request that was not answered: the SDK says it in the same way when it could not be signed or had no address to go to.
+    fn not_sent(error: &ConnectorError) -> Self {
+        let of = |code: &str, message: String| Self { code: code.to_owned(), message };
+        if chain(error).any(<dyn Error>::is::<CredentialsError>) {
+            let unfit = chain(error).find_map(<dyn Error>::downcast_ref::<UnfitCredential>);
+            // Of others only that they are missing: what a `credential_process` wrote may be in the error, and be a secret.
+            return of(NO_CREDENTIALS, unfit.map_or_else(|| "no credentials can be had".to_owned(), ToString::to_string));
+        }
+        match chain(error).find_map(<dyn Error>::downcast_ref::<AtHost>) {
+            Some(AtHost { host, .. }) => of("connection", trouble(host, error)),
+            None => of("request", root_of(error).to_string()),
+        }
+    }
+}
+
+/// What is wrong between us and a host, as a short sentence.
+fn trouble(host: &str, error: &ConnectorError) -> String {
+    let root = root_of(error);
+    let told = root.to_string();
+    let has = |start: &str| chain(error).any(|error| error.to_string().starts_with(start));
+    if error.is_timeout() {
+        return format!("no connection to {host} in time");
+    }
+    if has("tunnel error") {
+        return format!("the proxy does not connect to {host} ({told})");
+    }
+    if has("dns error") {
+        let reason = told.rsplit(": ").next().unwrap_or_default();
+        return format!("the name {host} cannot be looked up ({reason})");
+    }
+    match root.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) => format!("{host} refuses the connection"),
+        Some(_) => format!("no connection to {host} ({told})"),
+        None if told.contains("NotValidForName") || told.contains("not valid for name") => {
+            format!("the certificate of {host} is for another name")
+        }
+        None if told.contains("UnknownIssuer") => format!("the certificate of {host} is by an authority that is not known here"),
+        None if told.contains("InvalidContentType") => format!("what answers at {host} does not speak TLS; http:// would reach it"),
+        None => match told.strip_prefix("invalid peer certificate: ") {
+            Some(problem) => format!("the certificate of {host} cannot be relied on ({problem})"),
+            None => format!("the connection to {host} was lost ({told})"),
+        },
+    }
+}
+
+/// An error and what it came from. What is inside of one of the system's is not its source, but its inner error.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+        Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
+    })
+}
+
+fn root_of<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    chain(error).last().unwrap_or(error)
 }

@@ -100,6 +100,9 @@ fn parse_option(option: &str) -> Result<Format, String> {
 
 /// A queue's name, and its URL where one was given: the name is the last part of its path.
 fn parse_address(address: &str) -> Result<(String, Option<String>), String> {
+    if address.starts_with("arn:") {
+        return Err(without_arn(address));
+    }
     let Some((_, path)) = address.split_once("://") else {
         return check_name(address).map(|name| (name, None));
     };
@@ -109,6 +112,19 @@ fn parse_address(address: &str) -> Result<(String, Option<String>), String> {
     }
     let name = path.rsplit('/').next().unwrap_or_default();
     check_name(name).map(|name| (name, Some(address.to_owned())))
+}
+
+/// What to write in place of an ARN, which does not say where to ask for its queue.
+fn without_arn(arn: &str) -> String {
+    let ["arn", partition, "sqs", region, account, name] = arn.split(':').collect::<Vec<_>>()[..] else {
+        return "an ARN of something else than a queue; write the queue's name or URL".to_owned();
+    };
+    let url = match partition {
+        "aws" | "aws-us-gov" => format!("its URL, https://sqs.{region}.amazonaws.com/{account}/{name}, or "),
+        "aws-cn" => format!("its URL, https://sqs.{region}.amazonaws.com.cn/{account}/{name}, or "),
+        _ => String::new(),
+    };
+    format!("an ARN does not say where to ask for the queue; write {url}its name, {name}, with AWS_REGION={region}")
 }
 
 /// SQS: letters, digits, `-` and `_`, at most 80, `.fifo` included.

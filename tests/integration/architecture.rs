@@ -10,6 +10,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("aws_sdk_sqs", &["queue"]),
     ("aws_smithy_http_client", &["queue"]),
     ("crossbeam_channel", &["output", "ingest"]),
+    ("aws_smithy_runtime_api", &["queue"]),
+    ("aws_types", &["queue"]),
     ("fail", &["fault"]),
     ("governor", &["producers"]),
     ("hyper", &["health"]),

@@ -22,21 +22,32 @@ const TASKS: [&str; 7] = [
 ];
 
 /// `dev` in a directory of its own, on ports that the system gives.
-struct Dev {
-    child: Child,
-    directory: Directory,
+pub struct Dev {
+    pub child: Child,
+    pub directory: Directory,
     output: Arc<Mutex<String>>,
 }
 
 impl Dev {
-    fn start(arguments: &[&str]) -> Self {
+    pub fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// With these variables.
+    pub fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let directory = Directory::create();
         copy(&sample_catalog(), &directory.0.join("schemas"));
+        Self::start_in(directory, arguments, variables)
+    }
+
+    /// In a directory that is there.
+    fn start_in(directory: Directory, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(PROCESSOR);
         command.args(["dev", "--queue-port", "0", "--listen-address", "127.0.0.1:0"]).args(arguments);
         for name in ["DATABASE_URL", "QUEUES", "QUEUE_NAME", "AWS_ENDPOINT_URL"] {
             command.env_remove(name);
         }
+        command.envs(variables.iter().copied());
         let errors = std::fs::File::create(directory.0.join("errors")).expect("a file");
         let spawned =
             command.current_dir(&directory.0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).kill_on_drop(true).spawn();
@@ -54,20 +65,26 @@ impl Dev {
         Self { child, directory, output }
     }
 
-    fn output(&self) -> String {
+    /// Starts again what was interrupted.
+    pub fn start_again(mut self) -> Self {
+        let directory = std::mem::replace(&mut self.directory, Directory::create());
+        Self::start_in(directory, &[], &[])
+    }
+
+    pub fn output(&self) -> String {
         self.output.lock().expect("the output").clone()
     }
 
     /// What it wrote to standard error.
-    fn errors(&self) -> String {
+    pub fn errors(&self) -> String {
         std::fs::read_to_string(self.directory.0.join("errors")).expect("the errors")
     }
 
-    async fn says(&self, text: &str) {
+    pub async fn says(&self, text: &str) {
         eventually(&format!("dev says {text}"), async || self.output().contains(text).then_some(())).await;
     }
 
-    async fn interrupt(&mut self) -> i32 {
+    pub async fn interrupt(&mut self) -> i32 {
         let id = self.child.id().expect("dev runs").to_string();
         std::process::Command::new("/bin/sh").args(["-c", &format!("kill -INT {id}")]).status().expect("sh");
         self.child.wait().await.expect("a status").code().unwrap_or(-1)

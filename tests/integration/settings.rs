@@ -206,7 +206,10 @@ async fn a_needed_service_that_is_away_ends_a_command_with_69() {
         assert!(ended.status == 69 && !ended.errors.is_empty() && !ended.errors.contains("s3cret"), "{line}: {ended:?}");
     }
     let ended = run("producers send --queue events", &[("AWS_ENDPOINT_URL", "http://127.0.0.1:1")]).await;
-    assert!(ended.status == 69 && ended.errors.starts_with("the queue events cannot be used (connection: "), "{ended:?}");
+    assert!(
+        ended.status == 69 && ended.errors.starts_with("the queue events cannot be used: SQS does not answer (connection: "),
+        "{ended:?}"
+    );
 }
 
 /// The help of a program's command and of all commands below it.
@@ -250,7 +253,7 @@ async fn every_command_has_help() {
 #[tokio::test]
 async fn the_template_names_what_the_binaries_act_on_with_its_defaults() {
     // Read by the AWS SDK itself.
-    let of_the_sdk = ["AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    let of_the_sdk = ["AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY", "NO_PROXY"];
     let mut expected: BTreeMap<_, _> = of_the_sdk.map(|name| (name.to_owned(), String::new())).into();
     for (_, help) in helps("", "").await.into_iter().chain(helps("producers", "").await) {
         for line in help.lines() {

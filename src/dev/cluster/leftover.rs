@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use anyhow::{Context, Result, bail};
 
 use super::{Home, utf8};
+use crate::dev::guard::without_libpq;
 
 impl Home {
     /// We hold the lock, so a server that still runs here has lost its `dev` and its guard to a kill, or is just being stopped by the latter.
@@ -35,6 +36,7 @@ impl Home {
     pub(super) fn pg_ctl(&self, action: &[&str]) -> Result<Output> {
         let mut pg_ctl = Command::new(self.binaries.program("pg_ctl"));
         pg_ctl.args(action).args(["--wait", "--pgdata", utf8(&self.data)?]).env("LC_ALL", "C").current_dir("/");
+        without_libpq(&mut pg_ctl);
         if let Some(account) = self.account {
             account.apply(&mut pg_ctl);
         }

@@ -144,3 +144,21 @@ fn what_postgres_wrote_is_in_the_error() {
     let error = Cluster::temporary(&["nonsense=1"]).unwrap_err().to_string();
     assert!(error.contains("unrecognized configuration parameter \"nonsense\""), "{error}");
 }
+
+#[test]
+fn a_home_has_its_port_again_unless_another_has_taken_it() {
+    let home = TemporaryHome::new();
+    let binaries = Binaries::find().unwrap();
+    let start = || Cluster::start(&binaries, &home.0, &["fsync=off"]).unwrap();
+    let first = start();
+    let port = first.port();
+    first.stop().unwrap();
+    let again = start();
+    assert_eq!(again.port(), port);
+    again.stop().unwrap();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let elsewhere = start();
+    assert!(elsewhere.port() != port && listens(elsewhere.port()));
+    drop(taken);
+    elsewhere.stop().unwrap();
+}

@@ -61,3 +61,17 @@ async fn nothing_is_sent_where_waiting_is_not_possible() {
     assert_eq!((ended.status, ended.output.as_str()), (78, ""));
     assert!(stack.queue("events").await.depth().await.expect("a depth").contains(&("visible", 0)));
 }
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_told_so_and_credentials_are_not_blamed() {
+    let stack = Stack::start(&["events"]).await;
+    let terminal = terminal(&stack);
+    terminal.directory.write("body", &"x".repeat((1 << 20) + 1));
+    let ended = terminal.run(PRODUCERS, &["send", "body", "--queue", "events"]).await;
+    let told = "the body in \"body\" has 1048577 bytes, and SQS takes at most 1048576\n";
+    assert_eq!((ended.status, ended.errors.as_str()), (78, told));
+    // The embedded server's own limit, which is that of SQS until 2025.
+    let ended = terminal.run_on(PRODUCERS, &["send", "--queue", "events"], &"x".repeat(300_000)).await;
+    let told = "the queue events refuses the body, 300000 bytes in \"-\" (InvalidParameterValue: ";
+    assert!(ended.status == 78 && ended.errors.starts_with(told) && ended.errors.contains("shorter than 262144"), "{ended:?}");
+}
