@@ -79,8 +79,9 @@ fn print_valid(event: &ValidEvent, message: &ReceivedMessage, generation: i64) {
     if let Value::Object(columns) = row(event, message, generation) {
         for (column, value) in columns {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            // In one line: a payload with lines of its own must not look like further columns.
-            print(format_args!("  {column:<18} {}", Escaped(&text)));
+            // Indented, so that lines of a payload's own do not look like further columns.
+            let lines: Vec<String> = text.split('\n').map(|line| Escaped(line).to_string()).collect();
+            print(format_args!("  {column:<18} {}", lines.join(&format!("\n{:21}", ""))));
         }
     }
 }

@@ -197,14 +197,14 @@ async fn the_commands_take_the_queues_format() {
     terminal.directory.write("broken.json", &EVENTBRIDGE_EC2.replace("terminated", "on fire"));
     let queue = "eventbridge=acme?format=eventbridge";
 
-    let judged = terminal.run(PROCESSOR, &["judge", "ec2.json", "--queue", queue]).await;
-    assert!(judged.status == 0 && judged.output.contains("  payload            {\n    \"instance-id\""), "{judged:?}");
-    let judged = terminal.run(PROCESSOR, &["judge", "broken.json", "--queue", queue, "--json"]).await;
+    let judged = terminal.run(PROCESSOR, &["validate", "ec2.json", "--queue", queue]).await;
+    assert!(judged.status == 0 && judged.output.contains("  payload            {\n                         \"instance-id\""), "{judged:?}");
+    let judged = terminal.run(PROCESSOR, &["validate", "broken.json", "--queue", queue, "--json"]).await;
     assert_eq!((judged.status, judged.json()["errors"][0]["schema_location"].as_str()), (65, Some("ec2/1.json#/properties/state/enum")));
     terminal.directory.write("sns.json", &sns(CLOUDEVENTS_OBJECT));
-    let judged = terminal.run(PROCESSOR, &["judge", "sns.json", "--queue", "q=acme?format=sns", "--json"]).await;
+    let judged = terminal.run(PROCESSOR, &["validate", "sns.json", "--queue", "q=acme?format=sns", "--json"]).await;
     assert_eq!((judged.status, judged.json()["row"]["payload"].as_str()), (0, Some(OBJECT_DATA)));
-    let judged = terminal.run(PROCESSOR, &["judge", "sns.json", "--queue", "q=acme"]).await;
+    let judged = terminal.run(PROCESSOR, &["validate", "sns.json", "--queue", "q=acme"]).await;
     assert!(judged.status == 65 && judged.output.starts_with("rejected: invalid_envelope"), "{judged:?}");
 
     for (body, queue, status, expected) in [

@@ -105,13 +105,13 @@ async fn a_sender_is_judged_by_the_tenants_list() {
 }
 
 #[tokio::test]
-async fn what_the_body_says_of_itself_is_shown_in_one_line_and_moves_nothing() {
+async fn what_the_body_says_of_itself_is_shown_beside_its_column_and_moves_nothing() {
     let stack = Stack::start(&[]).await;
     let terminal = terminal(&stack);
     let body = r#"{"tenant_id":"platform","event_type":"monitor-app","source":"\u202Eweb","subject":"a\u009b31m\n  tenant_id  b","payload":
         "\u2066"}"#;
     let ended = terminal.run_on(PROCESSOR, &["validate", "--queue", "events?trust=any"], body).await;
-    for line in ["\n  source             \\u{202e}web\n", "\n  subject            a\\u{9b}31m\\n  tenant_id  b\n"] {
+    for line in ["\n  source             \\u{202e}web\n", "\n  subject            a\\u{9b}31m\n                       tenant_id  b\n"] {
         assert!(ended.status == 0 && ended.output.contains(line), "{line} is not in {ended:?}");
     }
     let ended = terminal.run_on(PROCESSOR, &["validate", "--queue", "events?trust=any", "--json"], body).await;
