@@ -21,18 +21,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::database;
 use crate::health::{self, Shown};
 use crate::metrics::{Metrics, MetricsError};
 use crate::queue::Clients;
-use crate::settings::{IngestSettings, QueueSetting};
+use crate::settings::{Database, IngestSettings, QueueSetting};
 use crate::snapshot::CatalogFollower;
-use crate::store::{DatabaseState, look};
+use crate::store::{DatabaseState, Session, SessionError, look};
 use context::Context;
 
 /// Two keep Postgres busy while one waits for its commit; more add locks, not rows.
@@ -58,7 +58,7 @@ const NOT_KNOWN: &str = "not known yet";
 #[derive(Debug)]
 pub struct Daemon {
     /// Where Postgres is.
-    pub database: PgConnectOptions,
+    pub database: Database,
     /// Which queues are polled.
     pub queues: Vec<QueueSetting>,
     /// How to reach SQS.
@@ -200,26 +200,48 @@ async fn follow_catalog(follower: CatalogFollower, context: Arc<Context>) {
         Err(error) => {
             context.metrics.catalog_last_reload_successful.set(0);
             if context.catalog.snapshot().generation == 0 {
-                context.readiness.set("catalog", Err(format!("cannot be read: {}", crate::store::describe(error))));
+                context.readiness.set("catalog", Err(format!("cannot be read: the database {}", database::describe(error))));
             }
         }
     };
     follower.run(report).await;
 }
 
-/// Says whether the store takes events: looked at when a write has failed, and now and then.
-async fn watch_database(options: PgConnectOptions, context: Arc<Context>) {
+/// Says whether the store takes events: looked at when a write has failed, and now and then. As long as all is well, by one session that is
+/// kept: when other programs have used up the server's connections, those that there are go on.
+async fn watch_database(database: Database, context: Arc<Context>) {
     let gate = &context.store_gate;
+    let mut session = Session::new(database.clone());
     let mut retry_interval = RETRY_INTERVAL_MIN;
+    let mut caution_before = None;
     loop {
         let failures_before = gate.failures();
+        if failures_before > 0 {
+            // Whoever stores next may have to connect anew.
+            session.close();
+        }
         // After a failed write what a batch does is tried as well: each event that is received to find out comes nearer to its limit.
-        let looking = look(&options, failures_before > 0);
-        let state = match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
-            Ok(Ok(DatabaseState::Fit)) => Ok(()),
-            Ok(Ok(DatabaseState::Unfit(sentence))) => Err(sentence),
-            Ok(Err(trouble)) => Err(format!("not reachable ({trouble}); check DATABASE_URL and the server")),
-            Err(_) => Err("does not answer; check DATABASE_URL and the server, and who holds its tables".to_owned()),
+        let is_thorough = failures_before > 0;
+        let was_connected = session.is_connected();
+        let mut looked = look(&mut session, LOOK_TIMEOUT, is_thorough).await;
+        if was_connected && matches!(looked, Err(SessionError::Driver(_) | SessionError::Silent)) {
+            // That a session has ended does not mean that another one cannot begin.
+            looked = look(&mut session, LOOK_TIMEOUT, is_thorough).await;
+        }
+        let state = match looked {
+            Ok(DatabaseState::Fit(caution)) => {
+                if let Some(caution) = caution.filter(|_| caution_before != caution) {
+                    tracing::warn!("{caution}");
+                    caution_before = Some(caution);
+                }
+                Ok(())
+            }
+            Ok(DatabaseState::Unfit(sentence)) => Err(sentence),
+            Err(error) if gate.is_open() && error.is_for_want_of_connections() => Ok(()),
+            Err(SessionError::Driver(error)) => Err(database::tell(&database, &error)),
+            Err(SessionError::Silent | SessionError::Deadline) => {
+                Err("does not answer; check DATABASE_URL and the server, and who holds its tables".to_owned())
+            }
         };
         // A write that failed during the look knows better.
         if gate.failures() != failures_before {
@@ -233,6 +255,7 @@ async fn watch_database(options: PgConnectOptions, context: Arc<Context>) {
                 tokio::time::sleep(gate.pause()).await;
             }
         } else {
+            session.close();
             gate.set(state);
             tokio::time::sleep(retry_interval).await;
             retry_interval = (retry_interval * 2).min(RETRY_INTERVAL_MAX);

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgConnection};
+use sqlx::PgConnection;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -22,9 +21,10 @@ use super::installation::install;
 use super::queue_server::QueueServer;
 use super::sample;
 use crate::catalog::declaration::Declaration;
+use crate::database;
 use crate::ingest::Daemon;
 use crate::queue::{Clients, Queue};
-use crate::settings::{DEV_ENVIRONMENT_FILE, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, parse_count, parse_queues};
+use crate::settings::{DEV_ENVIRONMENT_FILE, Database, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, parse_count, parse_queues};
 use crate::store;
 
 /// The queue that the samples go to.
@@ -151,10 +151,10 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, DevError> {
 }
 
 async fn start_postgres(settings: &DevSettings) -> Result<(Postgres, String), DevError> {
-    if let Some(options) = &settings.database.database_url {
-        check_given(options).await?;
-        // Read again because the text is wanted as it is, password and all.
-        return Ok((Postgres::Given, std::env::var("DATABASE_URL").unwrap_or_else(|_| options.to_url_lossy().to_string())));
+    if let Some(database) = settings.database.given().map_err(DevError::Setting)? {
+        check_given(&database).await?;
+        // What was checked, as it is, password and all.
+        return Ok((Postgres::Given, database.url().map_err(anyhow::Error::from)?));
     }
     let found = match Binaries::find() {
         Ok(binaries) => Ok(binaries),
@@ -181,11 +181,11 @@ async fn run_on(
     url: &str,
     stop: CancellationToken,
 ) -> Result<(), DevError> {
-    let options: PgConnectOptions = url.parse().map_err(anyhow::Error::from)?;
-    store::migrate(&options).await.map_err(anyhow::Error::from)?;
+    let database: Database = url.parse().map_err(anyhow::Error::msg)?;
+    store::migrate(&database).await.map_err(anyhow::Error::from)?;
     println!("Postgres is up, {url}");
     let mut catalog = CatalogFiles::new(settings.schemas.clone());
-    let mut connection = options.connect().await.map_err(anyhow::Error::from)?;
+    let mut connection = database::connect(&database, &[]).await.map_err(anyhow::Error::from)?;
     let declaration = catalog.apply(&mut connection).await;
 
     let clients = Clients::local(&server.endpoint_url(), REGION).await;
@@ -210,7 +210,7 @@ async fn run_on(
     // Whoever interrupts `dev` waits for it.
     let drain_timeout = settings.ingest.drain_timeout.min(Duration::from_secs(2));
     let ingest = IngestSettings { drain_timeout, ..settings.ingest.clone() };
-    let daemon = Daemon { database: options, queues, clients, settings: ingest, listener };
+    let daemon = Daemon { database, queues, clients, settings: ingest, listener };
     let running = daemon.run(daemon_stop.clone());
     tokio::pin!(running);
     let accompany = accompany(settings, &mut catalog, &mut connection, declaration.as_ref(), &queue, (url, server, address), &stop);

@@ -8,7 +8,7 @@ use std::process::Command;
 pub const DEV_ENVIRONMENT_FILE: &str = ".dev/env";
 
 /// A command that has any of these set means something else than the embedded stack.
-const DECISIVE: [&str; 4] = ["DATABASE_URL", "QUEUES", "QUEUE_NAME", "AWS_ENDPOINT_URL"];
+const DECISIVE: [&str; 5] = ["DATABASE_URL", "DATABASE_URL_FILE", "QUEUES", "QUEUE_NAME", "AWS_ENDPOINT_URL"];
 
 /// Uses `.dev/env` where there is one and nothing else was set, and says so on standard error. The process is replaced by itself with the
 /// variables set, because the AWS SDK reads the environment of the process, which nothing safe can change from inside.

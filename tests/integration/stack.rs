@@ -9,7 +9,7 @@ use event_processor::catalog::{directory, publication};
 use event_processor::dev::cluster::Cluster;
 use event_processor::dev::queue_server::QueueServer;
 use event_processor::queue::{Clients, Queue};
-use event_processor::settings::parse_queues;
+use event_processor::settings::{self, parse_queues};
 use event_processor::store;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
@@ -66,7 +66,7 @@ impl Database {
     /// With the tables.
     pub async fn create() -> Self {
         let database = Self::create_empty().await;
-        store::migrate(&database.options()).await.expect("migrations");
+        store::migrate(&database.settings()).await.expect("migrations");
         database
     }
 
@@ -78,7 +78,7 @@ impl Database {
     /// At this address of a server of the test's own, with the tables.
     pub async fn at(url: &str) -> Self {
         let database = Self { url: url.to_owned(), name: None };
-        store::migrate(&database.options()).await.expect("migrations");
+        store::migrate(&database.settings()).await.expect("migrations");
         database
     }
 
@@ -94,6 +94,11 @@ impl Database {
     }
 
     pub fn options(&self) -> PgConnectOptions {
+        self.url.parse().expect("a URL")
+    }
+
+    /// As the daemon is told of it.
+    pub fn settings(&self) -> settings::Database {
         self.url.parse().expect("a URL")
     }
 
