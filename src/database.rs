@@ -50,18 +50,13 @@ pub async fn connect(database: &Database, settings: &[Setting]) -> Result<PgConn
     connecting.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
 }
 
-/// All in one exchange, by the simple protocol; what is put in is constants of ours.
+/// In one exchange, by the simple protocol; what is put in is constants of ours.
 fn pin_statement(settings: &[Setting]) -> String {
-    let settings = pinned(if fault::has_bug("synchronous_commit_off") { &[("synchronous_commit", "off")] } else { settings });
-    let array = |part: fn(&Setting) -> &str| {
-        let parts: Vec<String> = settings.iter().map(|setting| format!("'{}'", part(setting))).collect();
-        format!("array[{}]", parts.join(", "))
-    };
-    include_str!("database/pin_settings.sql").replace("$1", &array(|(name, _)| name)).replace("$2", &array(|(_, value)| value))
+    let settings = if fault::has_bug("synchronous_commit_off") { &[("synchronous_commit", "off")] } else { settings };
+    include_str!("database/pin_settings.sql").replace("$1", &format!("'{}'", pinned(settings)))
 }
 
-/// The settings that a session has which was given these.
-pub fn pinned(settings: &[Setting]) -> Vec<Setting> {
-    let is_given = |name: &str| settings.iter().any(|(given, _)| *given == name);
-    PINNED.into_iter().filter(|(name, _)| !is_given(name)).chain(settings.iter().copied()).collect()
+/// What a session has that was given these settings, as a JSON object.
+pub fn pinned(settings: &[Setting]) -> serde_json::Value {
+    PINNED.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), serde_json::Value::from(*value))).collect()
 }

@@ -70,15 +70,25 @@ fn describe_io(error: &std::io::Error) -> String {
     match error.kind() {
         // So TLS says what is wrong in a handshake.
         ErrorKind::InvalidData => describe_tls(&text),
-        ErrorKind::ConnectionRefused => "refuses the connection, nothing listens there; check DATABASE_URL and that Postgres runs".to_owned(),
-        ErrorKind::NotFound => "has no socket there, or lacks a file that DATABASE_URL names; check both, and that Postgres runs".to_owned(),
-        ErrorKind::PermissionDenied => "may not be reached by this user; check the rights of its socket, and of the files in DATABASE_URL".to_owned(),
+        ErrorKind::ConnectionRefused => {
+            "refuses the connection, nothing listens there; check DATABASE_URL and that Postgres runs".to_owned()
+        }
+        ErrorKind::NotFound => {
+            "has no socket there, or lacks a file that DATABASE_URL names; check both, and that Postgres runs".to_owned()
+        }
+        ErrorKind::PermissionDenied => {
+            "may not be reached by this user; check the rights of its socket, and of the files in DATABASE_URL".to_owned()
+        }
         ErrorKind::TimedOut => "does not answer in time; check DATABASE_URL, the network and what the server is busy with".to_owned(),
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "cannot be reached over the network; check DATABASE_URL and the route".to_owned(),
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            "cannot be reached over the network; check DATABASE_URL and the route".to_owned()
+        }
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => {
             "has closed the connection; it may be restarting, else its own log says why".to_owned()
         }
-        _ if text.starts_with("failed to lookup address") => "is not found: no address is known for its host; check DATABASE_URL and name resolution".to_owned(),
+        _ if text.starts_with("failed to lookup address") => {
+            "is not found: no address is known for its host; check DATABASE_URL and name resolution".to_owned()
+        }
         _ => format!("cannot be reached ({text}); check DATABASE_URL and the network"),
     }
 }
@@ -92,6 +102,9 @@ fn describe_tls(text: &str) -> String {
         "has a certificate for another name; write the host in DATABASE_URL as the certificate has it".to_owned()
     } else if has(&["UnknownIssuer", "unknown issuer"]) {
         "has a certificate whose issuer is not known here; name the authority's certificate by sslrootcert=FILE in DATABASE_URL".to_owned()
+    } else if has(&["CaUsedAsEndEntity"]) {
+        "has a certificate that is an authority's, as openssl makes them of itself, and so proves no server; give it one without CA:TRUE"
+            .to_owned()
     } else if has(&["expired", "Expired"]) {
         "has a certificate that has expired; renew it there".to_owned()
     } else {

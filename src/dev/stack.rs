@@ -24,7 +24,9 @@ use crate::catalog::declaration::Declaration;
 use crate::database;
 use crate::ingest::Daemon;
 use crate::queue::{Clients, Queue};
-use crate::settings::{DEV_ENVIRONMENT_FILE, Database, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, parse_count, parse_queues};
+use crate::settings::{
+    DEV_ENVIRONMENT_FILE, Database, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, parse_count, parse_queues,
+};
 use crate::store;
 
 /// The queue that the samples go to.

@@ -7,7 +7,6 @@ use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 
 use super::SessionError;
-use crate::database::Setting;
 use crate::fault;
 use crate::settings::Database;
 
@@ -31,9 +30,8 @@ pub struct Backend {
 
 impl Backend {
     /// The one that serves this session, where its settings are these.
-    pub async fn of(connection: &mut PgConnection, settings: &[Setting]) -> Result<Self, sqlx::Error> {
-        let (names, values): (Vec<_>, Vec<_>) = settings.iter().copied().unzip();
-        let found = sqlx::query_file!("src/store/backend_of_session.sql", &names as _, &values as _).fetch_one(connection).await?;
+    pub async fn of(connection: &mut PgConnection, settings: &serde_json::Value) -> Result<Self, sqlx::Error> {
+        let found = sqlx::query_file!("src/store/backend_of_session.sql", settings.to_string()).fetch_one(connection).await?;
         match found.lost {
             None => Ok(Self { pid: found.pid, started_at: found.started_at }),
             Some(lost) => {

@@ -4,7 +4,7 @@ select
     backend_start as "started_at!",
     (
         select string_agg(known.name || ' is ' || known.setting, ', ' order by known.name)
-        from unnest($1::text[], $2::text[]) as wanted (name, setting)
+        from json_each_text($1::text::json) as wanted (name, setting)
         join pg_settings as known on known.name = wanted.name
         where known.setting <> wanted.setting
     ) as lost

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::session::SessionError;
 use super::Session;
+use super::session::SessionError;
 use crate::queue::ReceivedMessage;
 
 /// Beside the batches, and short.

@@ -84,10 +84,15 @@ impl Database {
 
     /// Without any table.
     pub async fn create_empty() -> Self {
+        Self::create_with("").await
+    }
+
+    /// Without any table, made with these options.
+    pub async fn create_with(options: &str) -> Self {
         let name = format!("test_{}", uuid::Uuid::now_v7().simple());
         let server: PgConnectOptions = server_url().parse().expect("TEST_DATABASE_URL is a URL");
         let mut connection = server.connect().await.expect("the test server answers");
-        sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&mut connection).await.expect("create database");
+        sqlx::raw_sql(AssertSqlSafe(format!("create database {name} {options}"))).execute(&mut connection).await.expect("create database");
         let mut url = url::Url::parse(server_url()).expect("a URL");
         url.set_path(&name);
         Self { url: url.to_string(), name: Some(name) }
