@@ -237,7 +237,10 @@ async fn watch_database(database: Database, context: Arc<Context>) {
                 Ok(())
             }
             Ok(DatabaseState::Unfit(sentence)) => Err(sentence),
-            Err(error) if gate.is_open() && error.is_for_want_of_connections() => Ok(()),
+            Err(error) if gate.is_open() && error.is_for_want_of_connections() => {
+                tracing::warn!(problem = %error, "not probed; the sessions that there are go on");
+                Ok(())
+            }
             Err(SessionError::Driver(error)) => Err(database::tell(&database, &error)),
             Err(SessionError::Silent | SessionError::Deadline) => {
                 Err("does not answer; check DATABASE_URL and the server, and who holds its tables".to_owned())

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use event_processor::catalog::{directory, publication};
 use event_processor::dev::cluster::Cluster;
 use event_processor::store::Session;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
 use tokio::task::block_in_place;
 
+use crate::daemon::Daemon;
 use crate::load::{WRITERS, assert_each_stored_once, event, occupy_writers, send};
 use crate::stack::{Database, Stack, eventually, sample_catalog};
 
@@ -94,37 +96,61 @@ async fn use_up(database: &Database) -> Vec<PgConnection> {
     }
 }
 
+/// Until the condition holds the daemon is ready and stores an event each time. Gives how many.
+async fn stores_until(stack: &Stack, daemon: &Daemon, what: &str, mut condition: impl AsyncFnMut() -> bool) -> i64 {
+    let queue = stack.queue("events").await;
+    let mut sent = 0;
+    eventually(what, async || {
+        sent += 1;
+        send(&queue, [event(&format!("{what} {sent}"))]).await;
+        assert_eq!(daemon.get("/readyz").await, (200, "ready\n".to_owned()), "{what}: {}", daemon.log());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        condition().await.then_some(())
+    })
+    .await;
+    sent
+}
+
 /// Another program leaks connections while the daemon works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_whose_connections_are_used_up_goes_on_storing_by_the_sessions_that_there_are() {
+async fn where_the_servers_connections_are_used_up_the_sessions_that_there_are_go_on() {
     let cluster = block_in_place(|| Cluster::temporary(&["max_connections=25"])).expect("a Postgres of the test's own");
     let stack = Stack::start_on(Database::on(&cluster).await, &["events"]).await;
     stack.database.apply(&sample_catalog()).await;
     let queue = stack.queue("events").await;
-    let daemon = stack.daemon(QUEUES, &[]).await;
+    let daemon = stack.daemon(QUEUES, &[("VISIBILITY_TIMEOUT", "1"), ("FAILPOINTS", "panic=return(trip-me)")]).await;
     daemon.ready().await;
     occupy_writers(&stack.database, &queue, "first").await.release().await;
     stack.at_rest(&queue).await;
-
     let mut watching = stack.database.connect().await;
-    let leaked = use_up(&stack.database).await;
-    let probes = "select count(*) from pg_stat_activity where query like '%_sqlx_migrations%' and pid <> pg_backend_pid() \
-                  and query_start > $1::timestamptz";
-    let now: String = sqlx::query_scalar("select now()::text").fetch_one(&mut watching).await.expect("a time");
-    let mut sent = 0;
-    eventually("the daemon has probed the database", async || {
-        sent += 1;
-        send(&queue, [event(&format!("amid-{sent}"))]).await;
-        assert_eq!(daemon.get("/readyz").await, (200, "ready\n".to_owned()), "{}", daemon.log());
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let probes = sqlx::query_scalar(probes).bind(&now).fetch_one(&mut watching).await;
-        let probed: i64 = probes.expect("an answer");
-        (probed > 0).then_some(())
+    let mut leaked = use_up(&stack.database).await;
+
+    let probe = "from pg_stat_activity where query like '%_sqlx_migrations%' and pid <> pg_backend_pid()";
+    let began: String = sqlx::query_scalar("select now()::text").fetch_one(&mut watching).await.expect("a time");
+    let probed = format!("select count(*) {probe} and query_start > '{began}'");
+    let mut sent = stores_until(&stack, &daemon, "the daemon has probed", async || {
+        let probes: i64 = sqlx::query_scalar(AssertSqlSafe(probed.clone())).fetch_one(&mut watching).await.expect("an answer");
+        probes > 0
     })
     .await;
-    stack.at_rest(&queue).await;
-    assert_eq!(daemon.get("/readyz").await.0, 200, "{}", daemon.log());
+
+    // What was said of another session says nothing of the writers'.
+    let end = format!("select pg_terminate_backend(pid) {probe}");
+    sqlx::query(AssertSqlSafe(end)).execute(&mut watching).await.expect("the probe's session has ended");
+    leaked.extend(use_up(&stack.database).await);
+    let line = "not probed; the sessions that there are go on";
+    sent += stores_until(&stack, &daemon, "the daemon cannot probe", async || daemon.log().contains(line)).await;
+    send(&queue, [event("trip-me")]).await;
+    let line = "handed back: a message that came often is counted first";
+    sent += stores_until(&stack, &daemon, "the daemon cannot count", async || daemon.log().contains(line)).await;
+
+    let declaration = directory::read(&sample_catalog()).expect("the sample catalog");
+    publication::apply(&mut watching, &declaration).await.expect("applied");
+    let is_new = async || daemon.metric("event_processor_catalog_generation", "").await > 1.5;
+    sent += stores_until(&stack, &daemon, "the new catalog is read", is_new).await;
     drop((leaked, watching));
-    assert_each_stored_once(&stack.database, WRITERS + sent).await;
+    stack.at_rest(&queue).await;
+    assert_eq!(stack.database.rows("select reason from dead_letter").await, ["received_too_often"]);
+    assert_eq!(stack.database.count("select count(*) from message").await, sent + i64::try_from(WRITERS).expect("a small number"));
     assert_eq!(daemon.stop().await, 0);
 }

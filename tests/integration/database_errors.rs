@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use event_processor::database::describe;
 use event_processor::dev::cluster::Cluster;
 use tokio::task::block_in_place;
 
@@ -154,4 +155,14 @@ async fn a_server_without_tls_an_unknown_issuer_and_a_wrong_name_are_told_apart(
     let authority =
         "has a certificate that is an authority's, as openssl makes them of itself, and so proves no server; give it one without CA:TRUE";
     says(&with_authority, authority).await;
+}
+
+#[tokio::test]
+async fn a_value_that_postgres_quotes_is_not_repeated() {
+    let database = Database::create().await;
+    for (statement, code) in [("select 'personal'::integer", "22P02"), ("do $$ begin raise 'personal'; end $$", "P0001")] {
+        let refused = sqlx::raw_sql(statement).execute(&mut database.connect().await).await.expect_err("refused");
+        assert!(refused.to_string().contains("personal"), "{refused}");
+        assert_eq!(describe(&refused), format!("refuses a statement (SQLSTATE {code}); its own log says more"));
+    }
 }
