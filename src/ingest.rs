@@ -207,13 +207,13 @@ async fn follow_catalog(follower: CatalogFollower, context: Arc<Context>) {
     follower.run(report).await;
 }
 
-/// Says whether the store takes events: looked at when a write has failed, and now and then. As long as all is well, by one session that is
+/// Says whether the store takes events: probed when a write has failed, and now and then. As long as all is well, by one session that is
 /// kept: when other programs have used up the server's connections, those that there are go on.
 async fn watch_database(database: Database, context: Arc<Context>) {
     let gate = &context.store_gate;
     let mut session = Session::new(database.clone());
     let mut retry_interval = RETRY_INTERVAL_MIN;
-    let mut caution_before = None;
+    let mut last_caution = None;
     loop {
         let failures_before = gate.failures();
         if failures_before > 0 {
@@ -221,19 +221,12 @@ async fn watch_database(database: Database, context: Arc<Context>) {
             session.close();
         }
         // After a failed write what a batch does is tried as well: each event that is received to find out comes nearer to its limit.
-        let is_thorough = failures_before > 0;
-        let was_connected = session.is_connected();
-        let mut looked = look(&mut session, LOOK_TIMEOUT, is_thorough).await;
-        if was_connected && matches!(looked, Err(SessionError::Driver(_) | SessionError::Silent)) {
-            // That a session has ended does not mean that another one cannot begin.
-            looked = look(&mut session, LOOK_TIMEOUT, is_thorough).await;
-        }
-        let state = match looked {
+        let state = match probe(&mut session, failures_before > 0).await {
             Ok(DatabaseState::Fit(caution)) => {
-                if let Some(caution) = caution.filter(|_| caution_before != caution) {
+                if let Some(caution) = caution.filter(|_| caution != last_caution) {
                     tracing::warn!("{caution}");
-                    caution_before = Some(caution);
                 }
+                last_caution = caution;
                 Ok(())
             }
             Ok(DatabaseState::Unfit(sentence)) => Err(sentence),
@@ -246,22 +239,31 @@ async fn watch_database(database: Database, context: Arc<Context>) {
                 Err("does not answer; check DATABASE_URL and the server, and who holds its tables".to_owned())
             }
         };
-        // A write that failed during the look knows better.
+        // A write that failed during the probe knows better.
         if gate.failures() != failures_before {
             tokio::time::sleep(gate.pause()).await;
             continue;
         }
-        if state.is_ok() {
-            gate.set(state);
+        let is_fit = state.is_ok();
+        gate.set(state);
+        if is_fit {
             retry_interval = RETRY_INTERVAL_MIN;
             if tokio::time::timeout(LOOK_INTERVAL, gate.shut()).await.is_ok() {
                 tokio::time::sleep(gate.pause()).await;
             }
         } else {
             session.close();
-            gate.set(state);
             tokio::time::sleep(retry_interval).await;
             retry_interval = (retry_interval * 2).min(RETRY_INTERVAL_MAX);
         }
+    }
+}
+
+/// That a session has ended does not mean that another one cannot begin: only where that fails as well something is wrong.
+async fn probe(session: &mut Session, is_thorough: bool) -> Result<DatabaseState, SessionError> {
+    let was_connected = session.is_connected();
+    match look(session, LOOK_TIMEOUT, is_thorough).await {
+        Err(SessionError::Driver(_) | SessionError::Silent) if was_connected => look(session, LOOK_TIMEOUT, is_thorough).await,
+        looked => looked,
     }
 }

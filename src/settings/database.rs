@@ -1,12 +1,12 @@
 //! Where Postgres is: a URL, or a file that holds one. What a connection is made by is read anew each time, so that a rotated password is
 //! used without a restart.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::{Host, Url};
 
@@ -48,7 +48,7 @@ pub struct DatabaseSettings {
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true, value_parser = parse_database_url)]
     pub database_url: Option<Database>,
     /// A file that holds the URL, instead of DATABASE_URL; read anew at each connection.
-    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", value_parser = parse_file)]
+    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub database_url_file: Option<PathBuf>,
 }
 
@@ -168,11 +168,6 @@ fn wrong_file(file: &Path, problem: &str) -> String {
 
 fn parse_database_url(url: &str) -> Result<Database, String> {
     if url.is_empty() { Ok(Database(Source::Url(String::new()))) } else { url.parse() }
-}
-
-/// An empty variable is as if not set.
-fn parse_file(name: &str) -> Result<PathBuf, Infallible> {
-    Ok(PathBuf::from(name))
 }
 
 fn connect_options(url: &str) -> Result<PgConnectOptions, String> {

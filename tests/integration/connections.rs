@@ -129,8 +129,8 @@ async fn where_the_servers_connections_are_used_up_the_sessions_that_there_are_g
     let began: String = sqlx::query_scalar("select now()::text").fetch_one(&mut watching).await.expect("a time");
     let probed = format!("select count(*) {probe} and query_start > '{began}'");
     let mut sent = stores_until(&stack, &daemon, "the daemon has probed", async || {
-        let probes: i64 = sqlx::query_scalar(AssertSqlSafe(probed.clone())).fetch_one(&mut watching).await.expect("an answer");
-        probes > 0
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(probed.clone())).fetch_one(&mut watching).await.expect("an answer");
+        count > 0
     })
     .await;
 
