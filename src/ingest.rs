@@ -21,18 +21,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::database;
 use crate::health::{Shown, serve};
 use crate::metrics::{Metrics, MetricsError};
 use crate::queue::Clients;
-use crate::settings::{IngestSettings, QueueSetting};
+use crate::settings::{Database, IngestSettings, QueueSetting};
 use crate::snapshot::CatalogFollower;
-use crate::store::{DatabaseState, look};
+use crate::store::{DatabaseState, Session, SessionError, look};
 use context::Context;
 
 /// Two keep Postgres busy while one waits for its commit; more add locks, not rows.
@@ -58,7 +58,7 @@ const NOT_KNOWN: &str = "not known yet";
 #[derive(Debug)]
 pub struct Daemon {
     /// Where Postgres is.
-    pub database: PgConnectOptions,
+    pub database: Database,
     /// Which queues are polled.
     pub queues: Vec<QueueSetting>,
     /// How to reach SQS.
@@ -194,42 +194,70 @@ async fn follow_catalog(follower: CatalogFollower, context: Arc<Context>) {
         Err(error) => {
             context.metrics.catalog_last_reload_successful.set(0);
             if context.catalog.snapshot().generation == 0 {
-                context.readiness.set("catalog", Err(format!("cannot be read: {}", crate::store::describe(error))));
+                context.readiness.set("catalog", Err(format!("cannot be read: the database {}", database::describe(error))));
             }
         }
     };
     follower.run(report).await;
 }
 
-/// Says whether the store takes events: looked at when a write has failed, and now and then.
-async fn watch_database(options: PgConnectOptions, context: Arc<Context>) {
+/// Says whether the store takes events: probed when a write has failed, and now and then. As long as all is well, by one session that is
+/// kept: when other programs have used up the server's connections, those that there are go on.
+async fn watch_database(database: Database, context: Arc<Context>) {
     let gate = &context.store_gate;
+    let mut session = Session::new(database.clone());
     let mut retry_interval = RETRY_INTERVAL_MIN;
+    let mut last_caution = None;
     loop {
         let failures_before = gate.failures();
+        if failures_before > 0 {
+            // Whoever stores next may have to connect anew.
+            session.close();
+        }
         // After a failed write what a batch does is tried as well: each event that is received to find out comes nearer to its limit.
-        let looking = look(&options, failures_before > 0);
-        let state = match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
-            Ok(Ok(DatabaseState::Fit)) => Ok(()),
-            Ok(Ok(DatabaseState::Unfit(sentence))) => Err(sentence),
-            Ok(Err(trouble)) => Err(format!("not reachable ({trouble}); check DATABASE_URL and the server")),
-            Err(_) => Err("does not answer; check DATABASE_URL and the server, and who holds its tables".to_owned()),
+        let state = match probe(&mut session, failures_before > 0).await {
+            Ok(DatabaseState::Fit(caution)) => {
+                if let Some(caution) = caution.filter(|_| caution != last_caution) {
+                    tracing::warn!("{caution}");
+                }
+                last_caution = caution;
+                Ok(())
+            }
+            Ok(DatabaseState::Unfit(sentence)) => Err(sentence),
+            Err(error) if gate.is_open() && error.is_for_want_of_connections() => {
+                tracing::warn!(problem = %error, "not probed; the sessions that there are go on");
+                Ok(())
+            }
+            Err(SessionError::Driver(error)) => Err(database::tell(&database, &error)),
+            Err(SessionError::Silent | SessionError::Deadline) => {
+                Err("does not answer; check DATABASE_URL and the server, and who holds its tables".to_owned())
+            }
         };
-        // A write that failed during the look knows better.
+        // A write that failed during the probe knows better.
         if gate.failures() != failures_before {
             tokio::time::sleep(gate.pause()).await;
             continue;
         }
-        if state.is_ok() {
-            gate.set(state);
+        let is_fit = state.is_ok();
+        gate.set(state);
+        if is_fit {
             retry_interval = RETRY_INTERVAL_MIN;
             if tokio::time::timeout(LOOK_INTERVAL, gate.shut()).await.is_ok() {
                 tokio::time::sleep(gate.pause()).await;
             }
         } else {
-            gate.set(state);
+            session.close();
             tokio::time::sleep(retry_interval).await;
             retry_interval = (retry_interval * 2).min(RETRY_INTERVAL_MAX);
         }
+    }
+}
+
+/// That a session has ended does not mean that another one cannot begin: only where that fails as well something is wrong.
+async fn probe(session: &mut Session, is_thorough: bool) -> Result<DatabaseState, SessionError> {
+    let was_connected = session.is_connected();
+    match look(session, LOOK_TIMEOUT, is_thorough).await {
+        Err(SessionError::Driver(_) | SessionError::Silent) if was_connected => look(session, LOOK_TIMEOUT, is_thorough).await,
+        looked => looked,
     }
 }

@@ -17,6 +17,8 @@ pub mod json;
 pub mod event;
 /// What users set.
 pub mod settings;
+/// Connect to Postgres, say what the session needs, tell what goes wrong.
+pub mod database;
 /// What is counted.
 pub mod metrics;
 

@@ -1,5 +1,6 @@
 //! What a user sets, by variable or flag: one struct for each concern, whose doc comments are the help texts.
 
+mod database;
 #[cfg(feature = "dev")]
 mod dev_environment;
 mod environment;
@@ -10,8 +11,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+pub use database::{Database, DatabaseSettings};
 #[cfg(feature = "dev")]
 pub use dev_environment::{DEV_ENVIRONMENT_FILE, is_of_libpq, write_dev_environment};
 pub use environment::{check_sdk_environment, has_proxy, is_credential, is_http_url, settle_environment};
@@ -19,27 +20,6 @@ pub use queues::{Format, QueueSetting, parse_queues};
 
 /// SQS refuses longer messages and longer replies to a receive.
 pub const SQS_MESSAGE_BYTES_MAX: usize = 1 << 20;
-
-/// Where Postgres is.
-#[derive(Debug, Clone, Args)]
-pub struct DatabaseSettings {
-    /// Postgres, 15 or later: `postgres://user:password@host/database`. A session of its own, so no transaction pooling. The connection
-    /// is encrypted and the server's certificate checked (verify-full) unless it is on loopback or a socket.
-    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true, value_parser = parse_database_url)]
-    pub database_url: Option<PgConnectOptions>,
-}
-
-impl DatabaseSettings {
-    /// How to connect.
-    ///
-    /// # Errors
-    /// A sentence for the user when the setting is absent.
-    pub fn options(&self) -> Result<PgConnectOptions, MissingSetting> {
-        self.database_url
-            .clone()
-            .ok_or(MissingSetting("DATABASE_URL is not set; set it to the Postgres to write to, as postgres://user:password@host/database"))
-    }
-}
 
 /// A setting that has no default and was not given.
 #[derive(Debug, thiserror::Error)]
@@ -184,30 +164,6 @@ pub fn parse_bytes(text: &str, min: usize, max: usize) -> Result<usize, String> 
     bytes
         .filter(|bytes| (min..=max).contains(bytes))
         .ok_or_else(|| format!("write bytes as 1048576, 1024KiB or 1MiB, from {min} to {max} bytes"))
-}
-
-fn parse_database_url(text: &str) -> Result<PgConnectOptions, String> {
-    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql"));
-    let (Some(url), Ok(options)) = (url, PgConnectOptions::from_str(text)) else {
-        return Err("write a URL as postgres://user:password@host:5432/database; special characters in the password percent-encoded".into());
-    };
-    if is_local(&options) {
-        return Ok(options);
-    }
-    match url.query_pairs().find(|(name, _)| matches!(name.as_ref(), "sslmode" | "ssl-mode")) {
-        Some((_, mode)) if mode != "verify-full" => Err(format!(
-            "sslmode={mode} would let others on the way read or change events; leave it out (verify-full is used) and name a private \
-             authority by sslrootcert=FILE"
-        )),
-        _ => Ok(options.ssl_mode(PgSslMode::VerifyFull)),
-    }
-}
-
-/// Whether the database is on this machine: on loopback or a socket.
-pub fn is_local(options: &PgConnectOptions) -> bool {
-    let host = options.get_host();
-    let is_loopback = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    options.get_socket().is_some() || host == "localhost" || host.starts_with('/') || is_loopback
 }
 
 /// A body for a command: from a file, or from standard input where that is `-`. A last newline is the editor's, not the event's.

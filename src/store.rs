@@ -42,6 +42,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use crate::admit::tenant_of_queue;
+use crate::database::describe;
 use crate::event::{Reason, Rejection, TenantId};
 use crate::fault;
 use crate::metrics::Outcome;
@@ -50,8 +51,8 @@ use crate::validate::Verdict;
 use crate::window::{Held, Slot};
 use settlement::{Settlement, decide};
 
-pub use database::{DatabaseState, look, migrate};
-pub use failure::{Failure, describe};
+pub use database::{DatabaseState, MigrationError, look, migrate, unfit_for_tables};
+pub use failure::Failure;
 pub use session::{CommitError, Committed, Session, SessionError, Work, commit};
 pub use settlement::refuse;
 pub use suspects::{RECEIVES_TRUSTED_MAX, TIMES_BEGUN_MAX, begin_suspect, end_suspect};
@@ -186,9 +187,9 @@ pub async fn write(session: &mut Session, deadline: Duration, batch: Vec<Judged>
             return Ok(settled.map(|(judged, settlement)| Settled::new(judged, settlement, &committed)).collect());
         }
         Ok(Err(failure)) => failure,
-        Err(_) if commit_was_sent.into_inner() => Failure::Unknown("no answer to the commit".to_owned()),
+        Err(_) if commit_was_sent.into_inner() => Failure::Unknown("did not answer".to_owned()),
         Err(SessionError::Deadline) => Failure::Deadline,
-        Err(SessionError::Silent) => Failure::Unavailable("the connection is silent".to_owned()),
+        Err(SessionError::Silent) => Failure::Unavailable("is silent".to_owned()),
         Err(SessionError::Driver(error)) => Failure::Unavailable(describe(&error)),
     };
     // A connection of which nothing good was heard may have become another server's, or a read-only one.

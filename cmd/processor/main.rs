@@ -9,9 +9,9 @@ mod validate;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use event_processor::output;
 use event_processor::settings::{DatabaseSettings, MissingSetting, WrongSetting, explain, settle_environment};
-use sqlx::{ConnectOptions as _, PgConnection};
+use event_processor::{database, output};
+use sqlx::PgConnection;
 
 /// Events are many small pieces that one thread allocates and another frees, which the system's allocator is slow at.
 #[global_allocator]
@@ -79,6 +79,11 @@ impl Failure {
         Self { sentence: sentence.to_string(), status: 70 }
     }
 
+    /// The database is away, or not what DATABASE_URL says.
+    fn database(error: &sqlx::Error, sentence: String) -> Self {
+        Self { sentence, status: if database::is_wrong_setting(error) { 78 } else { 69 } }
+    }
+
     fn setting(sentence: impl std::fmt::Display) -> Self {
         Self { sentence: sentence.to_string(), status: 78 }
     }
@@ -98,13 +103,7 @@ impl From<WrongSetting> for Failure {
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        let trouble = event_processor::store::describe(&error);
-        let advice = if trouble.ends_with("42P01") || trouble.ends_with("42703") {
-            "run `processor migrate`"
-        } else {
-            "check DATABASE_URL and the server"
-        };
-        Self::unavailable(format!("the database did not answer as it should ({trouble}); {advice}"))
+        Self::database(&error, format!("the database {}", database::describe(&error)))
     }
 }
 
@@ -171,9 +170,8 @@ async fn dispatch(command: Option<Command>) -> Result<(), Failure> {
 
 /// A connection for a command that needs one once.
 async fn connect(settings: &DatabaseSettings) -> Result<PgConnection, Failure> {
-    let options = settings.options()?.application_name("event-processor");
-    let connecting = tokio::time::timeout(std::time::Duration::from_secs(10), options.connect()).await;
-    connecting.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))).map_err(Failure::from)
+    let database = settings.database().map_err(Failure::setting)?;
+    database::connect(&database, &[]).await.map_err(|error| Failure::database(&error, database::tell(&database, &error)))
 }
 
 /// Prints what a command found as JSON, for `--json`.

@@ -1,12 +1,13 @@
 //! `processor run`, `dev`, `migrate` and `health`.
 
 use clap::Args;
+use event_processor::database::tell;
 use event_processor::health::{ask, listen};
 use event_processor::ingest::{Daemon, DaemonError};
 use event_processor::output::{self, print};
 use event_processor::queue::Clients;
 use event_processor::settings::{DatabaseSettings, IngestSettings, ListenSettings, QueueSettings};
-use event_processor::store;
+use event_processor::store::{self, MigrationError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +28,7 @@ pub struct RunSettings {
 
 /// Runs the daemon until it is told to stop.
 pub async fn run(settings: RunSettings) -> Result<(), Failure> {
-    let database = settings.database.options()?;
+    let database = settings.database.database().map_err(Failure::setting)?;
     let queues = settings.queues.list()?;
     let clients = Clients::load().await?;
     if !clients.has_region() && queues.iter().any(|queue| queue.url.is_none()) {
@@ -92,11 +93,16 @@ pub async fn dev(settings: event_processor::dev::DevSettings) -> Result<(), Fail
 
 /// Applies the migrations.
 pub async fn migrate(settings: &DatabaseSettings) -> Result<(), Failure> {
-    match store::migrate(&settings.options()?).await {
+    let database = settings.database().map_err(Failure::setting)?;
+    match store::migrate(&database).await {
         Ok(0) => print("the tables are up to date"),
         Ok(applied) => print(format_args!("applied {applied} migration(s)")),
         Err(error) => {
-            return Err(Failure::unavailable(format!("the migration did not succeed and nothing of its last step remains: {error}")));
+            return Err(match &error {
+                MigrationError::Database(cause) => Failure::database(cause, tell(&database, cause)),
+                MigrationError::Refused { error: cause, .. } => Failure::database(cause, error.to_string()),
+                MigrationError::Unfit(_) | MigrationError::Foreign(_) => Failure::setting(error),
+            });
         }
     }
     Ok(())

@@ -5,14 +5,12 @@ mod send;
 mod verify;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use event_processor::output;
 use event_processor::queue::{ClientError, Clients, Queue};
-use event_processor::settings::{QueueSetting, explain, parse_queues, settle_environment};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgConnection};
+use event_processor::settings::{Database, QueueSetting, explain, parse_queues, settle_environment};
+use event_processor::{database, output};
+use sqlx::PgConnection;
 
 /// Sends events as real producers would: the catalog's examples with values of their own, until it is interrupted or --events or --duration
 /// ends it.
@@ -88,12 +86,11 @@ fn unavailable_queue(name: &str, error: &ClientError) -> Failure {
     }
 }
 
-async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Failure> {
-    let connecting = tokio::time::timeout(Duration::from_secs(10), options.connect()).await;
-    let connecting = connecting.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
-    connecting.map_err(|error| unavailable_database(&error))
+async fn connect(database: &Database) -> Result<PgConnection, Failure> {
+    let connecting = database::connect(database, &[]).await;
+    connecting.map_err(|error| (database::tell(database, &error), if database::is_wrong_setting(&error) { 78 } else { 69 }))
 }
 
 fn unavailable_database(error: &sqlx::Error) -> Failure {
-    (format!("the database did not answer ({}); check DATABASE_URL", event_processor::store::describe(error)), 69)
+    (format!("the database {}", database::describe(error)), 69)
 }

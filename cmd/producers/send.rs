@@ -5,9 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use event_processor::output::print;
 use event_processor::queue::QueueBinding;
-use event_processor::settings::{DatabaseSettings, QueueSetting, SQS_MESSAGE_BYTES_MAX, parse_duration, read_body};
+use event_processor::settings::{Database, DatabaseSettings, QueueSetting, SQS_MESSAGE_BYTES_MAX, parse_duration, read_body};
 use event_processor::trace::{Fate, fate};
-use sqlx::postgres::PgConnectOptions;
 
 use crate::{Failure, connect, open, parse_queue, unavailable_database, unavailable_queue};
 
@@ -39,7 +38,7 @@ pub async fn run(settings: SendSettings) -> Result<(), Failure> {
     }
     // Before anything is sent: who is told that a setting is missing will send again.
     let database = match settings.wait {
-        true => Some(settings.database.options().map_err(|missing| (format!("--wait looks into the database: {missing}"), 78))?),
+        true => Some(settings.database.database().map_err(|problem| (format!("--wait looks into the database: {problem}"), 78))?),
         false => None,
     };
     let name = &settings.queue.name;
@@ -55,8 +54,8 @@ pub async fn run(settings: SendSettings) -> Result<(), Failure> {
     }
 }
 
-async fn wait(settings: &SendSettings, options: &PgConnectOptions, body: &str, sqs_message_id: &str) -> Result<(), Failure> {
-    let mut connection = connect(options).await?;
+async fn wait(settings: &SendSettings, database: &Database, body: &str, sqs_message_id: &str) -> Result<(), Failure> {
+    let mut connection = connect(database).await?;
     let binding = QueueBinding::from(&settings.queue);
     let began = tokio::time::Instant::now();
     while began.elapsed() < settings.timeout {

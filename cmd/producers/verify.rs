@@ -31,7 +31,7 @@ pub struct VerifySettings {
 pub async fn run(settings: VerifySettings) -> Result<(), Failure> {
     let path = settings.ledger.display();
     let entries = ledger::read(&settings.ledger).map_err(|error| (format!("the ledger {path} cannot be used: {error}"), 78))?;
-    let options = settings.database.options().map_err(|missing| (missing.to_string(), 78))?;
+    let database = settings.database.database().map_err(|problem| (problem, 78))?;
     let addresses: BTreeMap<&String, &String> =
         entries.iter().map(|entry| (&entry.queue, entry.queue_url.as_ref().unwrap_or(&entry.queue))).collect();
     let mut queues = Vec::new();
@@ -39,13 +39,13 @@ pub async fn run(settings: VerifySettings) -> Result<(), Failure> {
         let setting = parse_queue(address).map_err(|problem| (format!("the ledger {path} names a queue {address:?}: {problem}"), 78))?;
         queues.push(open(&setting).await?);
     }
-    let mut connection = connect(&options).await?;
+    let mut connection = connect(&database).await?;
     let report = verify(&mut connection, &queues, &entries, settings.timeout).await.map_err(|error| {
         let advice = match error {
-            VerificationError::Queue(_) => "check region, endpoint, credentials and permissions",
-            VerificationError::Database(_) => "check DATABASE_URL",
+            VerificationError::Queue(_) => "; check region, endpoint, credentials and permissions",
+            VerificationError::Database(_) => "",
         };
-        (format!("{error}; {advice}"), 69)
+        (format!("{error}{advice}"), 69)
     })?;
     if settings.json {
         print_json(&report).map_err(|error| (format!("failed to write JSON: {error}"), 70))?;

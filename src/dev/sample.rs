@@ -65,7 +65,7 @@ pub enum SampleError {
     #[error("the queue did not take a sample event: {0}")]
     Queue(#[from] ClientError),
     /// The database did not answer.
-    #[error("the database did not answer: {}", crate::store::describe(.0))]
+    #[error("the database {}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
 }
 

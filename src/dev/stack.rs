@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgConnection};
+use sqlx::PgConnection;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -18,17 +17,19 @@ use super::binaries::Binaries;
 use super::catalog_files::CatalogFiles;
 use super::cluster::Cluster;
 use super::container::Container;
-use super::given_database::{check_given, url_of};
+use super::given_database::check_given;
 use super::installation::install;
 use super::queue_server::QueueServer;
 use super::sample;
 use crate::catalog::declaration::Declaration;
+use crate::database;
 use crate::health::listen;
 use crate::ingest::Daemon;
 use crate::output::announce;
 use crate::queue::{Clients, Queue};
 use crate::settings::{
-    DEV_ENVIRONMENT_FILE, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, parse_count, parse_queues, write_dev_environment,
+    DEV_ENVIRONMENT_FILE, Database, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, parse_count, parse_queues,
+    write_dev_environment,
 };
 use crate::store;
 
@@ -110,8 +111,8 @@ pub async fn run(settings: DevSettings, stop: CancellationToken) -> Result<(), D
     let listener = bind(settings.listen.listen_address)?;
     let queue_address = SocketAddr::from(([127, 0, 0, 1], settings.queue_port));
     let server = QueueServer::start(queue_address).await.map_err(anyhow::Error::from)?;
-    let (postgres, options, url) = start_postgres(&settings).await?;
-    let outcome = run_on(&settings, listener, &server, options, &url, stop).await;
+    let (postgres, database, url) = start_postgres(&settings).await?;
+    let outcome = run_on(&settings, listener, &server, database, &url, stop).await;
     // Whatever happened, nothing that was started stays.
     let _ = std::fs::remove_file(DEV_ENVIRONMENT_FILE);
     server.stop().await;
@@ -160,17 +161,19 @@ fn bind(address: SocketAddr) -> Result<TcpListener, DevError> {
     })
 }
 
-async fn start_postgres(settings: &DevSettings) -> Result<(Postgres, PgConnectOptions, String), DevError> {
-    if let Some(options) = &settings.database.database_url {
-        check_given(options).await?;
-        return Ok((Postgres::Given, options.clone(), url_of(options)));
+async fn start_postgres(settings: &DevSettings) -> Result<(Postgres, Database, String), DevError> {
+    if let Some(database) = settings.database.given().map_err(DevError::Setting)? {
+        check_given(&database).await?;
+        // What was checked, as it is, password and all.
+        let url = database.url().map_err(anyhow::Error::from)?;
+        return Ok((Postgres::Given, database, url));
     }
     let found = match Binaries::find() {
         Ok(binaries) => Ok(binaries),
         Err(missing) => {
             if let Some(container) = Container::start().await? {
                 let url = container.url("postgres");
-                return Ok((Postgres::Container(Box::new(container)), url.parse().map_err(anyhow::Error::from)?, url));
+                return Ok((Postgres::Container(Box::new(container)), url.parse().map_err(anyhow::Error::msg)?, url));
             }
             install(&missing, settings.install)
         }
@@ -180,21 +183,21 @@ async fn start_postgres(settings: &DevSettings) -> Result<(Postgres, PgConnectOp
     let started = tokio::task::spawn_blocking(move || Cluster::start(&binaries, &home, &[])).await;
     let cluster = started.map_err(anyhow::Error::from)??;
     let url = cluster.url("postgres");
-    Ok((Postgres::Cluster(Box::new(cluster)), url.parse().map_err(anyhow::Error::from)?, url))
+    Ok((Postgres::Cluster(Box::new(cluster)), url.parse().map_err(anyhow::Error::msg)?, url))
 }
 
 async fn run_on(
     settings: &DevSettings,
     listener: TcpListener,
     server: &QueueServer,
-    options: PgConnectOptions,
+    database: Database,
     url: &str,
     stop: CancellationToken,
 ) -> Result<(), DevError> {
-    store::migrate(&options).await.map_err(anyhow::Error::from)?;
+    store::migrate(&database).await.map_err(anyhow::Error::from)?;
     announce(format_args!("Postgres is up, {url}"));
     let mut catalog = CatalogFiles::new(settings.schemas.clone());
-    let mut connection = options.connect().await.map_err(anyhow::Error::from)?;
+    let mut connection = database::connect(&database, &[]).await.map_err(anyhow::Error::from)?;
     let declaration = catalog.apply(&mut connection).await;
 
     let clients = Clients::local(&server.endpoint_url(), REGION).await;
@@ -220,7 +223,7 @@ async fn run_on(
     // Whoever interrupts `dev` waits for it.
     let drain_timeout = settings.ingest.drain_timeout.min(Duration::from_secs(2));
     let ingest = IngestSettings { drain_timeout, ..settings.ingest.clone() };
-    let daemon = Daemon { database: options, queues, clients, settings: ingest, listener };
+    let daemon = Daemon { database, queues, clients, settings: ingest, listener };
     let running = daemon.run(daemon_stop.clone());
     tokio::pin!(running);
     let accompany = accompany(settings, &mut catalog, &mut connection, declaration.as_ref(), &queue, (url, server, address), &stop);

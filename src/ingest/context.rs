@@ -7,7 +7,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rand::Rng as _;
-use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,7 +17,7 @@ use super::suspects::Suspects;
 use crate::health::Readiness;
 use crate::metrics::{Metrics, Outcome};
 use crate::queue::{Queue, SQS_BATCH_MAX};
-use crate::settings::IngestSettings;
+use crate::settings::{Database, IngestSettings};
 use crate::snapshot::Catalog;
 use crate::store::Judged;
 use crate::window::{Held, Window};
@@ -53,7 +52,7 @@ impl Context {
     /// When the system gives no threads to judge by.
     pub fn new(
         settings: IngestSettings,
-        database: PgConnectOptions,
+        database: Database,
         metrics: Arc<Metrics>,
         catalog: Catalog,
         stop: CancellationToken,

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::context::Context;
 use super::judges::NoVerdict;
 use crate::snapshot::Snapshot;
-use crate::store::{Judged, TIMES_BEGUN_MAX};
+use crate::store::{Judged, SessionError, TIMES_BEGUN_MAX};
 use crate::validate::{Unjudged, Verdict, reject_for_time, reject_unread};
 use crate::window::Held;
 
@@ -124,7 +124,7 @@ impl Context {
                 let earliest = until.saturating_duration_since(Instant::now());
                 self.release(vec![held], earliest..earliest + self.settings.visibility_timeout);
             }
-            Err(problem) => self.release_uncounted(held, problem),
+            Err(problem) => self.release_uncounted(held, &problem),
         }
     }
 
@@ -135,7 +135,7 @@ impl Context {
         match self.suspects.begin(&held.message).await {
             Ok(times) if times >= TIMES_BEGUN_MAX => pass_on(judged, held, Err(reject_unread()), snapshot).await,
             Ok(_) => self.release_later(vec![held]),
-            Err(problem) => self.release_uncounted(held, problem),
+            Err(problem) => self.release_uncounted(held, &problem),
         }
     }
 
@@ -151,7 +151,7 @@ impl Context {
         match self.suspects.begin(&message).await {
             Ok(times) if times > TIMES_BEGUN_MAX => pass_on(&judged, held, Err(reject_unread()), &snapshot).await,
             Ok(_) => Arc::clone(&self).judge(vec![held], snapshot, judged.clone()).await,
-            Err(problem) => return self.release_uncounted(held, problem),
+            Err(problem) => return self.release_uncounted(held, &problem),
         }
         // The writers end when nobody can send to them any more.
         drop(judged);
@@ -162,8 +162,14 @@ impl Context {
         drop(turn);
     }
 
-    fn release_uncounted(self: &Arc<Self>, held: Held, problem: String) {
-        self.store_gate.fail(problem);
+    /// That there is no room for the connection by which to count says nothing about those by which others are stored.
+    fn release_uncounted(self: &Arc<Self>, held: Held, problem: &SessionError) {
+        if problem.is_for_want_of_connections() {
+            let (queue, sqs_message_id) = (&held.message.queue.name, &held.message.sqs_message_id);
+            tracing::warn!(queue, sqs_message_id, %problem, "handed back: a message that came often is counted first");
+        } else {
+            self.store_gate.fail(problem.to_string());
+        }
         self.release_later(vec![held]);
     }
 }

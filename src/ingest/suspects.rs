@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::queue::ReceivedMessage;
-use crate::store::{Session, begin_suspect, end_suspect};
+use crate::settings::Database;
+use crate::store::{Session, SessionError, begin_suspect, end_suspect};
 
 /// Between attempts to say that a message has ended, while the database is away.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ pub struct Suspects {
 }
 
 impl Suspects {
-    pub fn new(database: PgConnectOptions) -> Self {
+    pub fn new(database: Database) -> Self {
         Self { session: Mutex::new(Session::new(database)), turns: Semaphore::new(1) }
     }
 
@@ -34,7 +34,7 @@ impl Suspects {
     }
 
     /// Counts that a message is begun; gives how often it now was.
-    pub async fn begin(&self, message: &ReceivedMessage) -> Result<i32, String> {
+    pub async fn begin(&self, message: &ReceivedMessage) -> Result<i32, SessionError> {
         begin_suspect(&mut *self.session.lock().await, message).await
     }
 

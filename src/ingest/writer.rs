@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
 use super::context::Context;
 use crate::fault;
+use crate::settings::Database;
 use crate::store::{self, Failure, Judged, Session, Settled, WRITE_TIMEOUT};
 
 /// Bodies in one transaction at most; a batch of few large events is as much work as one of many small ones.
@@ -76,7 +76,7 @@ struct Attempt {
 }
 
 impl Writer {
-    pub fn new(database: PgConnectOptions, context: Arc<Context>, settled: mpsc::Sender<Vec<Settled>>) -> Self {
+    pub fn new(database: Database, context: Arc<Context>, settled: mpsc::Sender<Vec<Settled>>) -> Self {
         Self { session: Session::new(database), context, settled }
     }
 

@@ -27,7 +27,7 @@ pub enum VerificationError {
     #[error("the queue did not answer ({0})")]
     Queue(#[from] ClientError),
     /// The database did not answer.
-    #[error("the database did not answer ({})", crate::store::describe(.0))]
+    #[error("the database {}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
 }
 

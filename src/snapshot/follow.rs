@@ -4,12 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::PgConnection;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Snapshot;
+use crate::database::{self, Setting};
 use crate::fault;
+use crate::settings::Database;
+
+/// What reading needs beside what all sessions do: it has its own deadline.
+const SETTINGS: [Setting; 2] = [("statement_timeout", "0"), ("transaction_timeout", "0")];
 
 /// Notifications are a hint; this is how long a change may stay unseen without one.
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
@@ -61,7 +66,9 @@ impl Catalog {
 /// Reads the catalog and keeps it new.
 #[derive(Debug)]
 pub struct CatalogFollower {
-    options: PgConnectOptions,
+    database: Database,
+    /// To read by, kept from one time to the next: when other programs have used up the server's connections, this one is there.
+    connection: Option<PgConnection>,
     tenant_labels_max: usize,
     snapshots: watch::Sender<Arc<Snapshot>>,
     reloads: mpsc::Receiver<oneshot::Sender<bool>>,
@@ -69,10 +76,10 @@ pub struct CatalogFollower {
 
 impl CatalogFollower {
     /// A follower that has read nothing yet, and the handle to what it will read.
-    pub fn new(options: PgConnectOptions, tenant_labels_max: usize) -> (Self, Catalog) {
+    pub fn new(database: Database, tenant_labels_max: usize) -> (Self, Catalog) {
         let (snapshot_sender, snapshot_receiver) = watch::channel(Arc::new(Snapshot::default()));
         let (reload_sender, reload_receiver) = mpsc::channel(16);
-        let follower = Self { options, tenant_labels_max, snapshots: snapshot_sender, reloads: reload_receiver };
+        let follower = Self { database, connection: None, tenant_labels_max, snapshots: snapshot_sender, reloads: reload_receiver };
         (follower, Catalog { snapshots: snapshot_receiver, reloads: reload_sender })
     }
 
@@ -91,6 +98,8 @@ impl CatalogFollower {
             let is_loaded = outcome.is_ok();
             match outcome {
                 Ok(snapshot) => _ = self.snapshots.send_replace(Arc::new(snapshot)),
+                // A server that answers is there; from one that does not, the listener may hear nothing either.
+                Err(sqlx::Error::Database(_)) => {}
                 Err(_) => listener = None,
             }
             let is_good = is_loaded && listener.is_some();
@@ -109,24 +118,37 @@ impl CatalogFollower {
 
     /// A connection that listens; a pool of one, because the listener of the driver wants one.
     async fn listen(&self) -> Result<PgListener, sqlx::Error> {
-        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(self.options.clone());
+        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(self.database.options()?);
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.listen(CHANNEL).await?;
         Ok(listener)
     }
 
     /// At the deadline the connection is dropped with the future that owns it, so nothing half-done is ever used again.
-    async fn load(&self) -> Result<Snapshot, sqlx::Error> {
-        let deadline = tokio::time::timeout(LOAD_TIMEOUT, self.load_by_own_connection());
-        deadline.await.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+    async fn load(&mut self) -> Result<Snapshot, sqlx::Error> {
+        let kept = self.connection.take();
+        let was_kept = kept.is_some();
+        match self.load_within(kept).await {
+            // That a session has ended does not mean that another one cannot begin.
+            Err(_) if was_kept => self.load_within(None).await,
+            outcome => outcome,
+        }
     }
 
-    async fn load_by_own_connection(&self) -> Result<Snapshot, sqlx::Error> {
-        let mut connection = self.options.connect().await?;
+    async fn load_within(&mut self, kept: Option<PgConnection>) -> Result<Snapshot, sqlx::Error> {
         let previous = Arc::clone(&self.snapshots.borrow());
-        let snapshot = Snapshot::load(&mut connection, Some(&previous), self.tenant_labels_max).await?;
-        fault::crash("mid_reload");
-        connection.close().await?;
+        let loading = async {
+            let mut connection = match kept {
+                Some(connection) => connection,
+                None => database::connect(&self.database, &SETTINGS).await?,
+            };
+            let snapshot = Snapshot::load(&mut connection, Some(&previous), self.tenant_labels_max).await?;
+            fault::crash("mid_reload");
+            Ok((snapshot, connection))
+        };
+        let deadline = tokio::time::timeout(LOAD_TIMEOUT, loading).await;
+        let (snapshot, connection) = deadline.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))?;
+        self.connection = Some(connection);
         Ok(snapshot)
     }
 }

@@ -1,10 +1,18 @@
 //! Whether the database is fit to store events: reachable, writable, durable, with the tables that this build expects.
 
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
+use std::time::Duration;
 
-use super::describe;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use super::session::backend_of;
+use super::{Session, SessionError};
+use crate::database::{self, Setting, describe};
+use crate::settings::Database;
+
+/// A migration that waits for a lock makes everyone else wait behind it; what it does by itself may take as long as it has to.
+const SETTINGS: [Setting; 4] =
+    [("lock_timeout", "2000"), ("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0"), ("transaction_timeout", "0")];
 
 /// The migrations of this build. A database that has newer ones as well is accepted: migrations only ever add.
 fn migrator() -> Migrator {
@@ -16,8 +24,8 @@ fn migrator() -> Migrator {
 /// What a probe found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseState {
-    /// Events can be stored.
-    Fit,
+    /// Events can be stored; there may be something to be careful about.
+    Fit(Option<&'static str>),
     /// They cannot; the sentence says why and what to do.
     Unfit(String),
 }
@@ -32,35 +40,77 @@ const STATEMENTS: [&str; 6] = [
     include_str!("clear_suspects.sql"),
 ];
 
-/// Does what a batch does, with no rows: what it finds missing, a right or a column perhaps, a batch would too.
-async fn try_statements(connection: &mut PgConnection) -> Result<DatabaseState, sqlx::Error> {
+/// Does what a batch does, with no rows: what it finds missing, a right or a column perhaps, a batch would too. Says what that is.
+async fn try_statements(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
     for statement in STATEMENTS {
         let without_rows = (1..=99).rev().fold(statement.to_owned(), |text, number| text.replace(&format!("${number}"), "null"));
         match sqlx::raw_sql(AssertSqlSafe(without_rows)).execute(&mut *connection).await {
-            Err(sqlx::Error::Database(error)) => {
-                let code = error.code().unwrap_or_default();
-                let sentence = format!("the server refuses what storing needs (SQLSTATE {code}); check the role's rights and the tables");
-                return Ok(DatabaseState::Unfit(sentence));
-            }
+            Err(error @ sqlx::Error::Database(_)) => return Ok(Some(format!("the database {}", describe(&error)))),
             answered => _ = answered?,
         }
     }
-    Ok(DatabaseState::Fit)
+    Ok(None)
 }
 
-async fn probe(connection: &mut PgConnection) -> Result<DatabaseState, sqlx::Error> {
-    let server = sqlx::query_file!("src/store/probe_server.sql").fetch_one(&mut *connection).await?;
-    let unfit = |sentence: &str| Ok(DatabaseState::Unfit(sentence.to_owned()));
-    if server.version < 150_000 {
-        return unfit("the server is older than PostgreSQL 15; use 15 or later");
+/// What the server says of itself.
+#[expect(clippy::struct_excessive_bools, reason = "a column each, which have nothing to do with one another")]
+struct Server {
+    version: i32,
+    encoding: String,
+    is_standby: bool,
+    is_read_only: bool,
+    has_fsync: bool,
+    has_full_page_writes: bool,
+}
+
+impl Server {
+    async fn of(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        sqlx::query_file_as!(Self, "src/store/probe_server.sql").fetch_one(connection).await
     }
-    if server.is_read_only {
-        return unfit("the server is read-only, a standby perhaps; point DATABASE_URL at the primary");
+
+    /// Why the tables cannot be here.
+    fn unfit_for_tables(&self) -> Option<String> {
+        if self.version < 150_000 {
+            return Some("the server is older than PostgreSQL 15; use 15 or later".to_owned());
+        }
+        if self.encoding != "UTF8" {
+            return Some(format!(
+                "the database's encoding is {}, which cannot hold every event; make another one by `create database NAME encoding 'UTF8' \
+                 template template0` (with locale 'C' where the server's own does not allow for it) and name it in DATABASE_URL",
+                self.encoding
+            ));
+        }
+        if self.is_standby {
+            return Some("the server is read-only, a standby; point DATABASE_URL at the primary".to_owned());
+        }
+        self.is_read_only.then(|| {
+            "the database is read-only by default_transaction_read_only, of the server, the database or the role; switch it off there once \
+             writing is wanted"
+                .to_owned()
+        })
     }
-    if !server.is_durable {
-        return unfit("the server runs with fsync or full_page_writes off and would lose events at a crash; set both to on");
+
+    /// Why events cannot be stored here.
+    fn unfit_for_events(&self) -> Option<String> {
+        let is_lossy = !self.has_fsync;
+        let lossy = || "the server runs with fsync off and would lose events at a crash; set it to on".to_owned();
+        self.unfit_for_tables().or_else(|| is_lossy.then(lossy))
     }
-    let applied = match sqlx::query_file_scalar!("src/store/probe_migrations.sql").fetch_all(connection).await {
+
+    /// Right on storage that never tears a page, such as ZFS.
+    fn caution(&self) -> Option<&'static str> {
+        let caution = "the server runs with full_page_writes off: where its storage can tear a page at a crash, set it to on";
+        (!self.has_full_page_writes).then_some(caution)
+    }
+}
+
+async fn probe(connection: &mut PgConnection, is_thorough: bool) -> Result<DatabaseState, sqlx::Error> {
+    backend_of(connection).await?;
+    let server = Server::of(connection).await?;
+    if let Some(sentence) = server.unfit_for_events() {
+        return Ok(DatabaseState::Unfit(sentence));
+    }
+    let applied = match sqlx::query_file_scalar!("src/store/probe_migrations.sql").fetch_all(&mut *connection).await {
         Ok(applied) => applied,
         // undefined_table: nothing was ever migrated.
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Vec::new(),
@@ -70,7 +120,56 @@ async fn probe(connection: &mut PgConnection) -> Result<DatabaseState, sqlx::Err
     if missing > 0 {
         return Ok(DatabaseState::Unfit(format!("the database lacks {missing} of this build's migrations; run `processor migrate`")));
     }
-    Ok(DatabaseState::Fit)
+    let refused = if is_thorough { try_statements(connection).await? } else { None };
+    Ok(refused.map_or(DatabaseState::Fit(server.caution()), DatabaseState::Unfit))
+}
+
+/// One look at the database, by a session that is kept for the next; where it is thorough, what a batch does is tried too.
+///
+/// # Errors
+/// What stood in the way of looking.
+pub async fn look(session: &mut Session, deadline: Duration, is_thorough: bool) -> Result<DatabaseState, SessionError> {
+    session.run(deadline, move |connection| Box::pin(probe(connection, is_thorough))).await
+}
+
+/// Why a database can hold no tables of ours; none: it can.
+///
+/// # Errors
+/// The driver's.
+pub async fn unfit_for_tables(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    Ok(Server::of(connection).await?.unfit_for_tables())
+}
+
+/// Why the migrations were not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// It is not a database for this.
+    #[error("{0}")]
+    Unfit(String),
+    /// Postgres does not answer.
+    #[error("the database {}", describe(.0))]
+    Database(#[from] sqlx::Error),
+    /// A statement was refused, or waited in vain for a lock.
+    #[error("migration {version} did not succeed, and nothing of it remains: the database {}", describe(.error))]
+    Refused {
+        /// Which one.
+        version: i64,
+        /// Postgres's own word.
+        error: sqlx::Error,
+    },
+    /// What was applied before are not this build's migrations.
+    #[error("the database's migrations are not this build's: {0}; use the build that made them")]
+    Foreign(MigrateError),
+}
+
+impl From<MigrateError> for MigrationError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Execute(error) => Self::Database(error),
+            MigrateError::ExecuteMigration(error, version) => Self::Refused { version, error },
+            other => Self::Foreign(other),
+        }
+    }
 }
 
 /// Applies what is missing of the migrations, by a connection of its own: the migrator's lock belongs to its session.
@@ -78,32 +177,19 @@ async fn probe(connection: &mut PgConnection) -> Result<DatabaseState, sqlx::Err
 /// Gives how many were missing.
 ///
 /// # Errors
-/// When Postgres does not answer, another migration holds the lock, or a statement fails.
-pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> {
-    // A migration that waits for a lock makes everyone else wait behind it.
-    let options = options.clone().options([("lock_timeout", "2s")]);
-    let mut connection = options.connect().await?;
+/// When Postgres does not answer, the database is not fit, another migration holds the lock, or a statement fails.
+pub async fn migrate(database: &Database) -> Result<usize, MigrationError> {
+    let mut connection = database::connect(database, &SETTINGS).await?;
+    if let Some(sentence) = unfit_for_tables(&mut connection).await? {
+        return Err(MigrationError::Unfit(sentence));
+    }
     let before = applied_count(&mut connection).await;
-    let outcome = migrator().run_direct(None, &mut connection, false).await;
+    migrator().run_direct(None, &mut connection, false).await?;
     let after = applied_count(&mut connection).await;
     connection.close().await?;
-    outcome.map(|()| after.saturating_sub(before))
+    Ok(after.saturating_sub(before))
 }
 
 async fn applied_count(connection: &mut PgConnection) -> usize {
     sqlx::query_file_scalar!("src/store/probe_migrations.sql").fetch_all(connection).await.map_or(0, |applied| applied.len())
-}
-
-/// One look at the database, from connecting to closing; where it is thorough, what a batch does is tried too.
-///
-/// # Errors
-/// What kind of trouble there was, without details.
-pub async fn look(options: &PgConnectOptions, is_thorough: bool) -> Result<DatabaseState, String> {
-    let mut connection = options.connect().await.map_err(|error| describe(&error))?;
-    let mut state = probe(&mut connection).await.map_err(|error| describe(&error))?;
-    if is_thorough && state == DatabaseState::Fit {
-        state = try_statements(&mut connection).await.map_err(|error| describe(&error))?;
-    }
-    connection.close().await.map_err(|error| describe(&error))?;
-    Ok(state)
 }

@@ -1,6 +1,7 @@
 //! Why a batch is not settled, and whose fault that is.
 
 use super::CommitError;
+use crate::database::describe;
 
 /// Why a batch is not settled. Nothing of it was stored, except perhaps under [`Failure::Unknown`].
 #[derive(Debug, thiserror::Error)]
@@ -15,13 +16,13 @@ pub enum Failure {
     #[error("Postgres misses what a row refers to (SQLSTATE 23503)")]
     MissingReference,
     /// Ours: try later.
-    #[error("the database does not store: {0}")]
+    #[error("the database {0}")]
     Unavailable(String),
     /// Ours, and nothing came back at all.
     #[error("the database did not answer in time")]
     Deadline,
     /// The commit was sent and its outcome never told: redelivery settles it.
-    #[error("the outcome of a commit is unknown: {0}")]
+    #[error("the outcome of a commit is unknown: the database {0}")]
     Unknown(String),
 }
 
@@ -39,8 +40,8 @@ impl Failure {
 
     pub(super) fn of_commit(error: CommitError) -> Self {
         match error {
-            CommitError::RolledBack => Self::Unavailable("the commit was rolled back".to_owned()),
-            CommitError::Unknown(error) => Self::Unknown(error.as_ref().map_or_else(|| "no status".to_owned(), describe)),
+            CommitError::RolledBack => Self::Unavailable("has rolled back what was to be committed".to_owned()),
+            CommitError::Unknown(error) => Self::Unknown(error.as_ref().map_or_else(|| "does not know of it".to_owned(), describe)),
         }
     }
 }
@@ -52,16 +53,6 @@ pub fn is_stored_before(error: &sqlx::Error) -> bool {
 
 fn constraint(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error().and_then(sqlx::error::DatabaseError::constraint)
-}
-
-/// An error without the detail, which may hold an event's values: SQLSTATE or kind.
-pub fn describe(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Database(database) => format!("SQLSTATE {}", database.code().unwrap_or_default()),
-        sqlx::Error::Io(error) => format!("connection: {}", error.kind()),
-        sqlx::Error::Tls(_) => "TLS: the server's certificate or its settings were not accepted".to_owned(),
-        _ => "the driver gave up on the connection".to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -3,16 +3,32 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgConnection};
+use sqlx::PgConnection;
 use tokio::time::{Instant, timeout_at};
 
 use super::backend::Backend;
+use crate::database::{self, Setting};
 use crate::fault;
+use crate::settings::Database;
 
-/// Every statement finds its rows by their keys. A plan that reads a whole table, made while that is small, would be kept when it has grown;
-/// and none is worth compiling.
-const BY_KEYS: [(&str, &str); 4] = [("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("enable_seqscan", "off"), ("jit", "off")];
+/// What a session needs beside what all do.
+const SETTINGS: [Setting; 11] = [
+    ("statement_timeout", "30000"),
+    // When this process stands still amid a transaction, others wait for its rows not much longer than they do for a silent link.
+    ("idle_in_transaction_session_timeout", "8000"),
+    // A batch has its deadline here.
+    ("transaction_timeout", "0"),
+    // Every statement finds its rows by their keys. A plan that reads a whole table, made while that is small, would be kept when it has
+    // grown; and none is worth compiling.
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_seqscan", "off"),
+    ("enable_indexscan", "on"),
+    ("enable_bitmapscan", "on"),
+    ("enable_nestloop", "on"),
+    ("plan_cache_mode", "auto"),
+    ("jit", "off"),
+];
 
 /// A server that takes longer to accept a connection is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,7 +49,7 @@ pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Sen
 /// only the server can tell one from the other.
 #[derive(Debug)]
 pub struct Session {
-    options: PgConnectOptions,
+    database: Database,
     connected: Option<Connected>,
     batches_in_doubt: u32,
 }
@@ -45,22 +61,19 @@ struct Connected {
 }
 
 impl Session {
-    /// A session that has not connected yet. Its commits are durable whatever the server's default is, and when this process stands still
-    /// amid a transaction, others wait for its rows not much longer than they do for a silent link.
-    pub fn new(options: PgConnectOptions) -> Self {
-        let synchronous_commit = if fault::has_bug("synchronous_commit_off") { "off" } else { "on" };
-        let settings =
-            [("synchronous_commit", synchronous_commit), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "8s")];
-        Self {
-            options: options.application_name("event-processor").options(settings).options(BY_KEYS),
-            connected: None,
-            batches_in_doubt: 0,
-        }
+    /// A session that has not connected yet. Its commits are durable whatever the server's default is.
+    pub fn new(database: Database) -> Self {
+        Self { database, connected: None, batches_in_doubt: 0 }
     }
 
     /// Drops the connection: what it was last told is in doubt.
     pub fn close(&mut self) {
         self.connected = None;
+    }
+
+    /// Whether there is a connection, as far as is known.
+    pub fn is_connected(&self) -> bool {
+        self.connected.is_some()
     }
 
     /// A batch met an event that was stored before: the next ones may, too.
@@ -93,7 +106,7 @@ impl Session {
         }
         let mut connected = match self.connected.take() {
             Some(connected) => connected,
-            None => connect(&self.options, deadline).await?,
+            None => connect(&self.database, deadline).await?,
         };
         let backend = connected.backend;
         let owning = async move {
@@ -103,7 +116,7 @@ impl Session {
         let outcome = tokio::select! {
             biased;
             outcome = timeout_at(deadline, owning) => outcome,
-            failure = backend.fail(&self.options) => return Err(failure),
+            failure = backend.fail(&self.database) => return Err(failure),
         };
         match outcome {
             Ok(Ok((connected, value))) => {
@@ -116,21 +129,29 @@ impl Session {
     }
 }
 
-async fn connect(options: &PgConnectOptions, deadline: Instant) -> Result<Connected, SessionError> {
+async fn connect(database: &Database, deadline: Instant) -> Result<Connected, SessionError> {
     let connecting = async {
-        let mut connection = options.connect().await?;
-        let backend = Backend::of(&mut connection).await?;
+        let mut connection = database::connect(database, &SETTINGS).await?;
+        let backend = backend_of(&mut connection).await?;
         Ok(Connected { connection, backend })
     };
     let connected = timeout_at(deadline.min(Instant::now() + CONNECT_TIMEOUT), connecting).await;
     connected.map_err(|_| SessionError::Deadline)?.map_err(SessionError::Driver)
 }
 
+/// The process that serves a session.
+///
+/// # Errors
+/// Also where what was set in the session does not hold, so that its commits might be lost in a crash.
+pub(super) async fn backend_of(connection: &mut PgConnection) -> Result<Backend, sqlx::Error> {
+    Backend::of(connection, &database::pinned(&SETTINGS)).await
+}
+
 /// Why work on a connection did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The driver says so.
-    #[error("failed to use the database")]
+    #[error("the database {}", database::describe(.0))]
     Driver(#[source] sqlx::Error),
     /// The server is there and waits for what was sent to it.
     #[error("the connection to the database is silent")]
@@ -138,6 +159,13 @@ pub enum SessionError {
     /// It took too long.
     #[error("the database did not answer in time")]
     Deadline,
+}
+
+impl SessionError {
+    /// Whether the server has no room for one more connection, which says nothing about those that there are.
+    pub fn is_for_want_of_connections(&self) -> bool {
+        matches!(self, Self::Driver(error) if database::is_for_want_of_connections(error))
+    }
 }
 
 /// Proof that a transaction is committed; [`commit`] alone makes one.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::Session;
 use super::session::SessionError;
-use super::{Session, describe};
 use crate::queue::ReceivedMessage;
 
 /// Beside the batches, and short.
@@ -18,34 +18,27 @@ pub const RECEIVES_TRUSTED_MAX: i32 = 3;
 /// Counts that a message is begun; gives how often it now was without having ended.
 ///
 /// # Errors
-/// A sentence, when the database does not say that it has counted.
-pub async fn begin_suspect(session: &mut Session, message: &ReceivedMessage) -> Result<i32, String> {
+/// When the database does not say that it has counted.
+pub async fn begin_suspect(session: &mut Session, message: &ReceivedMessage) -> Result<i32, SessionError> {
     let (queue, sqs_message_id) = key(message);
     let begin = session.run(SUSPECT_TIMEOUT, |connection| {
         Box::pin(async move { sqlx::query_file_scalar!("src/store/begin_suspect.sql", queue, sqs_message_id).fetch_one(connection).await })
     });
-    begin.await.map_err(|error| sentence(&error))
+    begin.await
 }
 
 /// Takes back that a message was begun: it has ended, and not with a verdict.
 ///
 /// # Errors
 /// As above.
-pub async fn end_suspect(session: &mut Session, message: &ReceivedMessage) -> Result<(), String> {
+pub async fn end_suspect(session: &mut Session, message: &ReceivedMessage) -> Result<(), SessionError> {
     let (queue, sqs_message_id) = key(message);
     let end = session.run(SUSPECT_TIMEOUT, |connection| {
         Box::pin(async move { sqlx::query_file!("src/store/end_suspect.sql", queue, sqs_message_id).execute(connection).await.map(|_| ()) })
     });
-    end.await.map_err(|error| sentence(&error))
+    end.await
 }
 
 fn key(message: &ReceivedMessage) -> (String, String) {
     (message.queue.name.clone(), message.sqs_message_id.clone())
-}
-
-fn sentence(error: &SessionError) -> String {
-    match error {
-        SessionError::Driver(error) => describe(error),
-        SessionError::Silent | SessionError::Deadline => error.to_string(),
-    }
 }

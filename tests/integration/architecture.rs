@@ -21,7 +21,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus", &["metrics"]),
     ("rustack_sqs_core", &["dev"]),
     ("rustix", &["health", "ingest"]),
-    ("sqlx", &["settings", "catalog", "snapshot", "store", "ingest", "dead_letter", "trace", "producers", "dev"]),
+    ("sqlx", &["settings", "database", "catalog", "snapshot", "store", "ingest", "dead_letter", "trace", "producers", "dev"]),
     ("testcontainers", &["dev"]),
 ];
 

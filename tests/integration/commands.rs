@@ -18,7 +18,7 @@ async fn migrate_makes_the_tables_and_says_when_there_is_nothing_to_do() {
     let database = Database::create_empty().await;
     let terminal = Terminal::with(vec![("DATABASE_URL", database.url.clone())]);
     let without_tables = terminal.run(PROCESSOR, &["dead-letter", "list"]).await;
-    assert_eq!(without_tables.status, 69);
+    assert_eq!(without_tables.status, 78);
     assert!(without_tables.errors.contains("run `processor migrate`"), "{without_tables:?}");
 
     let migrations = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).expect("migrations").count();

@@ -43,7 +43,7 @@ async fn what_is_written_after_a_begin_that_was_given_up_stays() {
     let database = Database::create().await;
     database.execute("create table note (text text)").await;
     let proxy = Proxy::before(&database.url).await;
-    let mut session = Session::new(options(&proxy));
+    let mut session = Session::new(proxy.url.parse().expect("a URL"));
     session.run(AMPLE, |connection| Box::pin(connection.ping())).await.expect("a connection");
 
     proxy.trap("begin\0", Fault::StallReply);
@@ -115,7 +115,7 @@ async fn check_write(fault: Fault, deadline: Duration, expect: &str) {
     let database = Database::create().await;
     database.apply(&sample_catalog()).await;
     let proxy = Proxy::before(&database.url).await;
-    let mut session = Session::new(options(&proxy));
+    let mut session = Session::new(proxy.url.parse().expect("a URL"));
     let batch = vec![judged(&database, &event("event-1")).await];
 
     proxy.trap(COMMIT, fault);
@@ -139,7 +139,7 @@ async fn a_batch_whose_commit_is_unknown_is_settled_when_it_comes_again() {
 async fn a_batch_that_is_given_up_before_its_commit_is_not_in_doubt() {
     let database = Database::create().await;
     database.apply(&sample_catalog()).await;
-    let mut session = Session::new(database.options());
+    let mut session = Session::new(database.settings());
     let batch = vec![judged(&database, &event("event-1")).await];
     let lock = Lock::table(&database, "message").await;
     let (failure, batch) = write(&mut session, SHORT, batch).await.expect_err("the table is held shut");
@@ -159,7 +159,7 @@ async fn one_event_that_is_stored_already_has_the_next_batches_looked_for() {
                  $$ begin perform nextval('inserts'); return null; end $$; \
                  create trigger count before insert on message for each statement execute function count_insert()";
     database.execute(count).await;
-    let mut session = Session::new(database.options());
+    let mut session = Session::new(database.settings());
     let stored = ("stored", "duplicate");
     for (event_ids, outcomes, inserts) in
         [(["a", "b"], (stored.0, stored.0), 1), (["c", "a"], (stored.0, stored.1), 3), (["d", "b"], (stored.0, stored.1), 4)]
@@ -180,7 +180,7 @@ async fn one_event_that_is_stored_already_has_the_next_batches_looked_for() {
 async fn a_refusal_is_the_events_only_where_its_own_values_are_refused() {
     let database = Database::create().await;
     database.apply(&sample_catalog()).await;
-    let mut session = Session::new(database.options());
+    let mut session = Session::new(database.settings());
     let ours = "08006 0A000 23502 23505 23P01 25006 25P03 28000 3D000 40001 40P01 42501 42703 42P01 53100 53200 53300 53400 55P03 57014 \
                 57P01 57P02 57P03 57P05 58030 XX000 XX001";
     let events = [("22P05 22021 22003 23514 54000", "Refused"), ("23503", "MissingReference"), (ours, "Unavailable")];
@@ -220,7 +220,7 @@ async fn batches_in_opposite_orders_do_not_deadlock() {
         batch
     };
     let (first, second) = (batch(&["a", "m", "z"]).await, batch(&["z", "a"]).await);
-    let mut sessions = [Session::new(database.options()), Session::new(database.options())];
+    let mut sessions = [Session::new(database.settings()), Session::new(database.settings())];
     let mut third = database.connect().await;
     let insert = "begin; insert into message \
          (tenant_id, source, event_id, event_type, schema_version, payload, payload_hash, queue, sqs_message_id, catalog_generation) \

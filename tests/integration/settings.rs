@@ -85,7 +85,7 @@ async fn a_wrong_database_is_told_without_its_value() {
     let not_shown = "the value of DATABASE_URL (--database-url) is (not shown): ";
     let form = "write a URL as postgres://user:password@host:5432/database; special characters in the password percent-encoded";
     for (value, sentence) in [
-        ("", form),
+        ("postgres", form),
         ("mysql://someone:s3cret@db/events", form),
         ("postgres://someone:s3cret/word@db/events", form),
         (
@@ -112,7 +112,9 @@ async fn a_wrong_database_is_told_without_its_value() {
 
 #[tokio::test]
 async fn a_missing_setting_is_named() {
-    let database = "DATABASE_URL is not set; set it to the Postgres to write to, as postgres://user:password@host/database";
+    let database = "DATABASE_URL is not set; set it to the Postgres to write to, as postgres://user:password@host/database, or \
+                    DATABASE_URL_FILE to a file that holds this";
+    check("migrate", &[("DATABASE_URL", ""), ("DATABASE_URL_FILE", "")], database).await;
     for line in ["run", "migrate", "validate --queue events", "dead-letter list", "dead-letter show 1"] {
         check(line, &[("QUEUES", "events")], database).await;
     }
@@ -194,14 +196,18 @@ async fn an_unknown_command_or_flag_ends_with_64() {
 
 #[tokio::test]
 async fn a_needed_service_that_is_away_ends_a_command_with_69() {
-    let database = "the database did not answer as it should (connection: connection refused); check DATABASE_URL and the server\n";
+    let database = "the database at 127.0.0.1:1 refuses the connection, nothing listens there; check DATABASE_URL and that Postgres runs\n";
     for line in ["dead-letter list", "dead-letter show 1", "validate --queue events"] {
         let ended = run(line, &[("DATABASE_URL", NOWHERE)]).await;
         assert_eq!((ended.status, ended.errors.as_str()), (69, database), "{line}");
     }
     let schemas = crate::stack::sample_catalog().display().to_string();
     let apply = format!("catalog apply {schemas}");
-    for line in ["migrate", &apply, "health --listen-address 127.0.0.1:1"] {
+    for line in ["migrate", &apply] {
+        let ended = run(line, &[("DATABASE_URL", NOWHERE)]).await;
+        assert_eq!((ended.status, ended.errors.as_str()), (69, database), "{line}");
+    }
+    for line in ["health --listen-address 127.0.0.1:1"] {
         let ended = run(line, &[("DATABASE_URL", NOWHERE)]).await;
         assert!(ended.status == 69 && !ended.errors.is_empty() && !ended.errors.contains("s3cret"), "{line}: {ended:?}");
     }
@@ -252,9 +258,10 @@ async fn every_command_has_help() {
 
 #[tokio::test]
 async fn the_template_names_what_the_binaries_act_on_with_its_defaults() {
-    // Read by the AWS SDK itself.
-    let of_the_sdk = ["AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY", "NO_PROXY"];
-    let mut expected: BTreeMap<_, _> = of_the_sdk.map(|name| (name.to_owned(), String::new())).into();
+    // Read by the AWS SDK itself, and the last by the driver.
+    let of_others =
+        ["AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY", "NO_PROXY", "PGPASSFILE"];
+    let mut expected: BTreeMap<_, _> = of_others.map(|name| (name.to_owned(), String::new())).into();
     for (_, help) in helps("", "").await.into_iter().chain(helps("producers", "").await) {
         for line in help.lines() {
             let Some((_, told)) = line.split_once("[env: ") else { continue };

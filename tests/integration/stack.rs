@@ -9,7 +9,7 @@ use event_processor::catalog::{directory, publication};
 use event_processor::dev::cluster::Cluster;
 use event_processor::dev::queue_server::QueueServer;
 use event_processor::queue::{Clients, Queue};
-use event_processor::settings::parse_queues;
+use event_processor::settings::{self, parse_queues};
 use event_processor::store;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
@@ -66,7 +66,7 @@ impl Database {
     /// With the tables.
     pub async fn create() -> Self {
         let database = Self::create_empty().await;
-        store::migrate(&database.options()).await.expect("migrations");
+        store::migrate(&database.settings()).await.expect("migrations");
         database
     }
 
@@ -78,22 +78,32 @@ impl Database {
     /// At this address of a server of the test's own, with the tables.
     pub async fn at(url: &str) -> Self {
         let database = Self { url: url.to_owned(), name: None };
-        store::migrate(&database.options()).await.expect("migrations");
+        store::migrate(&database.settings()).await.expect("migrations");
         database
     }
 
     /// Without any table.
     pub async fn create_empty() -> Self {
+        Self::create_with("").await
+    }
+
+    /// Without any table, made with these options.
+    pub async fn create_with(options: &str) -> Self {
         let name = format!("test_{}", uuid::Uuid::now_v7().simple());
         let server: PgConnectOptions = server_url().parse().expect("TEST_DATABASE_URL is a URL");
         let mut connection = server.connect().await.expect("the test server answers");
-        sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&mut connection).await.expect("create database");
+        sqlx::raw_sql(AssertSqlSafe(format!("create database {name} {options}"))).execute(&mut connection).await.expect("create database");
         let mut url = url::Url::parse(server_url()).expect("a URL");
         url.set_path(&name);
         Self { url: url.to_string(), name: Some(name) }
     }
 
     pub fn options(&self) -> PgConnectOptions {
+        self.url.parse().expect("a URL")
+    }
+
+    /// As the daemon is told of it.
+    pub fn settings(&self) -> settings::Database {
         self.url.parse().expect("a URL")
     }
 

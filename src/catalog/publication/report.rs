@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::undeclared::{Found, Row};
 use super::{Key, Written};
 use crate::catalog::declaration::{Declaration, TenantDeclaration};
+use crate::database::describe;
 use crate::schema::Bundle;
 
 /// What an `apply` did.
@@ -130,11 +131,11 @@ pub enum PublicationError {
     #[error("failed to publish the catalog, nothing was changed:{}", lines(.0))]
     PublishedVersionsChanged(Vec<ChangedVersion>),
     /// The database refused or was away. For the operator.
-    #[error("failed to publish the catalog, nothing was changed: {0}")]
+    #[error("failed to publish the catalog, nothing was changed: the database {}", describe(.0))]
     Database(#[from] sqlx::Error),
     /// The connection was lost while the transaction was being committed. For the operator.
     #[error(
-        "failed to learn whether the catalog was published, the connection was lost at the commit ({0}); apply it again, which is safe"
+        "failed to learn whether the catalog was published, for at the commit the database {}; apply it again, which is safe", describe(.0)
     )]
     CommitUnknown(#[source] sqlx::Error),
 }

@@ -1,0 +1,62 @@
+//! Connections to Postgres, each of which says itself what it needs, and what goes wrong with them, as sentences.
+
+mod trouble;
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
+
+use crate::fault;
+use crate::settings::Database;
+
+pub use trouble::{describe, is_for_want_of_connections, is_wrong_setting, tell};
+
+/// A server's setting and its value, in the unit in which `pg_settings` has it.
+pub type Setting = (&'static str, &'static str);
+
+/// What every session needs, whatever the defaults of the server, the database or the role are. `default_transaction_read_only` is none of
+/// these: with it an operator stops all writing, and that is told. Nor is `search_path`: it says where the tables are.
+pub const PINNED: [Setting; 9] = [
+    // A commit that is confirmed is on disk.
+    ("synchronous_commit", "on"),
+    // Foreign keys are checked.
+    ("session_replication_role", "origin"),
+    // A statement sees what others have committed before it, and waits for them instead of failing.
+    ("default_transaction_isolation", "read committed"),
+    ("lock_timeout", "0"),
+    // As the driver and the statements mean what they write.
+    ("client_encoding", "UTF8"),
+    ("DateStyle", "ISO, MDY"),
+    ("TimeZone", "UTC"),
+    ("standard_conforming_strings", "on"),
+    // A session without work is kept.
+    ("idle_session_timeout", "0"),
+];
+
+/// A server that takes longer is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connects, and pins these settings beside those that every session needs; of one that both name, these have the last word.
+///
+/// # Errors
+/// The driver's, or that the setting which says where to connect is of no use by now.
+pub async fn connect(database: &Database, settings: &[Setting]) -> Result<PgConnection, sqlx::Error> {
+    let connecting = async {
+        let mut connection = database.options()?.connect().await?;
+        sqlx::raw_sql(AssertSqlSafe(pin_statement(settings))).execute(&mut connection).await?;
+        Ok(connection)
+    };
+    let connecting = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
+    connecting.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+}
+
+/// In one exchange, by the simple protocol; what is put in is constants of ours.
+fn pin_statement(settings: &[Setting]) -> String {
+    let settings = if fault::has_bug("synchronous_commit_off") { &[("synchronous_commit", "off")] } else { settings };
+    include_str!("database/pin_settings.sql").replace("$1", &format!("'{}'", pinned(settings)))
+}
+
+/// What a session has that was given these settings, as a JSON object.
+pub fn pinned(settings: &[Setting]) -> serde_json::Value {
+    PINNED.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), serde_json::Value::from(*value))).collect()
+}
