@@ -1,16 +1,17 @@
-//! Body to verdict: how long judging one event takes, beside what its parts take. Compare the rows of one run with each other; the machine's
+//! Body to verdict: how long one event takes, beside what its parts take. Compare the rows of one run with each other; the machine's
 //! noise is the spread between the least and the middle of many rounds.
 
 #![expect(clippy::print_stdout, reason = "whoever measures reads it")]
 
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
+use event_processor::candidate::{Candidate, QueueBinding};
 use event_processor::catalog::directory;
-use event_processor::decode::{Unwrapped, decode};
+use event_processor::decode::decode;
 use event_processor::json;
-use event_processor::queue::{QueueBinding, ReceivedMessage};
 use event_processor::schema::{Bundle, Compiled};
 use event_processor::settings::Format;
 
@@ -20,18 +21,16 @@ const EVENTS_PER_ROUND: u32 = 200;
 fn main() {
     let (schema, payload) = sample();
     let body = format!(r#"{{"tenant_id":"shop","source":"bench","event_id":"0199","event_type":"order.created","payload":{payload}}}"#);
-    let message = message(body);
-    println!("shop/order.created, body of {} bytes; nanoseconds an event, least and middle of {ROUNDS} rounds", message.body.len());
+    let candidate = Arc::new(candidate(body));
+    println!("shop/order.created, body of {} bytes; nanoseconds an event, least and middle of {ROUNDS} rounds", candidate.body.len());
     let whole = measure("body to verdict", || {
-        let mut unwrapped = Unwrapped::default();
-        let decoded = decode(&message, 1 << 20, &mut unwrapped).map_err(|rejection| rejection.reason);
-        schema.is_valid(&decoded.expect("a good envelope").payload)
+        let decoded = decode(Arc::clone(&candidate), 1 << 20).map_err(|rejection| rejection.reason);
+        schema.is_valid(decoded.expect("a good envelope").payload())
     });
-    let read = measure("read alone", || json::read(&message.body).is_ok());
-    let mut unwrapped = Unwrapped::default();
-    let decoded = decode(&message, 1 << 20, &mut unwrapped).map_err(|rejection| rejection.reason).expect("a good envelope");
-    let validate = measure("validate alone", || schema.is_valid(&decoded.payload));
-    let foreign = measure("serde_json to Value, for comparison", || serde_json::from_slice::<serde_json::Value>(&message.body).is_ok());
+    let read = measure("read alone", || json::read(&candidate.body).is_ok());
+    let decoded = decode(Arc::clone(&candidate), 1 << 20).map_err(|rejection| rejection.reason).expect("a good envelope");
+    let validate = measure("validate alone", || schema.is_valid(decoded.payload()));
+    let foreign = measure("serde_json to Value, for comparison", || serde_json::from_slice::<serde_json::Value>(&candidate.body).is_ok());
     println!("body to verdict / (read + validate) = {:.2}", whole / (read + validate));
     println!("read / serde_json = {:.2}", read / foreign);
 }
@@ -66,7 +65,7 @@ fn sample() -> (Compiled, String) {
     (Compiled::compile(&bundle).expect("it compiles"), std::fs::read_to_string(&files[0]).expect("an example"))
 }
 
-fn message(body: String) -> ReceivedMessage {
+fn candidate(body: String) -> Candidate {
     let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true, format: Format::Native };
-    ReceivedMessage { sqs_message_id: "bench".to_owned(), ..ReceivedMessage::of_body(binding, body.into_bytes()) }
+    Candidate { message_id: "bench".to_owned(), ..Candidate::of_body(binding, body.into_bytes()) }
 }

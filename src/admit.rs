@@ -1,24 +1,52 @@
 //! 3. Whose event is it, and may whoever sent it write for that tenant?
 
+use std::sync::Arc;
+
+use crate::candidate::Candidate;
+use crate::decode::Decoded;
 use crate::event::{Envelope, Reason, Rejection, TenantId, Violation};
-use crate::queue::ReceivedMessage;
 use crate::settings::Format;
 use crate::snapshot::{Snapshot, Tenant};
+
+/// An event whose tenant is known, and whose sender may write for it.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Its fields and its payload.
+    pub decoded: Decoded,
+    tenant: Arc<Tenant>,
+}
+
+impl Admitted {
+    /// Whose event it is.
+    pub fn tenant(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+}
 
 /// Finds the tenant: from the queue's binding, or on a shared queue from the body, backed by the sender that SQS vouches for.
 ///
 /// # Errors
 /// `unknown_tenant`, `tenant_mismatch` or `unauthorized_sender`.
-pub fn admit<'a>(envelope: &Envelope, message: &ReceivedMessage, snapshot: &'a Snapshot) -> Result<&'a Tenant, Rejection> {
+pub fn admit(decoded: Decoded, snapshot: &Snapshot) -> Result<Admitted, Rejection> {
+    match find_tenant(decoded.envelope(), decoded.candidate(), snapshot) {
+        Ok(tenant) => Ok(Admitted { tenant: Arc::clone(tenant), decoded }),
+        Err((reason, expected)) => Err(reject(reason, decoded.into_envelope(), expected)),
+    }
+}
+
+fn find_tenant<'a>(envelope: &Envelope, candidate: &Candidate, snapshot: &'a Snapshot) -> Result<&'a Arc<Tenant>, (Reason, &'static str)> {
     let named = envelope.tenant_id.as_deref();
-    let unknown = |expected: &str| reject(Reason::UnknownTenant, envelope, expected);
-    let Some(bound) = &message.queue.tenant else {
-        let named = named.ok_or_else(|| unknown(missing(message.queue.format)))?;
+    let unknown = |expected| (Reason::UnknownTenant, expected);
+    let Some(bound) = &candidate.queue.tenant else {
+        let named = named.ok_or_else(|| unknown(missing(candidate.queue.format)))?;
         let tenant = snapshot.tenant(named).ok_or_else(|| unknown("a tenant that the catalog has"))?;
-        return check_sender(tenant, envelope, message);
+        return match is_allowed(tenant, candidate) {
+            true => Ok(tenant),
+            false => Err((Reason::UnauthorizedSender, "a sender that the tenant's `allowed_senders` names")),
+        };
     };
     if named.is_some_and(|named| named != bound.as_str()) {
-        return Err(reject(Reason::TenantMismatch, envelope, "no `tenant_id`, or that of the tenant which the queue is bound to"));
+        return Err((Reason::TenantMismatch, "no `tenant_id`, or that of the tenant which the queue is bound to"));
     }
     snapshot.tenant(bound.as_str()).ok_or_else(|| unknown("a queue whose tenant the catalog has"))
 }
@@ -34,19 +62,15 @@ fn missing(format: Format) -> &'static str {
 }
 
 /// The tenant that a dead letter of the queue belongs to before its event is admitted.
-pub fn tenant_of_queue(message: &ReceivedMessage, reason: Reason) -> Option<&TenantId> {
-    message.queue.tenant.as_ref().filter(|_| reason != Reason::TenantMismatch)
+pub fn tenant_of_queue(candidate: &Candidate, reason: Reason) -> Option<&TenantId> {
+    candidate.queue.tenant.as_ref().filter(|_| reason != Reason::TenantMismatch)
 }
 
-fn check_sender<'a>(tenant: &'a Tenant, envelope: &Envelope, message: &ReceivedMessage) -> Result<&'a Tenant, Rejection> {
-    let is_allowed = message.queue.trusts_any_sender || message.sender_id.as_deref().is_some_and(|sender_id| tenant.allows(sender_id));
-    if is_allowed {
-        return Ok(tenant);
-    }
-    Err(reject(Reason::UnauthorizedSender, envelope, "a sender that the tenant's `allowed_senders` names"))
+fn is_allowed(tenant: &Tenant, candidate: &Candidate) -> bool {
+    candidate.queue.trusts_any_sender || candidate.sender_id.as_deref().is_some_and(|sender_id| tenant.allows(sender_id))
 }
 
-fn reject(reason: Reason, envelope: &Envelope, expected: &str) -> Rejection {
+fn reject(reason: Reason, envelope: Box<Envelope>, expected: &str) -> Rejection {
     let violation = Violation {
         keyword: "catalog".to_owned(),
         instance_location: "/tenant_id".to_owned(),
@@ -54,5 +78,5 @@ fn reject(reason: Reason, envelope: &Envelope, expected: &str) -> Rejection {
         expected: expected.to_owned(),
         found: if envelope.tenant_id.is_some() { "string" } else { "nothing" }.to_owned(),
     };
-    Rejection { envelope: Some(Box::new(envelope.clone())), ..Rejection::new(reason, violation) }
+    Rejection { envelope: Some(envelope), ..Rejection::new(reason, violation) }
 }

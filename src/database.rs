@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
 
-use crate::fault;
 use crate::settings::Database;
 
 pub use trouble::{describe, is_for_want_of_connections, is_wrong_setting, tell};
@@ -52,7 +51,6 @@ pub async fn connect(database: &Database, settings: &[Setting]) -> Result<PgConn
 
 /// In one exchange, by the simple protocol; what is put in is constants of ours.
 fn pin_statement(settings: &[Setting]) -> String {
-    let settings = if fault::has_bug("synchronous_commit_off") { &[("synchronous_commit", "off")] } else { settings };
     include_str!("database/pin_settings.sql").replace("$1", &format!("'{}'", pinned(settings)))
 }
 

@@ -8,10 +8,10 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::event::Reason;
+use crate::event::{Reason, Violation};
 use crate::output::Escaped;
 
-/// Which letters are listed.
+/// Which dead letters are listed.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Only those of a tenant.
@@ -23,10 +23,10 @@ pub struct Filter {
     /// Also those that are closed: stored after all, or discarded.
     pub with_closed: bool,
     /// The newest so many.
-    pub letters_max: i64,
+    pub dead_letters_max: i64,
 }
 
-/// A letter in a list.
+/// A dead letter in a list.
 #[derive(Debug, Serialize)]
 pub struct Line {
     dead_letter_id: i64,
@@ -63,7 +63,7 @@ impl fmt::Display for Line {
 pub const LIST_HEAD: &str =
     "      id  last seen             state     reason                  tenant          event type              rule";
 
-/// Lists letters, the newest first.
+/// Lists dead letters, the newest first.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -74,7 +74,7 @@ pub async fn list(connection: &mut PgConnection, filter: &Filter) -> Result<Vec<
         filter.reason.as_deref(),
         filter.queue.as_deref(),
         filter.with_closed,
-        filter.letters_max
+        filter.dead_letters_max
     )
     .fetch_all(connection)
     .await?;
@@ -103,9 +103,10 @@ fn state(replay_outcome: Option<&str>, is_discarded: bool) -> &'static str {
     }
 }
 
-/// A letter with everything that is known of it.
+/// A dead letter with everything that is known of it.
 #[derive(Debug, Serialize)]
-pub struct Letter {
+#[expect(clippy::struct_field_names, reason = "the column's name, which --json prints")]
+pub struct DeadLetter {
     dead_letter_id: i64,
     state: &'static str,
     reason: String,
@@ -152,15 +153,14 @@ pub struct Letter {
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn show(connection: &mut PgConnection, dead_letter_id: i64) -> Result<Option<Letter>, sqlx::Error> {
-    let Some(row) = sqlx::query_file!("src/dead_letter/show.sql", dead_letter_id).fetch_optional(connection).await? else {
-        return Ok(None);
-    };
+pub async fn show(connection: &mut PgConnection, dead_letter_id: i64) -> Result<Option<DeadLetter>, sqlx::Error> {
+    let found = sqlx::query_file!("src/dead_letter/show.sql", dead_letter_id).fetch_optional(connection).await?;
+    let Some(row) = found else { return Ok(None) };
     let raw = |text: String| RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned());
-    Ok(Some(Letter {
+    Ok(Some(DeadLetter {
         dead_letter_id: row.dead_letter_id,
         state: state(row.replay_outcome.as_deref(), row.discarded_at.is_some()),
-        explanation: Reason::ALL.into_iter().find(|reason| reason.as_str() == row.reason).map_or("", explanation),
+        explanation: Reason::ALL.into_iter().find(|reason| reason.as_str() == row.reason).map_or("", Reason::explanation),
         reason: row.reason,
         rule: row.rule,
         errors: raw(row.errors),
@@ -194,12 +194,15 @@ pub async fn show(connection: &mut PgConnection, dead_letter_id: i64) -> Result<
     }))
 }
 
-impl fmt::Display for Letter {
+impl fmt::Display for DeadLetter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = |text: &'_ Option<String>| Escaped(text.as_deref().unwrap_or("not known")).to_string();
         writeln!(formatter, "dead letter {}: {} ({})", self.dead_letter_id, self.reason, self.state)?;
         writeln!(formatter, "  {}", self.explanation)?;
-        write_violations(formatter, self.errors.get())?;
+        let violations: Vec<Violation> = serde_json::from_str(self.errors.get()).unwrap_or_default();
+        for violation in violations {
+            writeln!(formatter, "  {violation}")?;
+        }
         match self.claimed_tenant.as_deref().filter(|_| self.tenant_id.is_none()) {
             Some(claimed) => writeln!(formatter, "tenant      not admitted, {} by its body", Escaped(claimed))?,
             None => writeln!(formatter, "tenant      {}", known(&self.tenant_id))?,
@@ -218,7 +221,7 @@ impl fmt::Display for Letter {
             writeln!(formatter, "trace       {}", Escaped(traceparent))?;
         }
         writeln!(formatter, "first seen  {}, last seen {}", time_text(self.first_seen_at), time_text(self.last_seen_at))?;
-        writeln!(formatter, "judged by   catalog generation {}", self.catalog_generation)?;
+        writeln!(formatter, "validated   by catalog generation {}", self.catalog_generation)?;
         writeln!(formatter, "attributes  {}", Escaped(self.attributes.get()))?;
         // Line by line: a body may well be laid out in lines.
         let body: Vec<String> = self.body.lines().map(|line| Escaped(line).to_string()).collect();
@@ -226,68 +229,6 @@ impl fmt::Display for Letter {
     }
 }
 
-/// The errors of a letter or a verdict for people: a line each, the place first.
-///
-/// # Errors
-/// When the formatter fails.
-pub fn write_violations(formatter: &mut impl fmt::Write, errors: &str) -> fmt::Result {
-    let errors: Vec<serde_json::Value> = serde_json::from_str(errors).unwrap_or_default();
-    for error in errors {
-        let field = |name: &str| Escaped(error[name].as_str().unwrap_or_default()).to_string();
-        let place = match field("instance_location") {
-            place if place.is_empty() => "at the top".to_owned(),
-            place => format!("at {place}"),
-        };
-        let (expected, found) = (field("expected"), field("found"));
-        writeln!(formatter, "  {place}: expected {expected}, found {found}  ({} of {})", field("keyword"), field("schema_location"))?;
-    }
-    Ok(())
-}
-
 fn time_text(time: OffsetDateTime) -> String {
     time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_default()
-}
-
-/// What a reason means and who can mend it.
-pub fn explanation(reason: Reason) -> &'static str {
-    match reason {
-        Reason::TooLarge => "The body, or what surrounds the payload, is larger than allowed. The producer must send less.",
-        Reason::TooDeep => "The JSON nests deeper than 64 levels. The producer must send flatter data.",
-        Reason::MalformedJson => "The body is not JSON in UTF-8. The producer must send a JSON object.",
-        Reason::DuplicateKey => "An object has a key twice, so that readers would disagree. The producer must send each key once.",
-        Reason::NumberOutOfRange => "A number has more than 64 digits or no double is near it. The producer can send it as a string.",
-        Reason::Unstorable => "Text that Postgres cannot hold (\\u0000, a lone surrogate), or a row that it refused.",
-        Reason::PayloadByReference => {
-            "The payload was left in S3 and only a pointer to it sent. The producer must send the payload itself."
-        }
-        Reason::UnsupportedContentType => "The data are not JSON, by the content type beside them. The producer must send JSON.",
-        Reason::InvalidEnvelope => {
-            "It is not in the queue's format, or a field of the envelope is missing, empty, too long or of the wrong type. Mend the producer, or the queue's `format`."
-        }
-        Reason::EnvelopeMismatch => "Fields of the envelope contradict each other. The producer must send one of them.",
-        Reason::UnknownTenant => {
-            "No tenant was named on a shared queue, or the catalog has none of that name. Apply the tenant, or mend the producer."
-        }
-        Reason::TenantMismatch => {
-            "The body names another tenant than the queue is bound to. The producer uses the wrong queue or the wrong tenant."
-        }
-        Reason::UnauthorizedSender => {
-            "The sender is not among the tenant's `allowed_senders`. Add its unique id there if it may write for the tenant."
-        }
-        Reason::UnknownEventType => {
-            "The tenant has not declared this event type. Add it to the tenant's directory and apply, or mend the producer."
-        }
-        Reason::UnknownSchemaVersion => "The event type has no such version. Publish it, or mend the producer.",
-        Reason::UnknownClient => "The tenant has no such client. Declare it in tenant.toml and apply, or mend the producer.",
-        Reason::SchemaViolation => "The payload breaks its schema. Mend the producer, or publish a version that allows it.",
-        Reason::ValidationTimeout => {
-            "Checking the payload against its schema takes more steps or time than one event may. Simplify the schema in a new version, or send less."
-        }
-        Reason::ReceivedTooOften => {
-            "A process began this event three times and never ended it; perhaps it ends the process. Judge its body by `processor validate`."
-        }
-        Reason::IdConflict => {
-            "An event with this id is stored already, with another type, client or payload. The producer must not reuse ids."
-        }
-    }
 }

@@ -15,11 +15,14 @@ mod sns;
 #[cfg(test)]
 mod tests;
 
+use std::sync::{Arc, OnceLock};
+
+use self_cell::self_cell;
 use smol_str::SmolStr;
 
+use crate::candidate::Candidate;
 use crate::event::{Envelope, Reason, Rejection, Violation};
 use crate::json::{self, Defect, DefectKind, Member, Node};
-use crate::queue::ReceivedMessage;
 use crate::settings::Format;
 use kept::{Kept, attributes, traceparent};
 pub use kept::{message_attributes, message_traceparent};
@@ -27,22 +30,64 @@ pub use kept::{message_attributes, message_traceparent};
 /// What may surround a payload: other envelope fields and the SQS message's attributes, as they are stored.
 pub const ATTRIBUTES_BYTES_MAX: usize = 16 << 10;
 
-/// A body whose envelope is well-formed.
+/// A body whose envelope is well-formed, with all that is known of it.
 #[derive(Debug)]
-pub struct Decoded<'body> {
-    /// The fields around the payload; in a box, because they are handed on from stage to stage.
-    pub envelope: Box<Envelope>,
-    /// The payload.
-    pub payload: Node<'body>,
+pub struct Decoded {
+    /// In a box, because it is handed on from stage to stage.
+    envelope: Box<Envelope>,
+    read: Read,
 }
+
+self_cell! {
+    /// A candidate and the payload that was read from its body, in which it lies.
+    struct Read {
+        owner: Source,
+        #[covariant]
+        dependent: Payload,
+    }
+
+    impl {Debug}
+}
+
+/// What a payload is read from.
+#[derive(Debug)]
+struct Source {
+    candidate: Arc<Candidate>,
+    unwrapped: Unwrapped,
+}
+
+#[derive(Debug)]
+struct Payload<'body>(Node<'body>);
 
 /// Room for the texts that a body carries in a string, unescaped: a payload in one of them is borrowed from here. Two levels and no more.
 #[derive(Debug, Default)]
-pub struct Unwrapped {
+struct Unwrapped {
     /// What SNS delivers.
-    message: String,
+    message: OnceLock<String>,
     /// What a CloudEvent has in base64.
-    data: String,
+    data: OnceLock<String>,
+}
+
+impl Decoded {
+    /// The fields around the payload.
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// The fields around the payload, which itself is done with.
+    pub fn into_envelope(self) -> Box<Envelope> {
+        self.envelope
+    }
+
+    /// What was decoded.
+    pub fn candidate(&self) -> &Arc<Candidate> {
+        &self.read.borrow_owner().candidate
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &Node<'_> {
+        &self.read.borrow_dependent().0
+    }
 }
 
 /// What a format finds in a text.
@@ -56,42 +101,50 @@ struct Found<'text> {
     notification: Kept<'text>,
 }
 
-/// Reads a message's body.
+/// Reads a candidate's body.
 ///
 /// # Errors
 /// The first thing that is wrong with it: size, then whatever a reader from left to right meets first.
-pub fn decode<'body>(
-    message: &'body ReceivedMessage,
-    body_bytes_max: usize,
-    unwrapped: &'body mut Unwrapped,
-) -> Result<Decoded<'body>, Rejection> {
-    let body = &message.body;
+pub fn decode(candidate: Arc<Candidate>, body_bytes_max: usize) -> Result<Decoded, Rejection> {
+    let mut envelope = None;
+    let read = Read::try_new(Source { candidate, unwrapped: Unwrapped::default() }, |source| {
+        let (found, payload) = read(source, body_bytes_max)?;
+        envelope = Some(found);
+        Ok(Payload(payload))
+    })?;
+    // Whatever has a payload was given an envelope.
+    Ok(Decoded { envelope: envelope.unwrap_or_default(), read })
+}
+
+fn read(source: &Source, body_bytes_max: usize) -> Result<(Box<Envelope>, Node<'_>), Rejection> {
+    let Source { candidate, unwrapped } = source;
+    let body = &candidate.body;
     if body.len() > body_bytes_max {
         return Err(reject(Reason::TooLarge, "json", "", &format!("a body of at most {body_bytes_max} bytes"), "larger body"));
     }
-    let of_sender = message.attributes.iter().flat_map(|(name, attribute)| [name, &attribute.data_type, &attribute.value]);
-    if of_sender.chain(message.system_attributes.values()).any(|text| text.contains('\0')) {
+    let of_sender = candidate.attributes.iter().flat_map(|(name, attribute)| [name, &attribute.data_type, &attribute.value]);
+    if of_sender.chain(candidate.system_attributes.values()).any(|text| text.contains('\0')) {
         return Err(reject(Reason::Unstorable, "message_attributes", "", "attributes without NUL characters", "string"));
     }
-    let found = match message.queue.format {
+    let found = match candidate.queue.format {
         Format::Native => object(body).and_then(|members| native::read(body, members)),
-        Format::CloudEvents => cloudevents::read(message, &mut unwrapped.data),
+        Format::CloudEvents => cloudevents::read(candidate, &unwrapped.data),
         Format::Sns => object(body).and_then(|members| sns::read(body, members, unwrapped)),
         Format::EventBridge => object(body).and_then(|members| eventbridge::read(body, members)),
     };
     let Found { envelope, payload, others, notification } =
-        found.map_err(|rejection| Rejection { claimed_tenant: claim::tenant(message), ..rejection })?;
+        found.map_err(|rejection| Rejection { claimed_tenant: claim::tenant(candidate), ..rejection })?;
     let mut envelope = Box::new(envelope);
     if envelope.event_id.is_empty() {
-        envelope.event_id = SmolStr::new(&message.sqs_message_id);
+        envelope.event_id = SmolStr::new(&candidate.message_id);
     }
-    envelope.traceparent = traceparent(message, &others);
-    envelope.attributes = attributes(message, &others, &notification).into();
+    envelope.traceparent = traceparent(candidate, &others);
+    envelope.attributes = attributes(candidate, &others, &notification).into();
     if envelope.attributes.len() > ATTRIBUTES_BYTES_MAX {
         let expected = format!("other fields and message attributes of at most {ATTRIBUTES_BYTES_MAX} bytes in all");
         return Err(Rejection { envelope: Some(envelope), ..reject(Reason::TooLarge, "envelope", "", &expected, "object") });
     }
-    Ok(Decoded { envelope, payload })
+    Ok((envelope, payload))
 }
 
 /// A text as the JSON value that it must be.

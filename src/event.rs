@@ -4,9 +4,14 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::Serialize;
 use smol_str::SmolStr;
 use time::OffsetDateTime;
+
+mod reason;
+mod violation;
+
+pub use reason::Reason;
+pub use violation::{VIOLATIONS_MAX, Violation};
 
 /// Declares a name of the catalog as a type of its own, cheap to clone.
 macro_rules! catalog_name {
@@ -132,141 +137,6 @@ pub struct Envelope {
     /// The trace that the event belongs to, in W3C's form.
     pub traceparent: Option<SmolStr>,
 }
-
-/// Why an event is a dead letter. The texts are a contract: they stand in `dead_letter.reason` and in a metric's label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Reason {
-    /// The body is larger than the limit, or what surrounds the payload is.
-    TooLarge,
-    /// Nested more than 64 levels.
-    TooDeep,
-    /// Not JSON in UTF-8.
-    MalformedJson,
-    /// A key twice in an object.
-    DuplicateKey,
-    /// A number of more than 64 digits, or beyond a double.
-    NumberOutOfRange,
-    /// Text that Postgres cannot hold, or a row that it refused.
-    Unstorable,
-    /// A pointer to a payload elsewhere.
-    PayloadByReference,
-    /// Data that are not JSON, by what is said of them.
-    UnsupportedContentType,
-    /// Not an object, not in the queue's format, or a field missing, empty, too long or of the wrong type.
-    InvalidEnvelope,
-    /// Fields that contradict each other.
-    EnvelopeMismatch,
-    /// No tenant given on a shared queue, or one that the catalog does not have.
-    UnknownTenant,
-    /// Not the tenant that the queue is bound to.
-    TenantMismatch,
-    /// The sender may not write for the tenant.
-    UnauthorizedSender,
-    /// Not an active event type of the tenant.
-    UnknownEventType,
-    /// Not an active version of the event type.
-    UnknownSchemaVersion,
-    /// Not an active client of the tenant.
-    UnknownClient,
-    /// The payload breaks its schema.
-    SchemaViolation,
-    /// Judging the payload took more steps or time than one event may.
-    ValidationTimeout,
-    /// It was begun three times and never ended: perhaps it ends the process that judges it.
-    ReceivedTooOften,
-    /// The identity is stored with another type, client or payload.
-    IdConflict,
-}
-
-impl Reason {
-    /// All reasons, in the order in which the path meets them.
-    pub const ALL: [Self; 20] = [
-        Self::TooLarge,
-        Self::TooDeep,
-        Self::MalformedJson,
-        Self::DuplicateKey,
-        Self::NumberOutOfRange,
-        Self::Unstorable,
-        Self::PayloadByReference,
-        Self::UnsupportedContentType,
-        Self::InvalidEnvelope,
-        Self::EnvelopeMismatch,
-        Self::UnknownTenant,
-        Self::TenantMismatch,
-        Self::UnauthorizedSender,
-        Self::UnknownEventType,
-        Self::UnknownSchemaVersion,
-        Self::UnknownClient,
-        Self::SchemaViolation,
-        Self::ValidationTimeout,
-        Self::ReceivedTooOften,
-        Self::IdConflict,
-    ];
-
-    /// The reason as it is stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TooLarge => "too_large",
-            Self::TooDeep => "too_deep",
-            Self::MalformedJson => "malformed_json",
-            Self::DuplicateKey => "duplicate_key",
-            Self::NumberOutOfRange => "number_out_of_range",
-            Self::Unstorable => "unstorable",
-            Self::PayloadByReference => "payload_by_reference",
-            Self::UnsupportedContentType => "unsupported_content_type",
-            Self::InvalidEnvelope => "invalid_envelope",
-            Self::EnvelopeMismatch => "envelope_mismatch",
-            Self::UnknownTenant => "unknown_tenant",
-            Self::TenantMismatch => "tenant_mismatch",
-            Self::UnauthorizedSender => "unauthorized_sender",
-            Self::UnknownEventType => "unknown_event_type",
-            Self::UnknownSchemaVersion => "unknown_schema_version",
-            Self::UnknownClient => "unknown_client",
-            Self::SchemaViolation => "schema_violation",
-            Self::ValidationTimeout => "validation_timeout",
-            Self::ReceivedTooOften => "received_too_often",
-            Self::IdConflict => "id_conflict",
-        }
-    }
-
-    /// Whether a newer catalog might judge otherwise: such a verdict is final only under the newest generation.
-    pub fn depends_on_catalog(self) -> bool {
-        matches!(
-            self,
-            Self::UnknownTenant
-                | Self::UnauthorizedSender
-                | Self::UnknownEventType
-                | Self::UnknownSchemaVersion
-                | Self::UnknownClient
-                | Self::SchemaViolation
-                | Self::ValidationTimeout
-        )
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-/// One thing that is wrong with an event, and where; never a value of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Violation {
-    /// The JSON Schema keyword that was broken, or the processor's own rule (`json`, `envelope`, `catalog`).
-    pub keyword: String,
-    /// JSON pointer to the offending value.
-    pub instance_location: String,
-    /// Where the rule stands: a schema's file and a JSON pointer in it (`order.created/2.json#/properties/total/minimum`).
-    pub schema_location: String,
-    /// What would have been right.
-    pub expected: String,
-    /// The type of what was found instead.
-    pub found: String,
-}
-
-/// How many violations of one event are kept.
-pub const VIOLATIONS_MAX: usize = 10;
 
 /// The verdict on an event that is not stored: why, and how far it came. A value like any other: it is stored, as a dead letter.
 #[derive(Debug, Clone, PartialEq)]

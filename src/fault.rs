@@ -1,38 +1,41 @@
-//! Faults that tests ask for: places where the process ends as by a crash, a task that hangs, bugs that the tests must find.
+//! Faults that tests ask for: places where the process ends as by a crash, a task that hangs, an event that harms who validates it.
 //!
-//! What a user builds has neither: both need `fail/failpoints`, which is a dependency of the tests alone. A test chooses by `FAILPOINTS`:
-//! `commit_sent=30*off->return` crashes at the 31st passage, `unsorted_keys=return` plants that bug.
+//! What a user builds has none of them: they need `fail/failpoints`, which is a dependency of the tests alone. A test chooses by `FAILPOINTS`:
+//! `commit_sent=30*off->return` crashes at the 31st passage.
 
 use std::sync::Once;
 use std::time::Duration;
 
 /// Ends the process here, with nothing flushed, answered or closed, where a test says so.
-pub fn crash(place: &str) {
-    if is_chosen(place) {
+pub fn crash(location: &str) {
+    if is_chosen(location) {
         std::process::abort();
     }
 }
 
-/// Whether a test has planted this bug.
-pub fn has_bug(name: &str) -> bool {
-    is_chosen(name)
-}
-
-/// Ends the process here where a test has chosen a text that stands in this body, `poison=return(text)`, or panics, `panic=return(text)`.
+/// Ends the process here where a test has chosen a text that stands in this body, `poison=return(text)`, or panics, `panic=return(text)`, or
+/// keeps the thread busy for a time, `slow=return(milliseconds text)`.
 ///
 /// # Panics
 /// When a test asks for it.
 pub fn fail_over(body: &[u8]) {
-    let has_chosen = |text: String| body.windows(text.len()).any(|window| window == text.as_bytes());
+    let has_text = |text: &str| body.windows(text.len()).any(|window| window == text.as_bytes());
+    let has_chosen = |text: String| has_text(&text);
     if value_of("poison").is_some_and(has_chosen) {
         std::process::abort();
     }
     assert!(!value_of("panic").is_some_and(has_chosen), "a test has asked for it");
+    if let Some(chosen) = value_of("slow")
+        && let Some((milliseconds, text)) = chosen.split_once(' ')
+        && has_text(text)
+    {
+        std::thread::sleep(Duration::from_millis(milliseconds.parse().unwrap_or(0)));
+    }
 }
 
 /// Never returns where a test says so.
-pub async fn hang(place: &str) {
-    if is_chosen(place) {
+pub async fn hang(location: &str) {
+    if is_chosen(location) {
         std::future::pending::<()>().await;
     }
 }

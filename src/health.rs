@@ -9,15 +9,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use server::{Shown, listen, serve};
+pub use server::{Health, listen, serve};
 
 /// Between two lines about a part at least: what fails and succeeds by turns must not fill the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What stands in the way of work, by the part that it concerns; nothing: ready.
+/// What stands in the way of work, by the part that it concerns; nothing: ready. And whether the process is alive at all.
 #[derive(Debug, Default)]
 pub struct Readiness {
     parts: Mutex<BTreeMap<String, Part>>,
+    /// Why it is not.
+    not_alive: Mutex<Option<&'static str>>,
+}
+
+/// What readiness calls a queue.
+pub fn queue_part(queue: &str) -> String {
+    format!("queue {queue}")
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +85,19 @@ impl Readiness {
     /// Whether another line about a part may be logged now.
     pub fn may_log(&self, part: &str) -> bool {
         self.with(part, |known| known.may_log(Instant::now()))
+    }
+
+    /// Records whether the process makes progress; where it does not, its supervisor is to start it anew.
+    pub fn set_alive(&self, state: Result<(), &'static str>) {
+        let mut not_alive = self.not_alive.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (None, Some(problem)) = (*not_alive, state.err()) {
+            tracing::error!(problem, "not alive");
+        }
+        *not_alive = state.err();
+    }
+
+    fn not_alive(&self) -> Option<&'static str> {
+        *self.not_alive.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is not ready, a line for each part.

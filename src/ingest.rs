@@ -1,21 +1,29 @@
-//! The daemon: polls, judges, stores and acknowledges until it is told to stop.
+//! The daemon: polls, validates, stores and acknowledges until it is told to stop.
 //!
 //! Data flows one way, through channels that end when the stage before them has ended, so that stopping the pollers drains the rest.
+//!
+//! | stage | file | what it passes on |
+//! | --- | --- | --- |
+//! | 1. poll | `poll` | messages in flight, each with its permit |
+//! | to those who validate, by queue and receives | `dispatch` (FIFO: `groups`, counted first: `often_received`) | |
+//! | 2-4. decode, admit, validate | `validate` | entries, each with its verdict |
+//! | 5. store | `store` | what is settled |
+//! | 6. acknowledge | `acknowledge` | nothing; the permit is free |
+//! | at any of them: back to the queue | `hand_back` | |
 
-mod acknowledger;
-mod backoff;
-mod context;
-mod groups;
-mod judges;
-mod judging;
+mod breaker;
 mod leases;
-mod poller;
+mod hand_back;
 mod queue_check;
-mod store_gate;
-mod suspects;
-mod thread;
 mod watchdog;
-mod writer;
+mod poll;
+mod validate;
+mod often_received;
+mod groups;
+mod dispatch;
+mod store;
+mod acknowledge;
+mod services;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,33 +33,33 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::database;
-use crate::health::{Shown, serve};
+use crate::health::{Health, Readiness, queue_part, serve};
 use crate::metrics::{Metrics, MetricsError};
 use crate::queue::Clients;
 use crate::settings::{Database, IngestSettings, QueueSetting};
-use crate::snapshot::CatalogFollower;
-use crate::store::{DatabaseState, Session, SessionError, look};
-use context::Context;
+use crate::snapshot::{Catalog, CatalogFollower};
+use crate::store::{Session, Settled};
+use crate::validation::{PoisonAttempts, Pool};
+use crate::window::{InFlight, Window};
+use acknowledge::Acknowledger;
+use breaker::CircuitBreaker;
+use dispatch::Dispatcher;
+use hand_back::HandBack;
+use leases::Queues;
+use often_received::OftenReceived;
+use poll::Polls;
+use store::{Ready, Writer};
+use validate::Validator;
 
 /// Two keep Postgres busy while one waits for its commit; more add locks, not rows.
 const WRITERS: usize = 2;
 
-/// How often a fit database is looked at again: its silence is noticed also when no event comes.
-const LOOK_INTERVAL: Duration = Duration::from_secs(15);
-
-/// A database that takes longer to answer a look cannot be relied on.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// Between looks at a database that is not fit, doubled each time.
-const RETRY_INTERVAL_MIN: Duration = Duration::from_millis(200);
-const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(1);
-
 /// Beyond the drain, for what it could not finish.
 const HAND_BACK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is said of a part before it was looked at.
+/// What is said of a part before it was probed.
 const NOT_KNOWN: &str = "not known yet";
 
 /// Everything that the daemon is told.
@@ -79,13 +87,31 @@ pub enum DaemonError {
     DrainTimeout(Duration),
     /// A task ended that runs as long as the process does.
     #[error("a task ended by itself: {0}; the process ends so that its supervisor starts it anew")]
-    Fault(String),
-    /// The system gives no threads to judge by.
-    #[error("no threads to judge events by ({0}); raise the limits of threads and address space")]
+    TaskEnded(String),
+    /// The system gives no threads to validate by.
+    #[error("no threads to validate events by ({0}); raise the limits of threads and address space")]
     Threads(#[source] std::io::Error),
     /// The metrics could not be registered.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+}
+
+/// What the stages of one daemon share.
+struct Shared {
+    database: Database,
+    settings: IngestSettings,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    catalog: Catalog,
+    breaker: Arc<CircuitBreaker>,
+    queues: Arc<Queues>,
+    hand_back: Arc<HandBack>,
+    /// Validations, deletes and releases under way.
+    tracker: TaskTracker,
+    /// Stops the pollers; the rest drains.
+    stop: CancellationToken,
+    /// Nothing is in flight any more.
+    drained: CancellationToken,
 }
 
 impl Daemon {
@@ -99,165 +125,150 @@ impl Daemon {
     /// # Errors
     /// When the drain runs out of time, or a task ends that should not.
     pub async fn run(self, stop: CancellationToken) -> Result<(), DaemonError> {
-        let metrics = Arc::new(Metrics::new()?);
-        let (follower, catalog) = CatalogFollower::new(self.database.clone(), self.settings.tenant_labels_max);
-        let drain_timeout = self.settings.drain_timeout;
-        let context = Context::new(self.settings, self.database.clone(), metrics, catalog, stop.clone());
-        let context = Arc::new(context.map_err(DaemonError::Threads)?);
-        for queue in &self.queues {
-            context.readiness.expect(&part_of(&queue.name), NOT_KNOWN);
+        let Self { database, queues, clients, settings, listener } = self;
+        let (follower, catalog) = CatalogFollower::new(database.clone(), settings.tenant_labels_max);
+        let shared = Shared::new(database, settings, catalog, stop)?;
+        for queue in &queues {
+            shared.readiness.expect(&queue_part(&queue.name), NOT_KNOWN);
         }
-        context.readiness.expect("catalog", NOT_KNOWN);
-        context.readiness.expect("database", NOT_KNOWN);
+        shared.readiness.expect("catalog", NOT_KNOWN);
+        shared.readiness.expect("database", NOT_KNOWN);
 
-        let mut services = JoinSet::new();
-        let shown = Shown { readiness: Arc::clone(&context.readiness), metrics: Arc::clone(&context.metrics) };
-        services.spawn(serve(self.listener, shown));
-        services.spawn(follow_catalog(follower, Arc::clone(&context)));
-        services.spawn(watch_database(self.database.clone(), Arc::clone(&context)));
-
-        let mut path = JoinSet::new();
-        let (received_sender, received_receiver) = mpsc::channel(context.settings.in_flight_events_max);
-        let (judged_sender, judged_receiver) = mpsc::channel(context.settings.in_flight_events_max);
-        let (settled_sender, settled_receiver) = mpsc::channel(context.settings.in_flight_events_max);
-        let next = poller::Next { received: received_sender, judged: judged_sender.clone() };
-        for setting in self.queues {
-            path.spawn(poller::poll_queue(setting, self.clients.clone(), Arc::clone(&context), next.clone()));
-        }
-        // From here on only pollers hold one: when the last of them ends, and what it had received is judged, the writers do.
-        drop(next);
-        path.spawn(Arc::clone(&context).judge_received(received_receiver, judged_sender));
-        let ready = Arc::new(Mutex::new(writer::Ready::new(judged_receiver)));
-        for _ in 0..WRITERS {
-            let writer = writer::Writer::new(self.database.clone(), Arc::clone(&context), settled_sender.clone());
-            path.spawn(writer.run(Arc::clone(&ready)));
-        }
-        drop(settled_sender);
-        path.spawn(acknowledger::acknowledge(Arc::clone(&context), settled_receiver));
-
+        let validator = Arc::new(shared.validator().map_err(DaemonError::Threads)?);
+        let mut services = shared.start_services(listener, follower, &validator);
+        let mut path = shared.start_path(queues, clients, &validator);
+        drop(validator);
         tokio::select! {
             // First: what ends because of the stop is no fault.
             biased;
-            () = stop.cancelled() => {}
-            Some(ended) = path.join_next() => return Err(fault("of the path", ended)),
-            Some(ended) = services.join_next() => return Err(fault("beside the path", ended)),
+            () = shared.stop.cancelled() => {}
+            Some(ended) = path.join_next() => return Err(task_ended("of the path", ended)),
+            Some(ended) = services.join_next() => return Err(task_ended("beside the path", ended)),
         }
-        let outcome = drain(&context, path, drain_timeout).await;
-        context.drained.cancel();
+        let outcome = shared.drain(path).await;
+        shared.drained.cancel();
         // Cut short where they wait: each connection belongs to the future that uses it.
         services.shutdown().await;
         outcome
     }
 }
 
-/// What readiness calls a queue.
-fn part_of(queue: &str) -> String {
-    format!("queue {queue}")
-}
-
-fn fault(which: &str, ended: Result<(), JoinError>) -> DaemonError {
-    DaemonError::Fault(ended.map_or_else(|error| error.to_string(), |()| format!("one {which}")))
-}
-
-async fn drain(context: &Context, mut path: JoinSet<()>, drain_timeout: Duration) -> Result<(), DaemonError> {
-    context.readiness.expect("shutdown", "draining");
-    let ended = async {
-        while let Some(ended) = path.join_next().await {
-            ended.map_err(|error| fault("of the path", Err(error)))?;
-        }
-        context.tracker.close();
-        context.tracker.wait().await;
-        Ok(())
-    };
-    // What is cut here is waiting, not a transaction: the process ends next, and the connections with it.
-    if let Ok(outcome) = tokio::time::timeout(drain_timeout, ended).await {
-        return outcome;
+impl Shared {
+    fn new(database: Database, settings: IngestSettings, catalog: Catalog, stop: CancellationToken) -> Result<Self, MetricsError> {
+        let (metrics, readiness) = (Arc::new(Metrics::new()?), Arc::<Readiness>::default());
+        let (tracker, drained) = (TaskTracker::new(), CancellationToken::new());
+        let visibility_timeout = settings.visibility_timeout;
+        let queues = Arc::new(Queues::new(visibility_timeout, settings.hold_max, Arc::clone(&metrics), drained.clone()));
+        let hand_back = HandBack { queues: Arc::clone(&queues), catalog: catalog.clone(), tracker: tracker.clone(), visibility_timeout };
+        let (breaker, hand_back) = (Arc::new(CircuitBreaker::new(Arc::clone(&metrics), Arc::clone(&readiness))), Arc::new(hand_back));
+        Ok(Self { database, settings, metrics, readiness, catalog, breaker, queues, hand_back, tracker, stop, drained })
     }
-    // What is not handed back in time comes again when its lease ends.
-    let _ = tokio::time::timeout(HAND_BACK_TIMEOUT, context.hand_back_all()).await;
-    Err(DaemonError::DrainTimeout(drain_timeout))
-}
 
-async fn follow_catalog(follower: CatalogFollower, context: Arc<Context>) {
-    let report = |outcome: Result<i64, &sqlx::Error>| match outcome {
-        Ok(generation) => {
-            if context.metrics.catalog_generation.get() != generation {
-                tracing::info!(generation, "catalog loaded");
-                // Whatever could not be used may have been mended.
-                context.readiness.set("schemas", Ok(()));
-            }
-            context.metrics.catalog_generation.set(generation);
-            context.metrics.catalog_last_reload_successful.set(1);
-            let applied = if generation > 0 { Ok(()) } else { Err("none was applied; run `processor catalog apply DIR`".to_owned()) };
-            context.readiness.set("catalog", applied);
-        }
-        Err(error) => {
-            context.metrics.catalog_last_reload_successful.set(0);
-            if context.catalog.snapshot().generation == 0 {
-                context.readiness.set("catalog", Err(format!("cannot be read: the database {}", database::describe(error))));
-            }
-        }
-    };
-    follower.run(report).await;
-}
+    fn validator(&self) -> std::io::Result<Validator> {
+        Ok(Validator {
+            catalog: self.catalog.clone(),
+            pool: Pool::start(Arc::clone(&self.metrics))?,
+            attempts: PoisonAttempts::new(Session::new(self.database.clone())),
+            breaker: Arc::clone(&self.breaker),
+            hand_back: Arc::clone(&self.hand_back),
+            readiness: Arc::clone(&self.readiness),
+            metrics: Arc::clone(&self.metrics),
+            body_bytes_max: self.settings.body.body_bytes_max,
+        })
+    }
 
-/// Says whether the store takes events: probed when a write has failed, and now and then. As long as all is well, by one session that is
-/// kept: when other programs have used up the server's connections, those that there are go on.
-async fn watch_database(database: Database, context: Arc<Context>) {
-    let gate = &context.store_gate;
-    let mut session = Session::new(database.clone());
-    let mut retry_interval = RETRY_INTERVAL_MIN;
-    let mut last_caution = None;
-    loop {
-        let failures_before = gate.failures();
-        if failures_before > 0 {
-            // Whoever stores next may have to connect anew.
-            session.close();
+    fn start_services(&self, listener: TcpListener, follower: CatalogFollower, validator: &Arc<Validator>) -> JoinSet<()> {
+        let mut services = JoinSet::new();
+        let (readiness, metrics) = (Arc::clone(&self.readiness), Arc::clone(&self.metrics));
+        services.spawn(serve(listener, Health { readiness, metrics }));
+        let (readiness, metrics) = (Arc::clone(&self.readiness), Arc::clone(&self.metrics));
+        services.spawn(services::follow_catalog(follower, self.catalog.clone(), readiness, metrics));
+        services.spawn(services::watch_database(self.database.clone(), Arc::clone(&self.breaker)));
+        services.spawn(services::watch_validation(Arc::clone(validator), Arc::clone(&self.readiness)));
+        services
+    }
+
+    /// Starts the stages, each with the channel to the next. When the last poller ends, the dispatcher does; when what it has handed out is
+    /// validated, the writers do; then the acknowledger.
+    fn start_path(&self, queues: Vec<QueueSetting>, clients: Clients, validator: &Arc<Validator>) -> JoinSet<()> {
+        let in_flight_max = self.settings.in_flight_events_max;
+        let (received_sender, received) = mpsc::channel(in_flight_max);
+        let (decided_sender, decided) = mpsc::channel(in_flight_max);
+        let (settled_sender, settled) = mpsc::channel(in_flight_max);
+        let mut path = JoinSet::new();
+        let polls = Arc::new(self.polls(clients));
+        for setting in queues {
+            path.spawn(Arc::clone(&polls).run(setting, received_sender.clone()));
         }
-        // After a failed write what a batch does is tried as well: each event that is received to find out comes nearer to its limit.
-        let state = match probe(&mut session, failures_before > 0).await {
-            Ok(DatabaseState::Fit(caution)) => {
-                if let Some(caution) = caution.filter(|_| caution != last_caution) {
-                    tracing::warn!("{caution}");
-                }
-                last_caution = caution;
-                Ok(())
+        path.spawn(self.dispatcher(validator).run(received, decided_sender));
+        let ready = Arc::new(Mutex::new(Ready::new(decided)));
+        for _ in 0..WRITERS {
+            path.spawn(self.writer(validator, settled_sender.clone()).run(Arc::clone(&ready)));
+        }
+        let (queues, tracker) = (Arc::clone(&self.queues), self.tracker.clone());
+        let (readiness, metrics) = (Arc::clone(&self.readiness), Arc::clone(&self.metrics));
+        path.spawn(Acknowledger { queues, tracker, readiness, metrics }.run(settled));
+        path
+    }
+
+    fn polls(&self, clients: Clients) -> Polls {
+        let settings = &self.settings;
+        Polls {
+            clients,
+            queues: Arc::clone(&self.queues),
+            catalog: self.catalog.clone(),
+            breaker: Arc::clone(&self.breaker),
+            window: Window::new(settings.in_flight_events_max, settings.in_flight_bytes_max, Arc::clone(&self.metrics)),
+            hand_back: Arc::clone(&self.hand_back),
+            readiness: Arc::clone(&self.readiness),
+            metrics: Arc::clone(&self.metrics),
+            visibility_timeout: settings.visibility_timeout,
+            hold_max: settings.hold_max,
+            drain_timeout: settings.drain_timeout,
+            stop: self.stop.clone(),
+        }
+    }
+
+    fn dispatcher(&self, validator: &Arc<Validator>) -> Dispatcher {
+        let end_timeout = self.settings.hold_max + self.settings.visibility_timeout;
+        let often_received = OftenReceived { validator: Arc::clone(validator), end_timeout, stop: self.stop.clone() };
+        Dispatcher { validator: Arc::clone(validator), often_received: Arc::new(often_received), tracker: self.tracker.clone() }
+    }
+
+    fn writer(&self, validator: &Arc<Validator>, settled: mpsc::Sender<Vec<Settled<InFlight>>>) -> Writer {
+        Writer {
+            session: Session::new(self.database.clone()),
+            batch_rows_max: self.settings.batch_rows_max,
+            catalog: self.catalog.clone(),
+            validator: Arc::clone(validator),
+            breaker: Arc::clone(&self.breaker),
+            hand_back: Arc::clone(&self.hand_back),
+            metrics: Arc::clone(&self.metrics),
+            settled,
+        }
+    }
+
+    async fn drain(&self, mut path: JoinSet<()>) -> Result<(), DaemonError> {
+        self.readiness.expect("shutdown", "draining");
+        let ended = async {
+            while let Some(ended) = path.join_next().await {
+                ended.map_err(|error| task_ended("of the path", Err(error)))?;
             }
-            Ok(DatabaseState::Unfit(sentence)) => Err(sentence),
-            Err(error) if gate.is_open() && error.is_for_want_of_connections() => {
-                tracing::warn!(problem = %error, "not probed; the sessions that there are go on");
-                Ok(())
-            }
-            Err(SessionError::Driver(error)) => Err(database::tell(&database, &error)),
-            Err(SessionError::Silent | SessionError::Deadline) => {
-                Err("does not answer; check DATABASE_URL and the server, and who holds its tables".to_owned())
-            }
+            self.tracker.close();
+            self.tracker.wait().await;
+            Ok(())
         };
-        // A write that failed during the probe knows better.
-        if gate.failures() != failures_before {
-            tokio::time::sleep(gate.pause()).await;
-            continue;
+        // What is cut here is waiting, not a transaction: the process ends next, and the connections with it.
+        let drain_timeout = self.settings.drain_timeout;
+        if let Ok(outcome) = tokio::time::timeout(drain_timeout, ended).await {
+            return outcome;
         }
-        let is_fit = state.is_ok();
-        gate.set(state);
-        if is_fit {
-            retry_interval = RETRY_INTERVAL_MIN;
-            if tokio::time::timeout(LOOK_INTERVAL, gate.shut()).await.is_ok() {
-                tokio::time::sleep(gate.pause()).await;
-            }
-        } else {
-            session.close();
-            tokio::time::sleep(retry_interval).await;
-            retry_interval = (retry_interval * 2).min(RETRY_INTERVAL_MAX);
-        }
+        // What is not handed back in time comes again when its lease ends.
+        let _ = tokio::time::timeout(HAND_BACK_TIMEOUT, self.hand_back.everything()).await;
+        Err(DaemonError::DrainTimeout(drain_timeout))
     }
 }
 
-/// That a session has ended does not mean that another one cannot begin: only where that fails as well something is wrong.
-async fn probe(session: &mut Session, is_thorough: bool) -> Result<DatabaseState, SessionError> {
-    let was_connected = session.is_connected();
-    match look(session, LOOK_TIMEOUT, is_thorough).await {
-        Err(SessionError::Driver(_) | SessionError::Silent) if was_connected => look(session, LOOK_TIMEOUT, is_thorough).await,
-        looked => looked,
-    }
+fn task_ended(which: &str, ended: Result<(), JoinError>) -> DaemonError {
+    DaemonError::TaskEnded(ended.map_or_else(|error| error.to_string(), |()| format!("one {which}")))
 }

@@ -11,8 +11,12 @@
 pub mod fault;
 /// What is printed and logged: whoever reads it, and whether anybody does, the work goes on.
 pub mod output;
+/// A first signal stops taking work, a second one ends the process.
+pub mod signals;
 /// JSON, read within limits and compared by meaning.
 pub mod json;
+/// The pause before something is tried again.
+pub mod backoff;
 /// The words: ids, envelopes, reasons.
 pub mod event;
 /// What users set.
@@ -29,9 +33,12 @@ pub mod catalog;
 /// The published catalog, as it runs.
 pub mod snapshot;
 
+/// What a verdict is asked on: a body with all that is known of it.
+pub mod candidate;
+
 /// 1. Receive from SQS; hand back to SQS.
 pub mod queue;
-/// A slot first, then a receive.
+/// A permit first, then a receive.
 pub mod window;
 /// 2. What does the body say?
 pub mod decode;
@@ -41,6 +48,8 @@ pub mod admit;
 pub mod validate;
 /// 5. Write a batch, each event once; make sure of the commit.
 pub mod store;
+/// Who validates, for how long, and what follows when that does not end.
+pub mod validation;
 /// Is the daemon alive, and is it ready?
 pub mod health;
 /// The daemon: all of the above from poll to delete; 6. acknowledge.

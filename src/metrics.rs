@@ -54,7 +54,7 @@ pub struct Metrics {
     pub batch_rows: Histogram,
     /// Begin to verified commit.
     pub store_duration: Histogram,
-    /// Body to verdict.
+    /// Finding one verdict: decoding, where that finds it, else holding the payload against its schema.
     pub validation_duration: Histogram,
     /// SQS's enqueue to the verified commit.
     pub event_commit_delay: Histogram,
@@ -66,7 +66,7 @@ pub struct Metrics {
     pub last_poll_timestamp: GaugeVec,
     /// Pollers that were started anew.
     pub poller_restarts: IntCounterVec,
-    /// The generation that judges.
+    /// The generation that validates.
     pub catalog_generation: IntGauge,
     /// Whether the last attempt to read the catalog succeeded.
     pub catalog_last_reload_successful: IntGauge,
@@ -110,6 +110,10 @@ impl Builder {
         self.register(IntCounterVec::new(Opts::new(format!("{PREFIX}{name}"), help), labels))
     }
 
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.register(IntCounter::new(format!("{PREFIX}{name}"), help))
+    }
+
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
         self.register(IntGauge::new(format!("{PREFIX}{name}"), help))
     }
@@ -130,10 +134,8 @@ impl Metrics {
         let builder = Builder(registry.clone());
         let seconds = |start| prometheus::exponential_buckets(start, 2.0, 16);
         let opts = |name: &str, help: &str| Opts::new(format!("{PREFIX}{name}"), help);
-        let build_info =
-            IntGauge::with_opts(opts("build_info", "1, with the build's version").const_label("version", env!("CARGO_PKG_VERSION")))?;
-        build_info.set(1);
-        registry.register(Box::new(build_info))?;
+        let build_info = opts("build_info", "1, with the build's version").const_label("version", env!("CARGO_PKG_VERSION"));
+        builder.register(IntGauge::with_opts(build_info))?.set(1);
         Ok(Self {
             messages_received: builder.counters("messages_received_total", "Copies of messages received", &["queue"])?,
             events: builder.counters("events_total", "Outcomes of received copies", &["queue", "tenant", "outcome"])?,
@@ -143,29 +145,19 @@ impl Metrics {
             in_flight_bytes: builder.gauge("in_flight_bytes", "Bytes of bodies in memory")?,
             batch_rows: builder.histogram("batch_rows", "Events in a transaction", prometheus::exponential_buckets(1.0, 2.0, 14)?)?,
             store_duration: builder.histogram("store_duration_seconds", "Begin to verified commit", seconds(0.001)?)?,
-            validation_duration: builder.histogram("validation_duration_seconds", "Body to verdict", seconds(0.000_002)?)?,
+            validation_duration: builder.histogram("validation_duration_seconds", "Finding one verdict", seconds(0.000_002)?)?,
             event_commit_delay: builder.histogram("event_commit_delay_seconds", "SQS's enqueue to the verified commit", seconds(0.002)?)?,
             queue_messages: builder
                 .register(IntGaugeVec::new(opts("queue_messages", "Messages in the queue, as SQS says"), &["queue", "state"]))?,
             store_up: builder.gauge("store_up", "1 when Postgres takes events")?,
             last_poll_timestamp: builder
                 .register(GaugeVec::new(opts("last_poll_timestamp_seconds", "When the queue last answered a poll"), &["queue"]))?,
-            poller_restarts: builder.counters(
-                "poller_restarts_total",
-                "Pollers started anew: silent for too long, or panicked",
-                &["queue"],
-            )?,
-            catalog_generation: builder.gauge("catalog_generation", "The generation that judges")?,
+            poller_restarts: builder.counters("poller_restarts_total", "Pollers that hung or panicked, started anew", &["queue"])?,
+            catalog_generation: builder.gauge("catalog_generation", "The generation that validates")?,
             catalog_last_reload_successful: builder.gauge("catalog_last_reload_successful", "1 when the last reading succeeded")?,
-            commits_unknown: builder.register(IntCounter::with_opts(opts(
-                "commits_unknown_total",
-                "Commits whose outcome is not known; nothing of them was deleted",
-            )))?,
+            commits_unknown: builder.counter("commits_unknown_total", "Commits of unknown outcome; nothing of them was deleted")?,
             delete_failures: builder.counters("delete_failures_total", "Deletes that failed for good", &["queue", "reason"])?,
-            log_write_failures: builder.register(IntCounter::with_opts(opts(
-                "log_write_failures_total",
-                "Lines of the log that standard error did not take, or not in time",
-            )))?,
+            log_write_failures: builder.counter("log_write_failures_total", "Lines of the log that standard error did not take in time")?,
             registry,
         })
     }

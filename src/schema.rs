@@ -40,13 +40,13 @@ const STEPS_PER_BYTE: usize = 100;
 /// And of the largest.
 const STEPS_MAX: usize = 20_000_000;
 
-/// The keyword of the one violation that says that a payload could not be judged within the steps.
+/// The keyword of the one violation that says that a payload could not be validated within the steps.
 pub const BUDGET: &str = "budget";
 
 /// Before the paths of a bundle's files, where the validator needs URIs.
 const BASE: &str = "schema:///";
 
-/// A schema, ready to judge payloads. Shared freely between threads.
+/// A schema, ready to validate payloads. Shared freely between threads.
 #[derive(Debug)]
 pub struct Compiled {
     validator: Validator<Payload>,
@@ -75,14 +75,14 @@ impl Compiled {
         Ok(Self { validator, root: bundle.root().to_owned(), text_weight: patterns::text_weight(bundle) })
     }
 
-    /// Whether a payload conforms. One that cannot be judged within the steps does not.
+    /// Whether a payload conforms. One that cannot be validated within the steps does not.
     pub fn is_valid(&self, payload: &Node<'_>) -> bool {
-        self.judge(payload).unwrap_or(false)
+        self.validate(payload).unwrap_or(false)
     }
 
     /// What is wrong with a payload, without any of its values; nothing where it conforms. See [`crate::event::VIOLATIONS_MAX`].
     pub fn violations(&self, payload: &Node<'_>) -> Vec<Violation> {
-        match self.judge(payload) {
+        match self.validate(payload) {
             Some(true) => Vec::new(),
             Some(false) => violations::locate(self, payload),
             None => vec![violations::out_of_steps(self, payload)],
@@ -90,11 +90,11 @@ impl Compiled {
     }
 
     /// Whether a payload conforms; nothing where that cannot be told within the steps.
-    fn judge(&self, payload: &Node<'_>) -> Option<bool> {
-        let judge = |steps| within(self.budget(steps), || self.validator.is_valid(payload));
-        judge(STEPS_MIN).or_else(|| {
+    fn validate(&self, payload: &Node<'_>) -> Option<bool> {
+        let validate = |steps| within(self.budget(steps), || self.validator.is_valid(payload));
+        validate(STEPS_MIN).or_else(|| {
             let steps = (Size::of(payload).bytes * STEPS_PER_BYTE).min(STEPS_MAX);
-            if steps > STEPS_MIN { judge(steps) } else { None }
+            if steps > STEPS_MIN { validate(steps) } else { None }
         })
     }
 

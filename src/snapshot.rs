@@ -1,10 +1,9 @@
-//! The catalog as it runs: read from Postgres as a whole, swapped as a whole, so that each event is judged by one recorded generation.
+//! The catalog as it runs: read from Postgres as a whole, swapped as a whole, so that each event is validated by one recorded generation.
 
 mod follow;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
 
 use sqlx::{Connection as _, PgConnection};
 
@@ -18,7 +17,7 @@ pub use follow::{Catalog, CatalogFollower};
 pub struct Snapshot {
     /// The number of the `catalog apply` that it shows; 0: none yet.
     pub generation: i64,
-    tenants: HashMap<TenantId, Tenant>,
+    tenants: HashMap<TenantId, Arc<Tenant>>,
     schemas_by_digest: HashMap<Vec<u8>, Arc<Schema>>,
 }
 
@@ -48,58 +47,11 @@ pub struct EventType {
 pub struct Schema {
     bundle: String,
     compiled: OnceLock<Result<Compiled, String>>,
-    standing: Mutex<Standing>,
-}
-
-/// Whether events may be held against a schema, in this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// They may.
-    Fit,
-    /// They may one at a time: the last one took long.
-    Watched,
-    /// An event takes long under it, or may; others wait for how that ends.
-    InDoubt,
-    /// An event took too long under it; none is tried until then.
-    SetAside(Instant),
 }
 
 impl Schema {
     fn new(bundle: String) -> Self {
-        Self { bundle, compiled: OnceLock::new(), standing: Mutex::new(Standing::Fit) }
-    }
-
-    /// How it stands for an event that is to be held against it. Once that has ended, [`Self::end`] is told.
-    pub fn begin(&self) -> Standing {
-        let mut current = self.standing();
-        if matches!(*current, Standing::SetAside(until) if until <= Instant::now()) {
-            *current = Standing::Watched;
-        }
-        let found = *current;
-        if found == Standing::Watched {
-            *current = Standing::InDoubt;
-        }
-        found
-    }
-
-    /// An event takes long.
-    pub fn doubt(&self) {
-        self.standing().replace_unless_set_aside(Standing::InDoubt);
-    }
-
-    /// An event took too long.
-    pub fn set_aside(&self, until: Instant) {
-        *self.standing() = Standing::SetAside(until);
-    }
-
-    /// An event that had brought it in doubt has ended.
-    pub fn end(&self, took_long: bool) {
-        self.standing().replace_unless_set_aside(if took_long { Standing::Watched } else { Standing::Fit });
-    }
-
-    fn standing(&self) -> MutexGuard<'_, Standing> {
-        // A panic elsewhere leaves the standing whole.
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { bundle, compiled: OnceLock::new() }
     }
 
     /// The compiled schema.
@@ -109,14 +61,6 @@ impl Schema {
     pub fn compiled(&self) -> Result<&Compiled, &str> {
         let compile = || Bundle::from_json(&self.bundle).and_then(|bundle| Compiled::compile(&bundle));
         self.compiled.get_or_init(compile).as_ref().map_err(String::as_str)
-    }
-}
-
-impl Standing {
-    fn replace_unless_set_aside(&mut self, standing: Self) {
-        if !matches!(self, Self::SetAside(_)) {
-            *self = standing;
-        }
     }
 }
 
@@ -152,7 +96,7 @@ impl Tenant {
 
 impl Snapshot {
     /// An active tenant by its name.
-    pub fn tenant(&self, name: &str) -> Option<&Tenant> {
+    pub fn tenant(&self, name: &str) -> Option<&Arc<Tenant>> {
         self.tenants.get(name)
     }
 
@@ -171,14 +115,24 @@ impl Snapshot {
     pub async fn load(connection: &mut PgConnection, previous: Option<&Self>, tenant_labels_max: usize) -> Result<Self, sqlx::Error> {
         let mut transaction = connection.begin_with("begin isolation level repeatable read read only").await?;
         let generation = sqlx::query_file_scalar!("src/snapshot/load_generation.sql").fetch_one(&mut *transaction).await?;
-        let mut snapshot = Self { generation, ..Self::default() };
-        snapshot.load_tenants(&mut transaction, tenant_labels_max).await?;
-        snapshot.load_event_types(&mut transaction, previous).await?;
-        snapshot.load_clients(&mut transaction).await?;
+        let mut loading = Loading::default();
+        loading.load_tenants(&mut transaction, tenant_labels_max).await?;
+        loading.load_event_types(&mut transaction, previous).await?;
+        loading.load_clients(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(snapshot)
+        let tenants = loading.tenants.into_iter().map(|(tenant_id, tenant)| (tenant_id, Arc::new(tenant))).collect();
+        Ok(Self { generation, tenants, schemas_by_digest: loading.schemas_by_digest })
     }
+}
 
+/// A snapshot while its parts are put together.
+#[derive(Default)]
+struct Loading {
+    tenants: HashMap<TenantId, Tenant>,
+    schemas_by_digest: HashMap<Vec<u8>, Arc<Schema>>,
+}
+
+impl Loading {
     async fn load_tenants(&mut self, connection: &mut PgConnection, tenant_labels_max: usize) -> Result<(), sqlx::Error> {
         let rows = sqlx::query_file!("src/snapshot/load_tenants.sql").fetch_all(connection).await?;
         let mut labels_left = tenant_labels_max;
@@ -200,7 +154,7 @@ impl Snapshot {
         Ok(())
     }
 
-    async fn load_event_types(&mut self, connection: &mut PgConnection, previous: Option<&Self>) -> Result<(), sqlx::Error> {
+    async fn load_event_types(&mut self, connection: &mut PgConnection, previous: Option<&Snapshot>) -> Result<(), sqlx::Error> {
         for row in sqlx::query_file!("src/snapshot/load_event_types.sql").fetch_all(&mut *connection).await? {
             let Some(tenant) = self.tenants.get_mut(row.tenant_id.as_str()) else {
                 continue;
@@ -256,27 +210,7 @@ pub fn matches(pattern: &str, event_type: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
-    use super::{Schema, Standing, matches};
-
-    #[test]
-    fn after_an_event_took_long_the_others_of_its_schema_go_one_at_a_time() {
-        let schema = Schema::new(String::new());
-        assert_eq!((schema.begin(), schema.begin()), (Standing::Fit, Standing::Fit));
-        schema.doubt();
-        assert_eq!(schema.begin(), Standing::InDoubt);
-        schema.end(true);
-        assert_eq!((schema.begin(), schema.begin()), (Standing::Watched, Standing::InDoubt));
-        schema.end(false);
-        assert_eq!((schema.begin(), schema.begin()), (Standing::Fit, Standing::Fit));
-        let later = Instant::now() + Duration::from_mins(10);
-        schema.set_aside(later);
-        schema.end(true);
-        assert_eq!(schema.begin(), Standing::SetAside(later));
-        schema.set_aside(Instant::now());
-        assert_eq!((schema.begin(), schema.begin()), (Standing::Watched, Standing::InDoubt));
-    }
+    use super::matches;
 
     #[test]
     fn a_pattern_names_a_type_exactly_or_by_prefix_or_all() {

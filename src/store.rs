@@ -4,7 +4,7 @@
 //! | Postgres says | [`Failure`] | whose fault | what follows |
 //! | --- | --- | --- | --- |
 //! | 22*, 54*, 23514 | Refused | the event's, once it has failed alone | halved until it stands alone; dead letter `unstorable` |
-//! | 23503 | MissingReference | a snapshot that is behind | judged again by a fresh snapshot, then halved likewise |
+//! | 23503 | MissingReference | a snapshot that is behind | validated again by a fresh snapshot, then halved likewise |
 //! | 23*: another constraint | Unavailable | ours: no row may break it | as below |
 //! | 08*, 25P03, 57P01, 57P02, 57P03, 57P05: the session or the server has ended, or is about to start | Unavailable | ours | as below |
 //! | 25006: a standby, or a server made read-only | Unavailable | ours | as below |
@@ -19,20 +19,19 @@
 //! | that it has rolled back what was to be committed | Unavailable | ours | as below |
 //! | nothing that settles what became of a commit that was sent | Unknown | ours | handed back: redelivery finds out |
 //!
-//! Two 23505 are told apart by their constraint. `message_pkey`: an event of the batch is stored already, and the batch begins anew as one that
-//! may hold such events. `delivery_pkey`: the event's fault, a delivery was there before its message.
-//!
-//! Where the fault is ours, nothing becomes a dead letter, the connection is closed and polling pauses until a look finds the database fit.
+//! Where the fault is ours, nothing becomes a dead letter, the connection is closed and polling pauses until a probe finds the database fit.
 //! What is `Unavailable` is tried again as a whole, twice, by a new connection, and then handed back to the queue.
 
-mod backend;
-mod database;
 mod failure;
-mod letters;
-mod rows;
+mod backend;
 mod session;
+mod database;
+mod batch;
+mod messages;
+mod conflicts;
 mod settlement;
-mod suspects;
+mod dead_letters;
+mod poison;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,85 +40,43 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use crate::admit::tenant_of_queue;
 use crate::database::describe;
-use crate::event::{Reason, Rejection, TenantId};
+use crate::event::{Reason, TenantId};
 use crate::fault;
 use crate::metrics::Outcome;
-use crate::queue::{Lease, QueueBinding, ReceivedMessage};
-use crate::validate::Verdict;
-use crate::window::{Held, Slot};
 use settlement::{Settlement, decide};
 
-pub use database::{DatabaseState, MigrationError, look, migrate, unfit_for_tables};
-pub use failure::Failure;
-pub use session::{CommitError, Committed, Session, SessionError, Work, commit};
+pub use batch::{Decided, Detail};
+pub use database::{DatabaseState, MigrationError, migrate, probe, unfit_for_tables};
+pub use failure::{CommitError, Failure, SessionError};
+pub use poison::{RECEIVES_TRUSTED_MAX, TIMES_BEGUN_MAX, begin_poison_attempt, begin_poison_attempts, end_poison_attempts};
+pub use session::{Committed, Session, Work, commit};
 pub use settlement::refuse;
-pub use suspects::{RECEIVES_TRUSTED_MAX, TIMES_BEGUN_MAX, begin_suspect, end_suspect};
 
 /// A batch that takes longer is given up, with its connection, even where the server is seen to work on it. Well within a lease, and longer
 /// than the locks of a migration last.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A received event with its verdict, ready to be stored.
+/// One of a batch: what was decided, and what it was decided on, a message in flight perhaps.
 #[derive(Debug)]
-pub struct Judged {
-    /// The message and its room.
-    pub held: Held,
-    /// What was decided.
-    pub verdict: Verdict,
-    /// The catalog's generation under which.
-    pub generation: i64,
-    /// How much its letter quotes, where it becomes one.
-    pub quotes: Quotes,
+pub struct Entry<T> {
+    /// What comes back with the settlement.
+    pub origin: T,
+    /// What is to be stored.
+    pub decided: Decided,
 }
 
-/// What a dead letter tells beside the body. Less where Postgres has refused more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Quotes {
-    /// All that is known.
-    #[default]
-    All,
-    /// All but the attributes.
-    NoAttributes,
-    /// The reason alone.
-    Nothing,
-}
-
-impl Judged {
-    /// An event that was just judged.
-    pub fn new(held: Held, verdict: Verdict, generation: i64) -> Self {
-        Self { held, verdict, generation, quotes: Quotes::default() }
-    }
-}
-
-/// An event whose verdict is committed: it may be deleted from its queue. Only [`write()`] makes one.
+/// An event whose verdict is committed: its message may be acknowledged. Only [`write()`] makes one.
 #[derive(Debug)]
-pub struct Settled {
-    queue: Arc<QueueBinding>,
-    lease: Lease,
-    slot: Slot,
+pub struct Settled<T> {
+    /// What it was decided on.
+    pub origin: T,
     settlement: Settlement,
     tenant_id: Option<TenantId>,
     sent_at: Option<OffsetDateTime>,
 }
 
-impl Settled {
-    /// The queue from which it came.
-    pub fn queue(&self) -> &Arc<QueueBinding> {
-        &self.queue
-    }
-
-    /// What to delete it by.
-    pub fn lease(&self) -> &Lease {
-        &self.lease
-    }
-
-    /// Its room in the window.
-    pub fn slot_mut(&mut self) -> &mut Slot {
-        &mut self.slot
-    }
-
+impl<T> Settled<T> {
     /// What became of it.
     pub fn outcome(&self) -> Outcome {
         match self.settlement {
@@ -131,8 +88,8 @@ impl Settled {
 
     /// Why it was rejected, where it was.
     pub fn reason(&self) -> Option<Reason> {
-        match self.settlement {
-            Settlement::Rejected(reason) => Some(reason),
+        match &self.settlement {
+            Settlement::Rejected(rejection) => Some(rejection.reason),
             Settlement::Stored | Settlement::Duplicate => None,
         }
     }
@@ -142,124 +99,114 @@ impl Settled {
         self.tenant_id.as_ref()
     }
 
-    /// When SQS took it.
+    /// When the queue took it.
     pub fn sent_at(&self) -> Option<OffsetDateTime> {
         self.sent_at
     }
 
-    fn new(judged: Judged, settlement: Settlement, _proof: &Committed) -> Self {
-        let Judged { held: Held { message, mut slot }, verdict, .. } = judged;
-        slot.free_bytes();
-        let tenant_id = match verdict {
-            Ok(event) => Some(event.tenant_id().clone()),
-            Err(rejection) => tenant_of(&message, &rejection).cloned(),
-        };
-        let (queue, lease, sent_at) = (Arc::clone(&message.queue), message.lease.clone(), message.sent_at);
-        lease.settle();
-        Self { queue, lease, slot, settlement, tenant_id, sent_at }
+    fn new(Entry { origin, decided }: Entry<T>, settlement: Settlement, _proof: &Committed) -> Self {
+        Self { origin, settlement, tenant_id: decided.tenant_id().cloned(), sent_at: decided.candidate.sent_at }
     }
 }
 
-/// Whose letter a rejection becomes: the admitted tenant's, or before that the queue's.
-fn tenant_of<'a>(message: &'a ReceivedMessage, rejection: &'a Rejection) -> Option<&'a TenantId> {
-    rejection.admitted.as_ref().or_else(|| tenant_of_queue(message, rejection.reason))
+/// What came of a batch.
+#[derive(Debug)]
+pub struct Written<T> {
+    /// What the transaction has settled.
+    pub settled: Vec<Settled<T>>,
+    /// What is left for another one: there was more to compare than one transaction may.
+    pub deferred: Vec<Entry<T>>,
 }
 
 /// Stores a batch in one transaction, or gives it up at the deadline, with the connection.
 ///
 /// # Errors
 /// Why it is not settled, with the batch.
-pub async fn write(session: &mut Session, deadline: Duration, batch: Vec<Judged>) -> Result<Vec<Settled>, (Failure, Vec<Judged>)> {
-    let may_be_stored = session.next_is_in_doubt() || batch.iter().any(|judged| judged.held.message.receive_count > 1);
+pub async fn write<T>(session: &mut Session, deadline: Duration, batch: Vec<Entry<T>>) -> Result<Written<T>, (Failure, Vec<Entry<T>>)> {
+    let (origins, decided): (Vec<T>, Vec<Decided>) = batch.into_iter().map(|entry| (entry.origin, entry.decided)).unzip();
     // Work on a connection borrows nothing but the connection, so the batch is shared with it.
-    let shared = Arc::new(Writing { batch, may_be_stored: may_be_stored.into(), commit_was_sent: false.into() });
-    let working = Arc::clone(&shared);
-    let outcome = session.run(deadline, move |connection| Box::pin(async move { transact(connection, &working).await })).await;
-    let Some(Writing { batch, may_be_stored: met_one, commit_was_sent }) = Arc::into_inner(shared) else {
-        unreachable!("the work has ended, and its share with it")
-    };
-    if met_one.into_inner() && !may_be_stored {
-        session.doubt();
-    }
+    let decided = Arc::new(decided);
+    let commit_was_sent = Arc::new(AtomicBool::new(false));
+    let (working, sending) = (Arc::clone(&decided), Arc::clone(&commit_was_sent));
+    let outcome = session.run(deadline, move |connection| Box::pin(async move { transact(connection, &working, &sending).await })).await;
+    // A comparison that was cut at the deadline may still hold its share.
+    let decided = Arc::unwrap_or_clone(decided);
+    let batch = origins.into_iter().zip(decided).map(|(origin, decided)| Entry { origin, decided });
     let failure = match outcome {
         Ok(Ok((settlements, committed))) => {
-            let settled = batch.into_iter().zip(settlements);
-            return Ok(settled.map(|(judged, settlement)| Settled::new(judged, settlement, &committed)).collect());
+            let mut written = Written { settled: Vec::with_capacity(settlements.len()), deferred: Vec::new() };
+            for (entry, settlement) in batch.zip(settlements) {
+                match settlement {
+                    Some(settlement) => written.settled.push(Settled::new(entry, settlement, &committed)),
+                    None => written.deferred.push(entry),
+                }
+            }
+            return Ok(written);
         }
         Ok(Err(failure)) => failure,
-        Err(_) if commit_was_sent.into_inner() => Failure::Unknown("did not answer".to_owned()),
+        Err(_) if commit_was_sent.load(Ordering::Relaxed) => Failure::Unknown("did not answer".to_owned()),
         Err(SessionError::Deadline) => Failure::Deadline,
         Err(SessionError::Silent) => Failure::Unavailable("is silent".to_owned()),
         Err(SessionError::Driver(error)) => Failure::Unavailable(describe(&error)),
     };
     // A connection of which nothing good was heard may have become another server's, or a read-only one.
-    if matches!(failure, Failure::Unknown(_) | Failure::Unavailable(_)) && !fault::has_bug("stale_read_only_pool") {
+    if matches!(failure, Failure::Unknown(_) | Failure::Unavailable(_)) {
         session.close();
     }
-    Err((failure, batch))
+    Err((failure, batch.collect()))
 }
 
-/// A batch while it is written.
-struct Writing {
-    batch: Vec<Judged>,
-    /// Whether an event of it may be a row already: to allow for that costs a sixth of what a row costs.
-    may_be_stored: AtomicBool,
-    commit_was_sent: AtomicBool,
-}
+/// What a transaction has settled, each at its position; nothing where it is left for another one.
+type Settlements = Vec<Option<Settlement>>;
 
-type Transacted = Result<(Vec<Settlement>, Committed), Failure>;
-
-/// The outer error closes the connection; an inner failure leaves it fit for the next batch.
+/// Runs the transaction. The outer error is the connection's, the inner one the batch's.
 async fn transact(
     connection: &mut PgConnection,
-    Writing { batch, may_be_stored, commit_was_sent }: &Writing,
-) -> Result<Transacted, sqlx::Error> {
-    loop {
-        fault::crash("before_begin");
-        sqlx::raw_sql("begin").execute(&mut *connection).await?;
-        let begun = sqlx::query_file!("src/store/begin.sql").fetch_one(&mut *connection).await?;
-        let is_stale = |judged: &Judged| {
-            let depends = judged.verdict.as_ref().is_err_and(|rejection| rejection.reason.depends_on_catalog());
-            depends && judged.generation < begun.generation
-        };
-        let failure = if batch.iter().any(is_stale) {
-            Some(Failure::Stale)
-        } else {
-            match settle(connection, batch, may_be_stored.load(Ordering::Relaxed)).await {
-                Ok(settlements) => {
-                    fault::crash("before_commit");
-                    commit_was_sent.store(true, Ordering::Relaxed);
-                    let committed = commit(connection, &begun.xid).await;
-                    return Ok(committed.map(|committed| (settlements, committed)).map_err(Failure::of_commit));
-                }
-                Err(error) if failure::is_stored_before(&error) && !may_be_stored.swap(true, Ordering::Relaxed) => None,
-                Err(error @ sqlx::Error::Database(_)) => Some(Failure::of(&error)),
-                Err(error) => return Err(error),
+    batch: &Arc<Vec<Decided>>,
+    commit_was_sent: &AtomicBool,
+) -> Result<Result<(Settlements, Committed), Failure>, sqlx::Error> {
+    fault::crash("before_begin");
+    sqlx::raw_sql("begin").execute(&mut *connection).await?;
+    let begun = sqlx::query_file!("src/store/begin.sql").fetch_one(&mut *connection).await?;
+    let is_stale = |decided: &Decided| {
+        let depends = decided.verdict.as_ref().is_err_and(|rejection| rejection.reason.depends_on_catalog());
+        depends && decided.generation < begun.generation
+    };
+    let failure = if batch.iter().any(is_stale) {
+        Failure::Stale
+    } else {
+        match settle(connection, batch).await {
+            Ok(settlements) => {
+                fault::crash("before_commit");
+                commit_was_sent.store(true, Ordering::Relaxed);
+                let committed = commit(connection, &begun.xid).await;
+                return Ok(committed.map(|committed| (settlements, committed)).map_err(Failure::of_commit));
             }
-        };
-        sqlx::raw_sql("rollback").execute(&mut *connection).await?;
-        if let Some(failure) = failure {
-            return Ok(Err(failure));
+            Err(error @ sqlx::Error::Database(_)) => Failure::of(&error),
+            Err(error) => return Err(error),
         }
-    }
+    };
+    sqlx::raw_sql("rollback").execute(&mut *connection).await?;
+    Ok(Err(failure))
 }
 
-/// All statements of a batch but begin and commit.
-async fn settle(connection: &mut PgConnection, batch: &[Judged], may_be_stored: bool) -> Result<Vec<Settlement>, sqlx::Error> {
-    let inserted = rows::insert_messages(connection, batch, may_be_stored).await?;
+/// All statements of a batch but begin and commit. Messages first, dead letters last: whoever locks both does it in this order.
+async fn settle(connection: &mut PgConnection, batch: &Arc<Vec<Decided>>) -> Result<Settlements, sqlx::Error> {
+    let is_inserted = messages::insert(connection, batch).await?;
     fault::crash("after_insert");
-    let others = (0..batch.len()).filter(|position| !inserted[*position]);
-    let equal = rows::compare_with_stored(connection, batch, others).await?;
-    let mut rejections: Vec<Option<Rejection>> = Vec::with_capacity(batch.len());
-    let mut settlements = Vec::with_capacity(batch.len());
-    for (position, judged) in batch.iter().enumerate() {
-        let (settlement, rejection) = decide(judged, inserted[position], equal.get(&position).copied())?;
-        settlements.push(settlement);
-        rejections.push(rejection);
-    }
-    let rejected = batch.iter().zip(&rejections).filter_map(|(judged, rejection)| Some((judged, rejection.as_ref()?)));
-    letters::upsert_dead_letters(connection, rejected).await?;
-    letters::close_dead_letters(connection, batch, &settlements).await?;
-    rows::clear_suspects(connection, batch).await?;
+    let others = (0..batch.len()).filter(|position| !is_inserted[*position]);
+    let comparisons = conflicts::compare(connection, batch, others).await?;
+    let decisions = batch.iter().enumerate();
+    let decisions = decisions.map(|(position, decided)| decide(decided, is_inserted[position], comparisons.get(&position).copied()));
+    let settlements: Settlements = decisions.collect::<Result<_, _>>()?;
+    let rejected = batch.iter().zip(&settlements).filter_map(|(decided, settlement)| match settlement {
+        Some(Settlement::Rejected(rejection)) => Some((decided, &**rejection)),
+        _ => None,
+    });
+    dead_letters::upsert_dead_letters(connection, rejected).await?;
+    dead_letters::close_dead_letters(connection, batch, &settlements).await?;
+    let settled: Vec<&Decided> =
+        batch.iter().zip(&settlements).filter(|(_, settlement)| settlement.is_some()).map(|(decided, _)| decided).collect();
+    poison::clear_poison_attempts(connection, &settled).await?;
     Ok(settlements)
 }

@@ -1,11 +1,12 @@
-//! A slot first, then a receive: nothing is received that there is no room to hold.
+//! A permit first, then a receive: nothing is received that there is no room to hold.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::candidate::{Candidate, QueueBinding};
 use crate::metrics::{Metrics, Outcome};
-use crate::queue::{QueueBinding, ReceivedMessage, SQS_BATCH_MAX};
+use crate::queue::{Lease, MESSAGES_PER_REQUEST_MAX, ReceivedMessage};
 use crate::settings::SQS_MESSAGE_BYTES_MAX;
 
 /// Bytes are counted in units of 1 KiB, rounded up: a semaphore's permits are 32 bits wide.
@@ -35,19 +36,21 @@ pub struct Reservation {
 
 /// A received message and the room that it takes.
 #[derive(Debug)]
-pub struct Held {
-    /// The message, shared with the thread that judges it.
-    pub message: Arc<ReceivedMessage>,
+pub struct InFlight {
+    /// What the verdict is asked on.
+    pub candidate: Arc<Candidate>,
+    /// By which the message is ours, for a time.
+    pub lease: Lease,
     /// Its room.
-    pub slot: Slot,
+    pub permit: Permit,
 }
 
 /// One message's room. It is in flight until its outcome is recorded; dropped without one (by a panic), it was released.
 #[derive(Debug)]
-pub struct Slot {
+pub struct Permit {
     _event: Option<OwnedSemaphorePermit>,
     bytes: Option<OwnedSemaphorePermit>,
-    bytes_held: i64,
+    body_bytes: i64,
     queue: Arc<QueueBinding>,
     has_outcome: bool,
     metrics: Arc<Metrics>,
@@ -63,7 +66,7 @@ impl Window {
     /// Waits for room for one message, then takes what is free at once, up to `messages_max`. Cancel-safe.
     pub async fn reserve(&self, messages_max: usize) -> Reservation {
         let mut reservation = self.acquire(MESSAGE_UNITS).await;
-        while reservation.messages_max < messages_max.min(SQS_BATCH_MAX) {
+        while reservation.messages_max < messages_max.min(MESSAGES_PER_REQUEST_MAX) {
             let (Some(event), Some(units)) = (try_acquire(&self.events, 1), try_acquire(&self.bytes, MESSAGE_UNITS)) else { break };
             reservation.events.merge(event);
             reservation.bytes.merge(units);
@@ -75,7 +78,7 @@ impl Window {
     /// Waits for room for one message, with the right to overshoot the window by those that come with it. Cancel-safe.
     pub async fn reserve_idle(&self, messages_max: usize) -> Reservation {
         let reservation = self.acquire(IDLE_UNITS).await;
-        Reservation { messages_max: messages_max.min(SQS_BATCH_MAX), ..reservation }
+        Reservation { messages_max: messages_max.min(MESSAGES_PER_REQUEST_MAX), ..reservation }
     }
 
     async fn acquire(&self, units: usize) -> Reservation {
@@ -95,31 +98,31 @@ impl Reservation {
         self.messages_max
     }
 
-    /// Gives each message of a receive its slot, and the rest of the room back.
-    pub fn hold(mut self, messages: Vec<ReceivedMessage>) -> Vec<Held> {
+    /// Gives each message of a receive its permit, and the rest of the room back.
+    pub fn fill(mut self, messages: Vec<ReceivedMessage>) -> Vec<InFlight> {
         let count = u64::try_from(messages.len()).unwrap_or(u64::MAX);
-        let bytes = messages.iter().map(bytes_held).sum();
+        let bytes = messages.iter().map(|message| body_bytes(&message.candidate)).sum();
         let metrics = Arc::clone(&self.window.metrics);
         metrics.in_flight_events.add(i64::try_from(count).unwrap_or(i64::MAX));
         metrics.in_flight_bytes.add(bytes);
         if let Some(message) = messages.first() {
-            metrics.messages_received.with_label_values(&[&message.queue.name]).inc_by(count);
+            metrics.messages_received.with_label_values(&[&message.candidate.queue.name]).inc_by(count);
         }
-        messages.into_iter().map(|message| self.hold_one(message)).collect()
+        messages.into_iter().map(|message| self.fill_one(message)).collect()
     }
 
-    fn hold_one(&mut self, message: ReceivedMessage) -> Held {
-        let units = message.body.len().div_ceil(BYTES_UNIT).min(MESSAGE_UNITS);
+    fn fill_one(&mut self, ReceivedMessage { candidate, lease }: ReceivedMessage) -> InFlight {
+        let units = candidate.body.len().div_ceil(BYTES_UNIT).min(MESSAGE_UNITS);
         // What was not reserved is taken where it is free; where it is not, the window overshoots.
         let event = self.events.split(1).or_else(|| try_acquire(&self.window.events, 1));
         let bytes = self.bytes.split(units).or_else(|| try_acquire(&self.window.bytes, units));
-        let (bytes_held, metrics) = (bytes_held(&message), Arc::clone(&self.window.metrics));
-        let slot = Slot { _event: event, bytes, bytes_held, queue: Arc::clone(&message.queue), has_outcome: false, metrics };
-        Held { message: Arc::new(message), slot }
+        let (body_bytes, metrics) = (body_bytes(&candidate), Arc::clone(&self.window.metrics));
+        let permit = Permit { _event: event, bytes, body_bytes, queue: Arc::clone(&candidate.queue), has_outcome: false, metrics };
+        InFlight { candidate, lease, permit }
     }
 }
 
-impl Slot {
+impl Permit {
     /// Records what became of the message: from here on it is no longer in flight.
     pub fn record(&mut self, tenant_label: &str, outcome: Outcome) {
         if !self.has_outcome {
@@ -132,19 +135,19 @@ impl Slot {
     /// Frees the bytes: the body is no longer in memory.
     pub fn free_bytes(&mut self) {
         self.bytes = None;
-        self.metrics.in_flight_bytes.sub(std::mem::take(&mut self.bytes_held));
+        self.metrics.in_flight_bytes.sub(std::mem::take(&mut self.body_bytes));
     }
 }
 
-impl Drop for Slot {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.record("unknown", Outcome::Released);
         self.free_bytes();
     }
 }
 
-fn bytes_held(message: &ReceivedMessage) -> i64 {
-    i64::try_from(message.body.len()).unwrap_or(i64::MAX)
+fn body_bytes(candidate: &Candidate) -> i64 {
+    i64::try_from(candidate.body.len()).unwrap_or(i64::MAX)
 }
 
 fn try_acquire(semaphore: &Arc<Semaphore>, permits: usize) -> Option<OwnedSemaphorePermit> {

@@ -10,11 +10,11 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName};
 use clap::Subcommand;
+use event_processor::candidate::{Candidate, QueueBinding};
 use event_processor::dev::queue_server::QueueServer;
-use event_processor::queue::{QueueBinding, ReceivedMessage};
 use event_processor::settings::Format;
 use event_processor::snapshot::Snapshot;
-use event_processor::validate::judge;
+use event_processor::validate::validate;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgConnection};
@@ -33,8 +33,8 @@ pub enum Role {
     Driver { database: String, batch_rows: usize, writers: usize },
     /// Inserts tenant, event id and payload of `kept_message` into a table with one key.
     Bare { database: String, batch_rows: usize, writers: usize },
-    /// Judges the bodies of a file.
-    Judge { database: String, bodies: PathBuf },
+    /// Validates the bodies of a file.
+    Validate { database: String, bodies: PathBuf },
 }
 
 /// What a part alone took.
@@ -80,7 +80,7 @@ impl Role {
             Self::Sdk { url, events, pollers } => drain(&url, events, pollers).await,
             Self::Driver { database, batch_rows, writers } => insert_again(&database, batch_rows, writers).await,
             Self::Bare { database, batch_rows, writers } => insert_bare(&database, batch_rows, writers).await,
-            Self::Judge { database, bodies } => judge_all(&database, &bodies).await,
+            Self::Validate { database, bodies } => validate_all(&database, &bodies).await,
         }
     }
 }
@@ -135,9 +135,7 @@ async fn write<'r, R: Sync>(
 ) -> Result<()> {
     let mut connections = Vec::new();
     for _ in 0..writers {
-        let mut connection = PgConnection::connect(database).await?;
-        sqlx::raw_sql("set event_processor.makes_deliveries = on").execute(&mut connection).await?;
-        connections.push(connection);
+        connections.push(PgConnection::connect(database).await?);
     }
     let batches: Vec<&[R]> = rows.chunks(batch_rows).collect();
     let next = AtomicUsize::new(0);
@@ -174,7 +172,7 @@ struct Kept {
     sequence_number: Option<String>,
     traceparent: Option<String>,
     catalog_generation: i64,
-    recipients: String,
+    recipients: Vec<String>,
 }
 
 /// What `src/store` sends for a batch of new events, and nothing else.
@@ -203,12 +201,27 @@ async fn insert_again(database: &str, batch_rows: usize, writers: usize) -> Resu
             .bind(column(&batch, |row| row.sequence_number.as_deref()))
             .bind(column(&batch, |row| row.traceparent.as_deref()))
             .bind(column(&batch, |row| row.catalog_generation))
-            .bind(column(&batch, |row| row.recipients.as_str()))
-            .execute(connection)
+            .fetch_all(&mut *connection)
             .await?;
-        Ok(())
+        insert_deliveries(connection, &batch).await
     })
     .await
+}
+
+async fn insert_deliveries(connection: &mut PgConnection, batch: &[&Kept]) -> Result<()> {
+    let deliveries: Vec<(&Kept, &str)> =
+        batch.iter().flat_map(|row| row.recipients.iter().map(move |client_id| (*row, client_id.as_str()))).collect();
+    if deliveries.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(include_str!("../../src/store/insert_deliveries.sql"))
+        .bind(column(&deliveries, |(row, _)| row.tenant_id.as_str()))
+        .bind(column(&deliveries, |(row, _)| row.source.as_str()))
+        .bind(column(&deliveries, |(row, _)| row.event_id.as_str()))
+        .bind(column(&deliveries, |(_, client_id)| *client_id))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
@@ -230,15 +243,15 @@ async fn insert_bare(database: &str, batch_rows: usize, writers: usize) -> Resul
     .await
 }
 
-async fn judge_all(database: &str, bodies: &Path) -> Result<()> {
+async fn validate_all(database: &str, bodies: &Path) -> Result<()> {
     let mut connection = PgConnection::connect(database).await?;
     let snapshot = Snapshot::load(&mut connection, None, 100).await?;
     let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true, format: Format::Native };
     let bodies: Vec<String> = serde_json::from_slice(&fs::read(bodies)?)?;
-    let messages: Vec<ReceivedMessage> =
-        bodies.into_iter().map(|body| ReceivedMessage::of_body(binding.clone(), body.into_bytes())).collect();
+    let candidate = |body: String| Arc::new(Candidate::of_body(binding.clone(), body.into_bytes()));
+    let candidates: Vec<Arc<Candidate>> = bodies.into_iter().map(candidate).collect();
     let clock = Clock::start()?;
-    let judged = messages.iter().filter(|message| judge(message, &snapshot, 1 << 20, |_, _| ()).is_ok()).count();
-    anyhow::ensure!(judged == messages.len(), "not every body was judged");
-    clock.stop(judged).context("the clock")
+    let validated = candidates.iter().filter(|candidate| validate(Arc::clone(candidate), &snapshot, 1 << 20).is_ok()).count();
+    anyhow::ensure!(validated == candidates.len(), "not every body was validated");
+    clock.stop(validated).context("the clock")
 }

@@ -35,7 +35,7 @@ pub struct Row {
     pub peak_memory_mib: f64,
     pub sdk: Ceiling,
     pub driver: Ceiling,
-    pub judging: Ceiling,
+    pub validating: Ceiling,
     pub bare_postgres_us: f64,
     pub driver_postgres_us: f64,
     pub driver_postgres_eight_us: f64,
@@ -68,12 +68,12 @@ pub struct Soak {
 impl Row {
     /// The daemon's processor time beside that of the bare parts.
     fn cpu_ratio(&self) -> f64 {
-        self.daemon_us / (self.sdk.cpu_us_per_event + self.driver.cpu_us_per_event + self.judging.cpu_us_per_event)
+        self.daemon_us / (self.sdk.cpu_us_per_event + self.driver.cpu_us_per_event + self.validating.cpu_us_per_event)
     }
 
     /// Its rate beside that of the slowest part alone.
     fn rate_ratio(&self) -> f64 {
-        let parts = [self.sdk, self.driver, self.judging].map(|part| part.events_per_second);
+        let parts = [self.sdk, self.driver, self.validating].map(|part| part.events_per_second);
         self.events_per_second / parts.into_iter().fold(f64::MAX, f64::min)
     }
 }
@@ -86,13 +86,13 @@ impl fmt::Display for Row {
         writeln!(formatter, "{:<34}{:>10.0}{:>16.1}", "the daemon", self.events_per_second, self.daemon_us)?;
         writeln!(formatter, "{:<34}{:>10}{:>16.1}", "  its Postgres", "", self.postgres_us)?;
         writeln!(formatter, "{:<34}{:>10}{:>16.1}", "  its queue server", "", self.queue_us)?;
-        for (part, ceiling) in [("SDK alone", self.sdk), ("driver alone", self.driver), ("judging alone, one thread", self.judging)] {
+        for (part, ceiling) in [("SDK alone", self.sdk), ("driver alone", self.driver), ("validating alone, one thread", self.validating)] {
             writeln!(formatter, "{part:<34}{:>10.0}{:>16.1}", ceiling.events_per_second, ceiling.cpu_us_per_event)?;
         }
         writeln!(formatter, "{:<34}{:>10}{:>16.1}", "Postgres, the driver's rows", "", self.driver_postgres_us)?;
         writeln!(formatter, "{:<34}{:>10}{:>16.1}", "Postgres, those by eight writers", "", self.driver_postgres_eight_us)?;
         writeln!(formatter, "{:<34}{:>10}{:>16.1}", "Postgres, bare rows", "", self.bare_postgres_us)?;
-        writeln!(formatter, "daemon CPU / (SDK + driver + judging) = {:.2}", self.cpu_ratio())?;
+        writeln!(formatter, "daemon CPU / (SDK + driver + validating) = {:.2}", self.cpu_ratio())?;
         writeln!(formatter, "rate / slowest part's = {:.2}", self.rate_ratio())?;
         writeln!(formatter, "Postgres CPU / bare rows' = {:.2}", self.postgres_us / self.bare_postgres_us)?;
         writeln!(formatter, "eight writers / two = {:.2}", self.driver_postgres_eight_us / self.driver_postgres_us)?;

@@ -105,6 +105,14 @@ async fn clear(stand: &Stand) -> Result<()> {
     stand.execute("truncate message, delivery, dead_letter; checkpoint").await
 }
 
+/// Keeps the rows of a run, to be inserted once more.
+const KEEP: &str = "
+drop table if exists kept_message, kept_delivery;
+create table kept_message as table message;
+create table kept_delivery as table delivery;
+create index on kept_delivery (tenant_id, source, event_id);
+analyze kept_message, kept_delivery";
+
 /// The whole path, then each part alone with the same messages, bodies and rows.
 async fn measure(stand: &Stand, name: &str, bodies: &[String]) -> Result<Row> {
     let events = bodies.len();
@@ -116,8 +124,7 @@ async fn measure(stand: &Stand, name: &str, bodies: &[String]) -> Result<Row> {
     let transactions = "select count(distinct stored_xid::text) from message";
     let batch_rows = (count(events) / stand.number(transactions).await?).round();
     let deliveries = stand.number("select count(*) from delivery").await? / count(events);
-    let keep = "drop table if exists kept_message; create table kept_message as table message; analyze kept_message";
-    stand.execute(keep).await?;
+    stand.execute(KEEP).await?;
 
     let filled = stand.fill(bodies).await?;
     let sdk = ceiling(&["sdk", filled.queue.url(), &events.to_string(), POLLERS], |_| Ok(()))?;
@@ -128,7 +135,7 @@ async fn measure(stand: &Stand, name: &str, bodies: &[String]) -> Result<Row> {
     let (_, bare_postgres) = insert(stand, "bare", &batch, WRITERS, events).await?;
     let file = std::env::temp_dir().join(format!("event-processor-bench-{}", uuid::Uuid::now_v7().simple()));
     fs::write(&file, serde_json::to_vec(bodies)?)?;
-    let judging = ceiling(&["judge", &stand.url(), &file.display().to_string()], |_| Ok(()));
+    let validating = ceiling(&["validate", &stand.url(), &file.display().to_string()], |_| Ok(()));
     fs::remove_file(&file)?;
     Ok(Row {
         name: name.to_owned(),
@@ -142,7 +149,7 @@ async fn measure(stand: &Stand, name: &str, bodies: &[String]) -> Result<Row> {
         peak_memory_mib: count(usize::try_from(drained.peak_memory_kib)?) / 1_024.0,
         sdk,
         driver,
-        judging: judging?,
+        validating: validating?,
         bare_postgres_us: bare_postgres,
         driver_postgres_us: driver_postgres,
         driver_postgres_eight_us: driver_postgres_eight,

@@ -6,12 +6,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use event_processor::candidate::QueueBinding;
 use event_processor::catalog::directory;
 use event_processor::dev::cluster::Cluster;
 use event_processor::event::Reason;
 use event_processor::producers::generation::{Expected, Generator, Mix};
 use event_processor::producers::material::{self, EventKind};
-use event_processor::queue::{Clients, Queue, QueueBinding, SQS_BATCH_MAX};
+use event_processor::queue::{Clients, MESSAGES_PER_REQUEST_MAX, Queue};
 use event_processor::settings::parse_queues;
 use futures_util::StreamExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -187,19 +188,19 @@ impl Stand {
     }
 }
 
-/// Runs a part alone, in a process of its own; `look` is called just before its work begins, and when it is over.
-pub fn ceiling(arguments: &[&str], mut look: impl FnMut(bool) -> Result<()>) -> Result<Ceiling> {
+/// Runs a part alone, in a process of its own; `measure` is called just before its work begins, and when it is over.
+pub fn ceiling(arguments: &[&str], mut measure: impl FnMut(bool) -> Result<()>) -> Result<Ceiling> {
     let mut child = Command::new(std::env::current_exe()?).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut input = child.stdin.take().context("standard input")?;
     let mut output = BufReader::new(child.stdout.take().context("standard output")?);
     let mut line = String::new();
     output.read_line(&mut line)?;
     ensure!(line == "ready\n", "`{}` failed", arguments.join(" "));
-    look(false)?;
+    measure(false)?;
     writeln!(input, "go")?;
     line.clear();
     output.read_line(&mut line)?;
-    look(true)?;
+    measure(true)?;
     drop(input);
     ensure!(child.wait()?.success(), "`{}` failed", arguments.join(" "));
     Ok(serde_json::from_str(&line)?)
@@ -208,7 +209,7 @@ pub fn ceiling(arguments: &[&str], mut look: impl FnMut(bool) -> Result<()>) -> 
 impl Filled {
     /// Sends messages, ten at a time.
     pub async fn send(&self, bodies: &[String]) -> Result<()> {
-        let batches = bodies.chunks(SQS_BATCH_MAX).map(|batch| batch.iter().map(String::as_str).collect::<Vec<_>>());
+        let batches = bodies.chunks(MESSAGES_PER_REQUEST_MAX).map(|batch| batch.iter().map(String::as_str).collect::<Vec<_>>());
         let sending = futures_util::stream::iter(batches).map(async |batch| self.queue.send_batch(&batch).await);
         let mut replies = sending.buffer_unordered(8);
         while let Some(reply) = replies.next().await {

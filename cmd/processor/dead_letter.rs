@@ -20,16 +20,16 @@ pub enum DeadLetterCommand {
 pub struct ListSettings {
     #[command(flatten)]
     database: DatabaseSettings,
-    /// Only letters of this tenant, or whose body names it.
+    /// Only dead letters of this tenant, or whose body names it.
     #[arg(long)]
     tenant: Option<String>,
-    /// Only letters with this reason, for example schema_violation.
+    /// Only dead letters with this reason, for example schema_violation.
     #[arg(long, value_parser = Reason::ALL.map(Reason::as_str))]
     reason: Option<String>,
-    /// Only letters from this queue.
+    /// Only dead letters from this queue.
     #[arg(long)]
     queue: Option<String>,
-    /// Also letters that are closed: stored after all, or discarded.
+    /// Also dead letters that are closed: stored after all, or discarded.
     #[arg(long)]
     all: bool,
     /// At most so many.
@@ -44,7 +44,7 @@ pub struct ListSettings {
 pub struct ShowSettings {
     #[command(flatten)]
     database: DatabaseSettings,
-    /// The letter's number, as `list` prints it.
+    /// The dead letter's number, as `list` prints it.
     #[arg(value_parser = |text: &str| parse_count(text, 1, i64::MAX))]
     dead_letter_id: i64,
     /// Print JSON.
@@ -54,42 +54,45 @@ pub struct ShowSettings {
 
 pub async fn run(command: DeadLetterCommand) -> Result<(), Failure> {
     match command {
-        DeadLetterCommand::List(settings) => {
-            let mut connection = connect(&settings.database).await?;
-            let filter = Filter {
-                tenant: settings.tenant,
-                reason: settings.reason,
-                queue: settings.queue,
-                with_closed: settings.all,
-                letters_max: settings.limit,
-            };
-            let letters = list(&mut connection, &filter).await?;
-            if settings.json {
-                return print_json(&letters);
-            }
-            if letters.is_empty() {
-                print("no dead letters");
-                return Ok(());
-            }
-            print(LIST_HEAD);
-            for letter in letters {
-                print(letter);
-            }
-        }
-        DeadLetterCommand::Show(settings) => {
-            let mut connection = connect(&settings.database).await?;
-            let Some(letter) = show(&mut connection, settings.dead_letter_id).await? else {
-                let sentence = format!(
-                    "there is no dead letter {}; `processor dead-letter list --all` shows which there are",
-                    settings.dead_letter_id
-                );
-                return Err(Failure { sentence, status: 65 });
-            };
-            if settings.json {
-                return print_json(&letter);
-            }
-            print(letter);
-        }
+        DeadLetterCommand::List(settings) => print_list(settings).await,
+        DeadLetterCommand::Show(settings) => print_one(settings).await,
     }
+}
+
+async fn print_list(settings: ListSettings) -> Result<(), Failure> {
+    let mut connection = connect(&settings.database).await?;
+    let filter = Filter {
+        tenant: settings.tenant,
+        reason: settings.reason,
+        queue: settings.queue,
+        with_closed: settings.all,
+        dead_letters_max: settings.limit,
+    };
+    let dead_letters = list(&mut connection, &filter).await?;
+    if settings.json {
+        return print_json(&dead_letters);
+    }
+    if dead_letters.is_empty() {
+        print("no dead letters");
+        return Ok(());
+    }
+    print(LIST_HEAD);
+    for dead_letter in dead_letters {
+        print(dead_letter);
+    }
+    Ok(())
+}
+
+async fn print_one(settings: ShowSettings) -> Result<(), Failure> {
+    let mut connection = connect(&settings.database).await?;
+    let Some(dead_letter) = show(&mut connection, settings.dead_letter_id).await? else {
+        let sentence =
+            format!("there is no dead letter {}; `processor dead-letter list --all` shows which there are", settings.dead_letter_id);
+        return Err(Failure { sentence, status: 65 });
+    };
+    if settings.json {
+        return print_json(&dead_letter);
+    }
+    print(dead_letter);
     Ok(())
 }

@@ -132,18 +132,15 @@ fn main() -> ExitCode {
         output::tell(wrong);
         return output::end(78);
     }
-    // Schemas may recurse and payloads nest: threads that judge need more stack than the default 2 MiB.
+    // Schemas may recurse and payloads nest: threads that validate need more stack than the default 2 MiB.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(16 << 20).build();
-    let outcome = match runtime {
-        Ok(runtime) => {
-            let outcome = runtime.block_on(dispatch(cli.command));
-            // What still runs in the background now is abandoned on purpose: the command has ended.
-            runtime.shutdown_background();
-            outcome
-        }
-        Err(error) => Err(Failure::internal(format!("failed to start the runtime: {error}"))),
-    };
-    match outcome {
+    let ended = runtime.map(|runtime| {
+        let outcome = runtime.block_on(dispatch(cli.command));
+        // What still runs in the background now is abandoned on purpose: the command has ended.
+        runtime.shutdown_background();
+        outcome
+    });
+    match ended.unwrap_or_else(|error| Err(Failure::internal(format!("failed to start the runtime: {error}")))) {
         Ok(()) => output::end(0),
         Err(Failure { sentence, status }) => {
             if !sentence.is_empty() {

@@ -4,11 +4,11 @@ use clap::Args;
 use event_processor::database::tell;
 use event_processor::health::{ask, listen};
 use event_processor::ingest::{Daemon, DaemonError};
-use event_processor::output::{self, print};
+use event_processor::output::print;
 use event_processor::queue::Clients;
 use event_processor::settings::{DatabaseSettings, IngestSettings, ListenSettings, QueueSettings};
+use event_processor::signals;
 use event_processor::store::{self, MigrationError};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::Failure;
@@ -56,31 +56,8 @@ pub async fn run(settings: RunSettings) -> Result<(), Failure> {
     }
 }
 
-/// The first SIGTERM or interrupt stops taking work; a second one ends the process at once.
-pub fn stop_on_signal() -> Result<CancellationToken, Failure> {
-    let failed = |error: std::io::Error| Failure::internal(format!("failed to watch for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let stop = CancellationToken::new();
-    let stopping = stop.clone();
-    let watching = async move {
-        for is_first in [true, false] {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if is_first {
-                tracing::info!("stopping: what is in flight is finished; a second signal ends at once");
-                stopping.cancel();
-            }
-        }
-        tracing::warn!("stopped at once; what was in flight is received again");
-        output::flush();
-        std::process::exit(75);
-    };
-    #[expect(clippy::disallowed_methods, reason = "it must outlive the drain, which waits for everything else")]
-    tokio::spawn(watching);
-    Ok(stop)
+fn stop_on_signal() -> Result<CancellationToken, Failure> {
+    signals::stop_on_signal().map_err(|error| Failure::internal(format!("failed to watch for signals: {error}")))
 }
 
 /// Runs the embedded stack.

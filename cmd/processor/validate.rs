@@ -1,15 +1,15 @@
 //! `processor validate`: one body through decode, admit and validate, against the database's catalog.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use clap::Args;
-use event_processor::dead_letter::{explanation, write_violations};
+use event_processor::candidate::{Candidate, MessageAttribute, QueueBinding};
 use event_processor::event::{Envelope, Rejection};
 use event_processor::output::{Escaped, print};
-use event_processor::queue::{MessageAttribute, QueueBinding, ReceivedMessage};
 use event_processor::settings::{BodySettings, DatabaseSettings, QueueSettings, parse_queues, read_body};
 use event_processor::snapshot::Snapshot;
-use event_processor::validate::{ValidEvent, judge};
+use event_processor::validate::{ValidEvent, validate};
 use serde_json::{Value, json};
 
 use crate::{Failure, connect, print_json};
@@ -44,39 +44,39 @@ pub struct ValidateSettings {
 pub async fn run(settings: ValidateSettings) -> Result<(), Failure> {
     let binding = find_binding(&settings)?;
     let body = read_body(&settings.file).map_err(Failure::setting)?;
-    let sqs_message_id = "the SQS message id".to_owned();
-    let attributes = attributes(settings.attribute)?;
-    let message = ReceivedMessage { sqs_message_id, sender_id: settings.sender, attributes, ..ReceivedMessage::of_body(binding, body) };
+    let (message_id, attributes) = ("the SQS message id".to_owned(), attributes(settings.attribute)?);
+    let candidate = Candidate { message_id, sender_id: settings.sender, attributes, ..Candidate::of_body(binding, body) };
+    let candidate = Arc::new(candidate);
     let mut connection = connect(&settings.database).await?;
     let snapshot = Snapshot::load(&mut connection, None, 0).await?;
     if snapshot.generation == 0 {
         return Err(Failure::unavailable("no catalog was applied to this database; run `processor catalog apply DIR`"));
     }
-    let verdict = judge(&message, &snapshot, settings.body.body_bytes_max, |_, _| ()).map_err(Failure::internal)?;
+    let verdict = validate(Arc::clone(&candidate), &snapshot, settings.body.body_bytes_max).map_err(Failure::internal)?;
     let is_rejected = verdict.is_err();
     if settings.json {
         print_json(&match &verdict {
-            Ok(event) => json!({"verdict": "valid", "row": row(event, &message, snapshot.generation)}),
+            Ok(event) => json!({"verdict": "valid", "row": row(event, &candidate, snapshot.generation)}),
             Err(rejection) => json!({
                 "verdict": "rejected",
                 "reason": rejection.reason.as_str(),
-                "explanation": explanation(rejection.reason),
+                "explanation": rejection.reason.explanation(),
                 "errors": rejection.violations,
                 "tenant_id": rejection.admitted.as_ref().map(ToString::to_string),
             }),
         })?;
     } else {
         match &verdict {
-            Ok(event) => print_valid(event, &message, snapshot.generation),
-            Err(rejection) => print_rejected(rejection)?,
+            Ok(event) => print_valid(event, &candidate, snapshot.generation),
+            Err(rejection) => print_rejected(rejection),
         }
     }
     if is_rejected { Err(Failure::found()) } else { Ok(()) }
 }
 
-fn print_valid(event: &ValidEvent, message: &ReceivedMessage, generation: i64) {
+fn print_valid(event: &ValidEvent, candidate: &Candidate, generation: i64) {
     print("valid: it would be stored, unless an event with its identity is there already");
-    if let Value::Object(columns) = row(event, message, generation) {
+    if let Value::Object(columns) = row(event, candidate, generation) {
         for (column, value) in columns {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             // Indented, so that lines of a payload's own do not look like further columns.
@@ -86,20 +86,18 @@ fn print_valid(event: &ValidEvent, message: &ReceivedMessage, generation: i64) {
     }
 }
 
-fn print_rejected(rejection: &Rejection) -> Result<(), Failure> {
+fn print_rejected(rejection: &Rejection) {
     print(format_args!("rejected: {}", rejection.reason));
-    print(format_args!("  {}", explanation(rejection.reason)));
-    let mut text = String::new();
-    let errors = serde_json::to_string(&rejection.violations).map_err(Failure::internal)?;
-    write_violations(&mut text, &errors).map_err(Failure::internal)?;
-    print(text.trim_end());
-    Ok(())
+    print(format_args!("  {}", rejection.reason.explanation()));
+    for violation in &rejection.violations {
+        print(format_args!("  {violation}"));
+    }
 }
 
 /// The row of `message` that the event would become.
-fn row(event: &ValidEvent, message: &ReceivedMessage, generation: i64) -> Value {
+fn row(event: &ValidEvent, candidate: &Candidate, generation: i64) -> Value {
     let envelope: &Envelope = event.envelope();
-    let payload = envelope.payload.of(&message.body);
+    let payload = envelope.payload.of(&candidate.body);
     json!({
         "tenant_id": event.tenant_id().as_str(),
         "source": envelope.source,
@@ -111,7 +109,7 @@ fn row(event: &ValidEvent, message: &ReceivedMessage, generation: i64) -> Value 
         "occurred_at": envelope.occurred_at.map(|time| time.to_string()),
         "payload": payload,
         "attributes": envelope.attributes,
-        "queue": message.queue.name,
+        "queue": candidate.queue.name,
         "catalog_generation": generation,
         "deliveries": event.recipients().iter().map(ToString::to_string).collect::<Vec<_>>(),
     })

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::error::ErrorKind;
+use event_processor::candidate::QueueBinding;
 use event_processor::catalog::directory;
 use event_processor::output::print;
 use event_processor::producers::generation::{Generator, Mix};
@@ -12,10 +13,8 @@ use event_processor::producers::ledger::Ledger;
 use event_processor::producers::material;
 use event_processor::producers::progress::Progress;
 use event_processor::producers::sending::{self, Pace, SendingError};
-use event_processor::queue::QueueBinding;
 use event_processor::settings::{QueueSetting, parse_bytes, parse_count, parse_duration};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use event_processor::signals::stop_on_signal;
 
 use crate::{Failure, open, parse_queue};
 
@@ -96,6 +95,7 @@ pub async fn run(settings: GenerateSettings) -> Result<(), Failure> {
     let ledger = ledger.transpose()?;
     let rate = settings.rate.unwrap_or_else(|| 10.0 * f64::from(u32::try_from(generator.kinds()).unwrap_or(u32::MAX)));
     print(format_args!("seed {seed}, source {}", generator.source()));
+    // Where a second signal does not wait for what is on its way, its lines in the ledger say `unknown`.
     let stop = stop_on_signal().map_err(|error| (format!("signals cannot be awaited ({error})"), 70))?;
     let pace = Pace { rate, events: settings.events, duration: settings.duration };
     let mut progress = Progress::new(settings.events, settings.duration);
@@ -133,32 +133,13 @@ fn generator(settings: &GenerateSettings, binding: QueueBinding, seed: u64) -> R
     let kinds = material::of_catalog(path, &declaration, &settings.tenant, &settings.event_type, size).map_err(wrong)?;
     let run = uuid::Uuid::now_v7().simple().to_string();
     let generator = Generator::new(kinds, binding, mix, seed, &run).map_err(wrong)?;
-    let Some(payloads) = &settings.payloads else { return Ok(generator) };
+    let Some(payloads) = &settings.payloads else {
+        let problem = "no event type that is sent for has a payload below `examples/valid`; write one, or send your own by --payloads";
+        return if generator.has_examples() { Ok(generator) } else { Err(wrong(problem.to_owned())) };
+    };
     let payloads = material::files(payloads).map_err(wrong)?;
     if payloads.is_empty() {
         return Err(wrong("the directory of --payloads holds no file".to_owned()));
     }
     Ok(generator.with_payloads(&payloads, settings.events.is_none() && settings.duration.is_none()))
-}
-
-/// Cancelled by SIGINT or SIGTERM. A second one does not wait for what is on its way; its lines in the ledger say `unknown`.
-fn stop_on_signal() -> std::io::Result<CancellationToken> {
-    let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let stop = CancellationToken::new();
-    let stopped = stop.clone();
-    let waiting = async move {
-        for status in [None, Some(75)] {
-            tokio::select! {
-                _ = interrupted.recv() => {}
-                _ = terminated.recv() => {}
-            }
-            stopped.cancel();
-            if let Some(status) = status {
-                std::process::exit(status);
-            }
-        }
-    };
-    #[expect(clippy::disallowed_methods, reason = "it ends with the process")]
-    tokio::spawn(waiting);
-    Ok(stop)
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
+use event_processor::candidate::QueueBinding;
 use event_processor::output::print;
-use event_processor::queue::QueueBinding;
 use event_processor::settings::{Database, DatabaseSettings, QueueSetting, SQS_MESSAGE_BYTES_MAX, parse_duration, read_body};
-use event_processor::trace::{Fate, fate};
+use event_processor::trace::{MessageState, message_state};
 
 use crate::{Failure, connect, open, parse_queue, unavailable_database, unavailable_queue};
 
@@ -59,16 +59,16 @@ async fn wait(settings: &SendSettings, database: &Database, body: &str, sqs_mess
     let binding = QueueBinding::from(&settings.queue);
     let began = tokio::time::Instant::now();
     while began.elapsed() < settings.timeout {
-        match fate(&mut connection, &binding, sqs_message_id, body).await.map_err(|error| unavailable_database(&error))? {
-            Some(Fate::Stored { tenant_id, event_id }) => {
+        match message_state(&mut connection, &binding, sqs_message_id, body).await.map_err(|error| unavailable_database(&error))? {
+            Some(MessageState::Stored { tenant_id, event_id }) => {
                 print(format_args!("stored for tenant {tenant_id} as event {event_id}"));
                 return Ok(());
             }
-            Some(Fate::Duplicate { tenant_id, event_id }) => {
+            Some(MessageState::Duplicate { tenant_id, event_id }) => {
                 print(format_args!("a duplicate of event {event_id} of tenant {tenant_id}, which was stored before"));
                 return Ok(());
             }
-            Some(Fate::DeadLetter { dead_letter_id, reason }) => {
+            Some(MessageState::DeadLetter { dead_letter_id, reason }) => {
                 print(format_args!("dead letter {dead_letter_id}: {reason}; `processor dead-letter show {dead_letter_id}` explains it"));
                 return Err((String::new(), 65));
             }

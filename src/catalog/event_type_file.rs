@@ -21,8 +21,8 @@ pub(super) fn read(files: &mut Files<'_>, path: &str) -> Option<String> {
     };
     let fields: EventTypeFields = toml::from_str(&text)
         .map_err(|error| {
-            let place = error.span().map_or_else(String::new, |span| line_and_column(text.as_bytes(), span.start) + ": ");
-            files.refuse(path, format!("is not an event type's file: {place}{}", error.message().replace('\n', "; ")));
+            let location = error.span().map_or_else(String::new, |span| line_and_column(text.as_bytes(), span.start) + ": ");
+            files.refuse(path, format!("is not an event type's file: {location}{}", error.message().replace('\n', "; ")));
         })
         .ok()?;
     for field in fields.others.keys() {

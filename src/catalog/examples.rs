@@ -57,6 +57,6 @@ pub(super) fn prove(files: &mut Files<'_>, examples: &[Example], schema: &Compil
 
 fn tell(violation: &Violation) -> String {
     let Violation { instance_location, schema_location, expected, found, .. } = violation;
-    let place = if instance_location.is_empty() { "the payload" } else { instance_location };
-    format!("{place}: expected {expected}, found {found} ({schema_location})")
+    let location = if instance_location.is_empty() { "the payload" } else { instance_location };
+    format!("{location}: expected {expected}, found {found} ({schema_location})")
 }

@@ -73,8 +73,8 @@ impl<'a> Files<'a> {
 
     /// Notes a problem; the path is from the catalog directory, empty for the directory itself.
     pub(super) fn refuse(&mut self, path: &str, message: impl Into<String>) {
-        let place = if path.is_empty() { self.root.to_owned() } else { self.root.join(path) };
-        self.problems.push(Problem { file: place.display().to_string(), message: message.into() });
+        let location = if path.is_empty() { self.root.to_owned() } else { self.root.join(path) };
+        self.problems.push(Problem { file: location.display().to_string(), message: message.into() });
     }
 
     /// The files and directories in a directory, sorted by name, without hidden files and editors' backups.

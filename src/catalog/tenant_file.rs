@@ -80,8 +80,8 @@ struct SubscriptionFields {
 /// All that is wrong with it, each as a sentence that begins with the place.
 pub(super) fn parse(text: &str, versions: &Versions) -> Result<TenantFile, Vec<String>> {
     let fields: TenantFields = toml::from_str(text).map_err(|error| {
-        let place = error.span().map_or_else(String::new, |span| line_and_column(text.as_bytes(), span.start) + ": ");
-        vec![format!("is not a tenant's file: {place}{}", error.message().replace('\n', "; "))]
+        let location = error.span().map_or_else(String::new, |span| line_and_column(text.as_bytes(), span.start) + ": ");
+        vec![format!("is not a tenant's file: {location}{}", error.message().replace('\n', "; "))]
     })?;
     let mut checks = Checks::new(versions);
     let known = ["name", "allowed_senders", "event_types", "clients", "subscriptions"];

@@ -59,8 +59,8 @@ fn describe_answer(error: &dyn DatabaseError) -> String {
         _ => "its own log says more",
     };
     // In the other classes a message may quote a value.
-    let is_shown = ["08", "25", "28", "3D", "42", "53", "55", "57"].iter().any(|class| code.starts_with(class));
-    let what = if is_shown { format!("says: {}", error.message()) } else { "refuses a statement".to_owned() };
+    let is_told = ["08", "25", "28", "3D", "42", "53", "55", "57"].iter().any(|class| code.starts_with(class));
+    let what = if is_told { format!("says: {}", error.message()) } else { "refuses a statement".to_owned() };
     format!("{what} (SQLSTATE {code}); {advice}")
 }
 

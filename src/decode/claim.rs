@@ -3,17 +3,17 @@
 use smol_str::SmolStr;
 
 use super::fields::NAME_BYTES_MAX;
+use crate::candidate::Candidate;
 use crate::json::{self, Member, Node};
-use crate::queue::ReceivedMessage;
 use crate::settings::Format;
 
 /// The tenant, where the body can be read so far.
-pub(super) fn tenant(message: &ReceivedMessage) -> Option<SmolStr> {
-    let attribute = message.attributes.get("ce-tenantid").map(|attribute| attribute.value.as_str());
-    let claimed = match message.queue.format {
-        Format::Native => of_object(&message.body, &["tenant_id"]),
-        Format::CloudEvents => attribute.map(SmolStr::new).or_else(|| of_object(&message.body, &["tenantid"])),
-        Format::Sns => of_object(&message.body, &["Message"]).and_then(|text| of_object(text.as_bytes(), &["tenant_id", "tenantid"])),
+pub(super) fn tenant(candidate: &Candidate) -> Option<SmolStr> {
+    let attribute = candidate.attributes.get("ce-tenantid").map(|attribute| attribute.value.as_str());
+    let claimed = match candidate.queue.format {
+        Format::Native => of_object(&candidate.body, &["tenant_id"]),
+        Format::CloudEvents => attribute.map(SmolStr::new).or_else(|| of_object(&candidate.body, &["tenantid"])),
+        Format::Sns => of_object(&candidate.body, &["Message"]).and_then(|text| of_object(text.as_bytes(), &["tenant_id", "tenantid"])),
         // Its events name none.
         Format::EventBridge => None,
     };

@@ -3,15 +3,16 @@
 //! The specification allows an event without data. Here it has no payload that could be held against a schema, and is refused.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::fields::{EVENT_TYPE_BYTES_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX, constant, event_id, mismatch, missing, name, time, wrong_field};
 use super::{Found, Kept, pointer, reject, value, within};
+use crate::candidate::{Candidate, MessageAttribute};
 use crate::event::{Envelope, PayloadText, Reason, Rejection};
 use crate::json::{Member, Node};
-use crate::queue::{MessageAttribute, ReceivedMessage};
 
 /// What every event has.
 const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
@@ -23,7 +24,7 @@ const PREFIX: &str = "ce-";
 const DATA_CONTENT_TYPE: &str = "ce-datacontenttype";
 
 /// Reads a message in whichever mode it is.
-pub(super) fn read<'text>(message: &'text ReceivedMessage, data: &'text mut String) -> Result<Found<'text>, Rejection> {
+pub(super) fn read<'text>(message: &'text Candidate, data: &'text OnceLock<String>) -> Result<Found<'text>, Rejection> {
     if !message.attributes.contains_key("ce-specversion") {
         return structured(&message.body, super::object(&message.body)?, None, data);
     }
@@ -46,7 +47,7 @@ pub(super) fn read<'text>(message: &'text ReceivedMessage, data: &'text mut Stri
 
 /// Beside data alone `content-type`, however it is written, and `ce-datacontenttype` say the same thing; beside a whole event the first is
 /// that of the body.
-fn check_content_types(message: &ReceivedMessage, is_structured: bool) -> Result<(), Rejection> {
+fn check_content_types(message: &Candidate, is_structured: bool) -> Result<(), Rejection> {
     let is_content_type = |name: &str| name.eq_ignore_ascii_case("content-type") || name == DATA_CONTENT_TYPE;
     let content_types: Vec<_> = message.attributes.iter().filter(|(name, _)| is_content_type(name)).collect();
     let differs = |pair: &&[(&String, &MessageAttribute)]| media_type(&pair[0].1.value) != media_type(&pair[1].1.value);
@@ -61,7 +62,7 @@ fn check_content_types(message: &ReceivedMessage, is_structured: bool) -> Result
 }
 
 /// The body is an event; attributes beside it may repeat it, but not contradict it.
-fn check_agreement(message: &ReceivedMessage, members: &[Member<'_>]) -> Result<(), Rejection> {
+fn check_agreement(message: &Candidate, members: &[Member<'_>]) -> Result<(), Rejection> {
     for member in members {
         let Some(attribute) = message.attributes.get(&format!("{PREFIX}{}", member.name)) else { continue };
         let text = match &member.value {
@@ -80,7 +81,7 @@ fn check_agreement(message: &ReceivedMessage, members: &[Member<'_>]) -> Result<
     Ok(())
 }
 
-fn binary<'text>(message: &'text ReceivedMessage, payload: Node<'text>) -> Result<Found<'text>, Rejection> {
+fn binary<'text>(message: &'text Candidate, payload: Node<'text>) -> Result<Found<'text>, Rejection> {
     let mut envelope = Envelope { payload: PayloadText::InBody(0..message.body.len()), ..Envelope::default() };
     let of_event = message.attributes.iter().filter_map(|(name, attribute)| Some((name, name.strip_prefix(PREFIX)?, attribute)));
     for (name, attribute_name, attribute) in of_event {
@@ -104,7 +105,7 @@ pub(super) fn structured<'text>(
     text_read: &'text [u8],
     members: Vec<Member<'text>>,
     content_type: Option<&str>,
-    data: &'text mut String,
+    data: &'text OnceLock<String>,
 ) -> Result<Found<'text>, Rejection> {
     let mut envelope = Envelope::default();
     let mut payload = None;
@@ -126,22 +127,18 @@ pub(super) fn structured<'text>(
             ("data" | "data_base64", _) if payload.is_some() => {
                 return Err(mismatch(&member, "either `data` or `data_base64`, not both"));
             }
-            ("data" | "data_base64", found) if has_json == Some(false) => {
-                let place = format!("/{}", member.name);
-                return Err(reject(Reason::UnsupportedContentType, "envelope", &place, JSON_ONLY, found.type_name()));
-            }
-            ("data_base64", found) if has_json.is_none() => {
-                return Err(reject(Reason::UnsupportedContentType, "envelope", "/data_base64", NO_CONTENT_TYPE, found.type_name()));
-            }
+            ("data" | "data_base64", _) if has_json == Some(false) => return Err(unsupported(&member, JSON_ONLY)),
+            ("data_base64", _) if has_json.is_none() => return Err(unsupported(&member, NO_CONTENT_TYPE)),
             ("data", _) => {
                 envelope.payload = PayloadText::InBody(member.span);
                 payload = Some(member.value);
             }
             ("data_base64", _) => {
                 let Some(room) = room.take() else { continue };
-                *room = decode_base64(&member)?;
-                envelope.payload = PayloadText::Unwrapped(room.clone());
-                payload = Some(value(room.as_bytes()).map_err(|rejection| within("data_base64", rejection))?);
+                let decoded = decode_base64(&member)?;
+                let text = room.get_or_init(|| decoded);
+                envelope.payload = PayloadText::Unwrapped(text.clone());
+                payload = Some(value(text.as_bytes()).map_err(|rejection| within("data_base64", rejection))?);
             }
             _ => others.push(member),
         }
@@ -152,6 +149,10 @@ pub(super) fn structured<'text>(
     let no_data = "a field `data` or `data_base64`: an event without data has no payload";
     let payload = payload.ok_or_else(|| reject(Reason::InvalidEnvelope, "envelope", "", no_data, "object"))?;
     Ok(Found { envelope, payload, others, notification: Kept::default() })
+}
+
+fn unsupported(member: &Member<'_>, expected: &str) -> Rejection {
+    reject(Reason::UnsupportedContentType, "envelope", &format!("/{}", member.name), expected, member.value.type_name())
 }
 
 /// One attribute of an event's context, whose name in the specification is given: whether a column holds all that it says.

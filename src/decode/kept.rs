@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
+use crate::candidate::{Candidate, MessageAttribute};
 use crate::json::{Member, Node};
-use crate::queue::{MessageAttribute, ReceivedMessage};
 
 /// Members of an object that are kept as they are written.
 #[derive(Default)]
@@ -47,28 +47,28 @@ struct Surroundings<'a> {
 }
 
 /// The SQS message's attributes alone, for a body that could not be read.
-pub fn message_attributes(message: &ReceivedMessage) -> String {
-    attributes(message, &Kept::default(), &Kept::default())
+pub fn message_attributes(candidate: &Candidate) -> String {
+    attributes(candidate, &Kept::default(), &Kept::default())
 }
 
 /// The trace that the SQS message's attributes name, for a body that could not be read.
-pub fn message_traceparent(message: &ReceivedMessage) -> Option<SmolStr> {
-    traceparent(message, &Kept::default())
+pub fn message_traceparent(candidate: &Candidate) -> Option<SmolStr> {
+    traceparent(candidate, &Kept::default())
 }
 
-pub(super) fn attributes(message: &ReceivedMessage, others: &Kept<'_>, notification: &Kept<'_>) -> String {
+pub(super) fn attributes(candidate: &Candidate, others: &Kept<'_>, notification: &Kept<'_>) -> String {
     let attributes = Surroundings {
         fields: others.by_name(),
         notification: notification.by_name(),
-        message_attributes: &message.attributes,
-        system_attributes: &message.system_attributes,
+        message_attributes: &candidate.attributes,
+        system_attributes: &candidate.system_attributes,
     };
     serde_json::to_string(&attributes).unwrap_or_else(|_| "{}".to_owned())
 }
 
 /// The trace that the event belongs to, in W3C's form, from the message's attribute or the event's field of that name.
-pub(super) fn traceparent(message: &ReceivedMessage, others: &Kept<'_>) -> Option<SmolStr> {
-    let attribute = ["traceparent", "ce-traceparent"].iter().find_map(|name| message.attributes.get(*name));
+pub(super) fn traceparent(candidate: &Candidate, others: &Kept<'_>) -> Option<SmolStr> {
+    let attribute = ["traceparent", "ce-traceparent"].iter().find_map(|name| candidate.attributes.get(*name));
     let field = others.members.iter().find(|member| member.name == "traceparent").and_then(|member| match &member.value {
         Node::String(text) => Some(text.as_ref()),
         _ => None,

@@ -1,9 +1,9 @@
 //! What clients send in place of a payload that they have left in S3.
 
 use super::reject;
+use crate::candidate::Candidate;
 use crate::event::{Reason, Rejection};
 use crate::json::{Member, Node};
-use crate::queue::ReceivedMessage;
 
 /// The first element of the array that AWS's Extended Client Libraries send, and many that follow them.
 const CLASSES: [&str; 2] = ["software.amazon.payloadoffloading.PayloadS3Pointer", "com.amazon.sqs.javamessaging.MessageS3Pointer"];
@@ -26,8 +26,8 @@ pub(super) fn is_pointer(body: &Node<'_>) -> bool {
 }
 
 /// Whether a body that would be the payload as it stands is a pointer: there an object may look like one and mean something else.
-pub(super) fn is_pointer_for_payload(message: &ReceivedMessage, body: &Node<'_>) -> bool {
-    let is_said = SIZE_ATTRIBUTES.iter().any(|name| message.attributes.contains_key(*name));
+pub(super) fn is_pointer_for_payload(candidate: &Candidate, body: &Node<'_>) -> bool {
+    let is_said = SIZE_ATTRIBUTES.iter().any(|name| candidate.attributes.contains_key(*name));
     is_pointer(body) && (is_said || matches!(body, Node::Array(_)))
 }
 

@@ -16,7 +16,7 @@ const REQUIRED: [&str; 5] = ["Type", "MessageId", "TopicArn", "Message", "Timest
 pub(super) fn read<'text>(
     text_read: &'text [u8],
     members: Vec<Member<'text>>,
-    unwrapped: &'text mut Unwrapped,
+    unwrapped: &'text Unwrapped,
 ) -> Result<Found<'text>, Rejection> {
     let is_notification = members.iter().any(|member| member.name == "Type" && member.value == Node::String("Notification".into()));
     let missing = missing(&members, &REQUIRED);
@@ -57,10 +57,9 @@ pub(super) fn read<'text>(
     }
 }
 
-fn read_message<'text>(text: Cow<'_, str>, unwrapped: &'text mut Unwrapped) -> Result<Found<'text>, Rejection> {
+fn read_message<'text>(text: Cow<'_, str>, unwrapped: &'text Unwrapped) -> Result<Found<'text>, Rejection> {
     let Unwrapped { message, data } = unwrapped;
-    *message = text.into_owned();
-    let inner = message.as_bytes();
+    let inner = message.get_or_init(|| text.into_owned()).as_bytes();
     let members = object(inner)?;
     let has = |name: &str| members.iter().any(|member| member.name == name);
     let mut found = match has("specversion") && !has("event_type") {

@@ -1,26 +1,25 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::candidate::{MessageAttribute, QueueBinding};
 use crate::event::PayloadText;
-use crate::queue::{MessageAttribute, QueueBinding};
 
 /// A message of a queue in a format, with text attributes.
-fn message(format: Format, body: &str, attributes: &[(&str, &str)]) -> ReceivedMessage {
+fn message(format: Format, body: &str, attributes: &[(&str, &str)]) -> Candidate {
     let queue = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true, format };
     let text = |value: &str| MessageAttribute { data_type: "String".to_owned(), value: value.to_owned() };
     let attributes: BTreeMap<_, _> = attributes.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect();
-    ReceivedMessage { attributes, sqs_message_id: "sqs".to_owned(), ..ReceivedMessage::of_body(queue, body.into()) }
+    Candidate { attributes, message_id: "sqs".to_owned(), ..Candidate::of_body(queue, body.into()) }
 }
 
 /// Decodes a body and compares: the payload's text, where it lies, and that its tree is the tree of the text.
 fn check(format: Format, body: &str, attributes: &[(&str, &str)], expected: &str, is_in_body: bool) {
-    let message = message(format, body, attributes);
-    let mut unwrapped = Unwrapped::default();
-    let decoded = decode(&message, 1 << 20, &mut unwrapped).unwrap_or_else(|rejection| panic!("{body}: {rejection:?}"));
-    let text = decoded.envelope.payload.of(&message.body);
+    let message = Arc::new(message(format, body, attributes));
+    let decoded = decode(Arc::clone(&message), 1 << 20).unwrap_or_else(|rejection| panic!("{body}: {rejection:?}"));
+    let text = decoded.envelope().payload.of(&message.body);
     assert_eq!(text, expected, "{body}");
-    assert_eq!(matches!(decoded.envelope.payload, PayloadText::InBody(_)), is_in_body, "{body}");
-    assert_eq!(json::canonical(&value(text.as_bytes()).expect("JSON")), json::canonical(&decoded.payload), "{body}");
+    assert_eq!(matches!(decoded.envelope().payload, PayloadText::InBody(_)), is_in_body, "{body}");
+    assert_eq!(json::canonical(&value(text.as_bytes()).expect("JSON")), json::canonical(decoded.payload()), "{body}");
 }
 
 const NOTIFICATION: &str =
@@ -46,21 +45,10 @@ fn only_what_a_string_holds_is_copied_and_the_text_is_always_that_of_the_payload
 }
 
 #[test]
-fn room_that_was_used_before_holds_nothing_of_it() {
-    let mut unwrapped = Unwrapped::default();
-    for payload in ["[1,2,3]", "4"] {
-        let inner = format!(r#"{{"event_type":"a","payload":{payload}}}"#);
-        let message = message(Format::Sns, &format!("{NOTIFICATION}{}}}", serde_json::json!(inner)), &[]);
-        let decoded = decode(&message, 1 << 20, &mut unwrapped).expect("a notification");
-        assert_eq!((decoded.envelope.event_id.as_str(), decoded.envelope.payload.of(&message.body)), ("m", payload));
-    }
-}
-
-#[test]
 fn what_is_wrong_within_a_string_is_told_with_its_place_in_the_body() {
     let inner = r#"{"specversion":"1.0","id":"1","source":"a","type":"a","datacontenttype":"text/json","data_base64":"eyJhIjp9"}"#;
     let message = message(Format::Sns, &format!("{NOTIFICATION}{}}}", serde_json::json!(inner)), &[]);
-    let rejection = decode(&message, 1 << 20, &mut Unwrapped::default()).expect_err("no JSON");
+    let rejection = decode(Arc::new(message), 1 << 20).expect_err("no JSON");
     let violation = &rejection.violations[0];
     assert_eq!((rejection.reason, violation.instance_location.as_str()), (Reason::MalformedJson, "/Message/data_base64"));
     assert_eq!(violation.schema_location, "json#/Message/data_base64");
@@ -68,8 +56,8 @@ fn what_is_wrong_within_a_string_is_told_with_its_place_in_the_body() {
 }
 
 /// Reason and place of the first thing that is wrong, and what would have been right.
-fn refused(message: &ReceivedMessage) -> (Reason, String, String) {
-    let rejection = decode(message, 1 << 20, &mut Unwrapped::default()).expect_err("a refusal");
+fn refused(message: &Candidate) -> (Reason, String, String) {
+    let rejection = decode(Arc::new(message.clone()), 1 << 20).expect_err("a refusal");
     let violation = rejection.violations.into_iter().next().expect("a violation");
     (rejection.reason, violation.instance_location, violation.expected)
 }
@@ -78,9 +66,8 @@ fn refused(message: &ReceivedMessage) -> (Reason, String, String) {
 fn occurred_at(text: &str) -> Option<String> {
     let body = format!(r#"{{"event_type":"a","payload":1,"occurred_at":{}}}"#, serde_json::json!(text));
     let message = message(Format::Native, &body, &[]);
-    let mut unwrapped = Unwrapped::default();
-    let decoded = decode(&message, 1 << 20, &mut unwrapped).ok()?;
-    decoded.envelope.occurred_at.and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok())
+    let decoded = decode(Arc::new(message), 1 << 20).ok()?;
+    decoded.envelope().occurred_at.and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok())
 }
 
 #[test]
@@ -120,12 +107,12 @@ fn a_body_that_is_json_but_for_its_encoding_is_told_so() {
         (latin_1, "this is Latin-1 or Windows-1252: encode it as UTF-8"),
         (base64.clone(), "this is base64 of JSON, as celery and kombu send it: send the JSON itself"),
     ] {
-        let message = ReceivedMessage { body, ..message(Format::Native, "", &[]) };
+        let message = Candidate { body, ..message(Format::Native, "", &[]) };
         assert_eq!(refused(&message), (Reason::MalformedJson, String::new(), format!("JSON in UTF-8, yet {what}")));
     }
     let published = format!("{NOTIFICATION}{}}}", serde_json::json!(String::from_utf8_lossy(&base64)));
-    let (reason, place, expected) = refused(&message(Format::Sns, &published, &[]));
-    assert_eq!((reason, place.as_str()), (Reason::MalformedJson, "/Message"));
+    let (reason, location, expected) = refused(&message(Format::Sns, &published, &[]));
+    assert_eq!((reason, location.as_str()), (Reason::MalformedJson, "/Message"));
     assert!(expected.starts_with("JSON in UTF-8, yet this is base64 of JSON"), "{expected}");
 }
 
@@ -186,7 +173,7 @@ fn the_content_type_of_a_cloud_event_is_one_wherever_it_is_named() {
         check(Format::CloudEvents, body, &attributes, "1", is_in_body);
     }
     let (unsupported, mismatch) = (Reason::UnsupportedContentType, Reason::EnvelopeMismatch);
-    for (body, attributes, reason, place) in [
+    for (body, attributes, reason, location) in [
         ("<a/>", with(&[("ce-datacontenttype", "application/xml")]), unsupported, "/ce-datacontenttype"),
         ("<a/>", with(&[("CONTENT-TYPE", "application/xml")]), unsupported, "/CONTENT-TYPE"),
         ("1", with(&[("content-type", "a/xml"), ("ce-datacontenttype", "a/xml")]), unsupported, "/ce-datacontenttype"),
@@ -200,7 +187,7 @@ fn the_content_type_of_a_cloud_event_is_one_wherever_it_is_named() {
         (&base64.replace(r#""data_base64""#, r#""datacontenttype":null,"data_base64""#), Vec::new(), unsupported, "/data_base64"),
     ] {
         let (found, found_place, expected) = refused(&message(Format::CloudEvents, body, &attributes));
-        assert_eq!((found, found_place.as_str()), (reason, place), "{body} {attributes:?}: {expected}");
+        assert_eq!((found, found_place.as_str()), (reason, location), "{body} {attributes:?}: {expected}");
     }
     let published = format!("{NOTIFICATION}{}}}", serde_json::json!(base64));
     assert_eq!(refused(&message(Format::Sns, &published, &[])).1, "/Message/data_base64");
@@ -209,7 +196,7 @@ fn the_content_type_of_a_cloud_event_is_one_wherever_it_is_named() {
 #[test]
 fn the_tenant_that_a_body_names_is_told_also_where_the_rest_is_no_event() {
     let claimed = |format, body: &str, attributes: &[(&str, &str)]| {
-        let rejection = decode(&message(format, body, attributes), 1 << 20, &mut Unwrapped::default()).expect_err(body);
+        let rejection = decode(Arc::new(message(format, body, attributes)), 1 << 20).expect_err(body);
         rejection.claimed_tenant.map(|tenant| tenant.to_string())
     };
     let acme = Some("acme".to_owned());
@@ -231,11 +218,10 @@ fn what_sqs_was_told_counts_among_what_surrounds_a_payload() {
     let native = r#"{"event_type":"a","payload":1}"#;
     let with = |header: &str| {
         let system_attributes = BTreeMap::from([("AWSTraceHeader".to_owned(), header.to_owned())]);
-        ReceivedMessage { system_attributes, ..message(Format::Native, native, &[]) }
+        Candidate { system_attributes, ..message(Format::Native, native, &[]) }
     };
-    let attributes = |message: &ReceivedMessage| {
-        decode(message, 1 << 20, &mut Unwrapped::default()).map(|decoded| decoded.envelope.attributes.to_string())
-    };
+    let attributes =
+        |message: &Candidate| decode(Arc::new(message.clone()), 1 << 20).map(|decoded| decoded.envelope().attributes.to_string());
     assert_eq!(attributes(&message(Format::Native, native, &[])).as_deref(), Ok("{}"));
     assert_eq!(attributes(&with("Root=1")).as_deref(), Ok(r#"{"system_attributes":{"AWSTraceHeader":"Root=1"}}"#));
     let reason = |header: &str| attributes(&with(header)).map_err(|rejection| rejection.reason);

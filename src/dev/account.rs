@@ -9,7 +9,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use nix::unistd::User;
 use sha2::{Digest, Sha256};
 
 /// Where root's clusters live. Not `/var/tmp`: what cleans that up by age takes single files out of a data directory.
@@ -42,14 +43,14 @@ impl Account {
 /// The directory for the cluster that belongs to the checkout of this `.dev` directory, and a file `cluster` in the latter that names it.
 ///
 /// # Errors
-/// When the `.dev` directory cannot be made or written, or our own user cannot be told.
+/// When the `.dev` directory cannot be made or written.
 pub fn home_for(dev_directory: &Path) -> Result<PathBuf> {
     let cannot_write = || {
         format!("failed to write to {}: it must belong to the user who runs this, or be removed to be made anew", dev_directory.display())
     };
     fs::create_dir_all(dev_directory).with_context(cannot_write)?;
     let dev_directory = dev_directory.canonicalize().with_context(cannot_write)?;
-    let home = if we_are_root()? {
+    let home = if we_are_root() {
         let digest = hex::encode(Sha256::digest(dev_directory.as_os_str().as_encoded_bytes()));
         Path::new(ROOT_HOMES).join(&digest[..16])
     } else {
@@ -75,7 +76,7 @@ pub fn prepare_home(home: &Path) -> Result<Option<Account>> {
     if !home.exists() {
         DirBuilder::new().mode(0o700).create(home).with_context(|| format!("failed to make the directory {}", home.display()))?;
     }
-    if !we_are_root()? {
+    if !we_are_root() {
         return Ok(None);
     }
     let metadata = fs::metadata(home).with_context(|| format!("failed to look at {}", home.display()))?;
@@ -83,39 +84,34 @@ pub fn prepare_home(home: &Path) -> Result<Option<Account>> {
         // Whoever made the data has to go on with it, also when a user `postgres` has appeared since.
         return Ok(Some(Account { user_id: metadata.uid(), group_id: metadata.gid() }));
     }
-    let passwd = fs::read_to_string("/etc/passwd").context("failed to read /etc/passwd")?;
-    let Some(account) = account_named(&passwd, "postgres").or_else(|| account_named(&passwd, "nobody")) else {
-        bail!(
-            "Postgres does not run as root, and /etc/passwd has no user `postgres` or `nobody` to run it as: add one, or start this as another user"
-        );
+    let account = match account_named("postgres")? {
+        Some(postgres) => Some(postgres),
+        None => account_named("nobody")?,
     };
+    let account = account.context(
+        "Postgres does not run as root, and there is no user `postgres` or `nobody` to run it as: add one, or start this as another user",
+    )?;
     account.give(home)?;
     Ok(Some(account))
 }
 
 /// A directory for short-lived clusters that every user can enter.
-///
-/// # Errors
-/// When our own user cannot be told.
-pub fn temporary_parent() -> Result<PathBuf> {
+pub fn temporary_parent() -> PathBuf {
     let ours = std::env::temp_dir();
     let enterable =
         |directory: &Path| directory.ancestors().all(|ancestor| fs::metadata(ancestor).is_ok_and(|metadata| metadata.mode() & 0o001 != 0));
-    Ok(if we_are_root()? && !enterable(&ours) { PathBuf::from("/tmp") } else { ours })
+    if we_are_root() && !enterable(&ours) { PathBuf::from("/tmp") } else { ours }
 }
 
-/// Asked of `id`, since the standard library cannot tell the effective user without unsafe code.
-///
-/// # Errors
-/// When there is no `id`.
-pub fn we_are_root() -> Result<bool> {
-    let output = Command::new("id").arg("-u").output().context("failed to run `id -u`, which tells whether we are root")?;
-    Ok(output.stdout.trim_ascii() == b"0")
+/// Whether Postgres would refuse to run as our own user.
+pub fn we_are_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
-fn account_named(passwd: &str, name: &str) -> Option<Account> {
-    let fields: Vec<_> = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == name)?;
-    Some(Account { user_id: fields.get(2)?.parse().ok()?, group_id: fields.get(3)?.parse().ok()? })
+/// The user of this name, wherever the system keeps its users.
+fn account_named(name: &str) -> Result<Option<Account>> {
+    let user = User::from_name(name).with_context(|| format!("failed to look up the user `{name}`"))?;
+    Ok(user.map(|user| Account { user_id: user.uid.as_raw(), group_id: user.gid.as_raw() }))
 }
 
 #[cfg(test)]
@@ -124,8 +120,7 @@ mod tests {
 
     #[test]
     fn an_account_is_found_by_its_exact_name() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\npostgresql:x:7:8::/:/bin/sh\n\npostgres:x:101:104:,,,:/var/lib/postgresql:/bin/bash\n";
-        assert_eq!(account_named(passwd, "postgres"), Some(Account { user_id: 101, group_id: 104 }));
-        assert_eq!(account_named(passwd, "nobody"), None);
+        assert_eq!(account_named("root").unwrap(), Some(Account { user_id: 0, group_id: 0 }));
+        assert_eq!(account_named("roo").unwrap(), None);
     }
 }

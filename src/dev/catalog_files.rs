@@ -29,14 +29,14 @@ impl CatalogFiles {
 
     /// Applies the files where something was saved since.
     pub async fn apply_if_saved(&mut self, connection: &mut PgConnection) {
-        if self.seen.as_ref() != Some(&self.look()) {
+        if self.seen.as_ref() != Some(&self.listing()) {
             self.apply(connection).await;
         }
     }
 
     /// Applies the files and says what changed, or what is wrong with them; the declaration, where it was applied.
     pub async fn apply(&mut self, connection: &mut PgConnection) -> Option<Declaration> {
-        self.seen = Some(self.look());
+        self.seen = Some(self.listing());
         let declaration = match directory::read(&self.directory) {
             Ok(declaration) => declaration,
             Err(problems) => {
@@ -63,7 +63,7 @@ impl CatalogFiles {
     }
 
     /// Every file below the directory, with time and size: what saving changes.
-    fn look(&self) -> Vec<(PathBuf, SystemTime, u64)> {
+    fn listing(&self) -> Vec<(PathBuf, SystemTime, u64)> {
         let mut files = Vec::new();
         let mut directories = vec![self.directory.clone()];
         while let Some(directory) = directories.pop() {

@@ -93,7 +93,7 @@ impl Cluster {
 impl Home {
     /// A cluster in a directory that goes with it.
     fn temporary(binaries: &Binaries, start: impl FnOnce(Self) -> Result<Cluster>) -> Result<Cluster> {
-        let home = temporary_parent()?.join(format!("event-processor-{}", Uuid::now_v7().simple()));
+        let home = temporary_parent().join(format!("event-processor-{}", Uuid::now_v7().simple()));
         let started = Self::prepare(binaries, &home, true).and_then(start);
         if started.is_err() {
             // What is wrong has been said; a directory that stays behind would only distract from it.

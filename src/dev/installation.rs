@@ -52,7 +52,7 @@ impl Installation {
     pub fn find() -> Option<Self> {
         let (manager, commands) = INSTALLATIONS.iter().find(|(manager, _)| on_path(manager).is_some())?;
         // Homebrew refuses to run as root; the others need it.
-        let sudo = *manager != "brew" && !we_are_root().unwrap_or(false) && on_path("sudo").is_some();
+        let sudo = *manager != "brew" && !we_are_root() && on_path("sudo").is_some();
         Some(Self::new(commands, sudo))
     }
 
@@ -68,12 +68,12 @@ impl Installation {
     /// When one of them fails: the later ones are not run then.
     pub fn run(&self) -> Result<()> {
         for command in &self.commands {
-            let shown = typed(command);
-            tell(format_args!("+ {shown}"));
+            let line = typed(command);
+            tell(format_args!("+ {line}"));
             flush();
-            let status = Command::new(&command[0]).args(&command[1..]).status().with_context(|| format!("failed to run `{shown}`"))?;
+            let status = Command::new(&command[0]).args(&command[1..]).status().with_context(|| format!("failed to run `{line}`"))?;
             if !status.success() {
-                bail!("failed to install Postgres: `{shown}` ended with {status}; run it yourself, as a user who may, and start again");
+                bail!("failed to install Postgres: `{line}` ended with {status}; run it yourself, as a user who may, and start again");
             }
         }
         Ok(())

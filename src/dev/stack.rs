@@ -247,12 +247,7 @@ async fn accompany(
     stop: &CancellationToken,
 ) -> Result<(), DevError> {
     let is_accounted = match declaration {
-        Some(declaration) => {
-            let (accounts, is_accounted) =
-                sample::send(queue, connection, &settings.schemas, declaration).await.map_err(anyhow::Error::from)?;
-            announce(format_args!("sample events, and what became of them:\n\n{accounts}"));
-            is_accounted
-        }
+        Some(declaration) => sample::show(queue, connection, (&settings.schemas, declaration), stop).await?,
         None => false,
     };
     if settings.exit_after_sample {

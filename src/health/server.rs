@@ -43,9 +43,9 @@ const BACKLOG_MAX: u32 = 4096;
 /// Before the listener is asked again after it failed.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What is shown.
+/// What the endpoints tell.
 #[derive(Debug, Clone)]
-pub struct Shown {
+pub struct Health {
     /// For `/readyz`.
     pub readiness: Arc<Readiness>,
     /// For `/metrics`.
@@ -66,7 +66,7 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Serves `/livez`, `/readyz` and `/metrics` for as long as it is polled. A connection takes one request. When there are as many as there
 /// may be, the oldest makes room for a new one: it has had more time than a client needs.
-pub async fn serve(listener: TcpListener, shown: Shown) {
+pub async fn serve(listener: TcpListener, health: Health) {
     let connections_max = connections_max();
     let mut connections = JoinSet::new();
     let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
@@ -85,7 +85,7 @@ pub async fn serve(listener: TcpListener, shown: Shown) {
             // Its descriptor is free when it has ended.
             connections.join_next().await;
         }
-        oldest_first.push_back(connections.spawn(converse(stream, shown.clone())));
+        oldest_first.push_back(connections.spawn(converse(stream, health.clone())));
         // Many may wait to be accepted: those that were are served in between.
         tokio::task::yield_now().await;
     }
@@ -103,9 +103,9 @@ fn connections_max() -> usize {
     usize::try_from(share).unwrap_or(usize::MAX).clamp(1, CONNECTIONS_MAX)
 }
 
-async fn converse(stream: TcpStream, shown: Shown) {
+async fn converse(stream: TcpStream, health: Health) {
     let service = service_fn(|request| {
-        let response = answer(&request, &shown);
+        let response = answer(&request, &health);
         async { Ok::<_, Infallible>(response) }
     });
     let connection = http1::Builder::new()
@@ -118,11 +118,11 @@ async fn converse(stream: TcpStream, shown: Shown) {
     let _ = tokio::time::timeout(CONNECTION_TIME_MAX, connection).await;
 }
 
-fn answer<B>(request: &Request<B>, shown: &Shown) -> Response<String> {
+fn answer<B>(request: &Request<B>, health: &Health) -> Response<String> {
     let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, "alive\n".to_owned()),
-        (&Method::GET | &Method::HEAD, "/readyz") => ready(&shown.readiness),
-        (&Method::GET | &Method::HEAD, "/metrics") => match shown.metrics.render() {
+        (&Method::GET | &Method::HEAD, "/livez") => alive(&health.readiness),
+        (&Method::GET | &Method::HEAD, "/readyz") => ready(&health.readiness),
+        (&Method::GET | &Method::HEAD, "/metrics") => match health.metrics.render() {
             Ok(text) => (StatusCode::OK, text),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },
@@ -133,6 +133,13 @@ fn answer<B>(request: &Request<B>, shown: &Shown) -> Response<String> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+fn alive(readiness: &Readiness) -> (StatusCode, String) {
+    match readiness.not_alive() {
+        None => (StatusCode::OK, "alive\n".to_owned()),
+        Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")),
+    }
 }
 
 fn ready(readiness: &Readiness) -> (StatusCode, String) {

@@ -3,39 +3,34 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use super::often_received::{OftenReceived, is_often_received};
+use super::validate::{Next, Validator};
+use crate::window::InFlight;
 
-use super::context::Context;
-use crate::store::{Judged, RECEIVES_TRUSTED_MAX};
-use crate::window::Held;
-
-impl Context {
-    /// Judges what one receive from a FIFO queue has brought. Until it is deleted or handed back, SQS hands out nothing else of its groups.
-    pub fn judge_groups(self: &Arc<Self>, messages: Vec<Held>, judged: &mpsc::Sender<Vec<Judged>>) {
-        let mut groups: BTreeMap<Option<String>, Vec<Held>> = BTreeMap::new();
-        for held in messages {
-            groups.entry(held.message.message_group.clone()).or_default().push(held);
-        }
-        for group in groups.into_values() {
-            self.tracker.spawn(Arc::clone(self).judge_group(group, judged.clone()));
-        }
+/// The messages of what FIFO queues have brought, by queue and group. Until one is deleted or handed back, SQS hands out nothing else of its
+/// group.
+pub fn by_group(messages: Vec<InFlight>) -> Vec<Vec<InFlight>> {
+    let mut groups: BTreeMap<(String, Option<String>), Vec<InFlight>> = BTreeMap::new();
+    for message in messages {
+        let (queue, group) = (message.candidate.queue.name.clone(), message.candidate.message_group.clone());
+        groups.entry((queue, group)).or_default().push(message);
     }
+    groups.into_values().collect()
+}
 
-    /// Where one is not settled, those behind it go back too, never begun.
-    async fn judge_group(self: Arc<Self>, group: Vec<Held>, judged: mpsc::Sender<Vec<Judged>>) {
-        let mut rest = group.into_iter();
-        while let Some(held) = rest.next() {
-            let lease = held.message.lease.clone();
-            if held.message.receive_count > RECEIVES_TRUSTED_MAX {
-                Arc::clone(&self).judge_suspect(held, judged.clone()).await;
-            } else {
-                Arc::clone(&self).judge(vec![held], self.catalog.snapshot(), judged.clone()).await;
-            }
-            // Not settled beyond its longest hold: its lease is lost.
-            let hold_max = self.settings.hold_max + self.settings.visibility_timeout;
-            if !tokio::time::timeout(hold_max, lease.ended()).await.unwrap_or(false) {
-                return self.release_later(rest.collect());
-            }
+/// Validates the messages of one group in order. Where one is not settled, those behind it go back too, never begun.
+pub async fn validate_group(validator: Arc<Validator>, often_received: Arc<OftenReceived>, group: Vec<InFlight>, next: Next) {
+    let mut rest = group.into_iter();
+    while let Some(message) = rest.next() {
+        let lease = message.lease.clone();
+        if is_often_received(&message) {
+            often_received.validate(vec![message], &next).await;
+        } else {
+            validator.validate(vec![message], &validator.catalog.snapshot(), &next).await;
+        }
+        // Not settled within its longest hold: its lease is lost.
+        if !tokio::time::timeout(often_received.end_timeout, lease.ended()).await.unwrap_or(false) {
+            return validator.hand_back.later(rest.collect());
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::queue::{Queue, QueueAttributes};
 /// SQS's own default: a queue that keeps its messages for less was made to.
 const RETENTION_MIN: Duration = Duration::from_hours(4 * 24);
 
-/// Four receives before a message is suspected, three more until it is condemned, and some for outages.
+/// Four receives before a message is counted as perhaps poisonous, three more until it is a dead letter, and some for outages.
 const RECEIVES_MIN: u64 = 10;
 
 /// Warns of each attribute that does not fit.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
-use super::context::Context;
-use super::part_of;
 use crate::fault;
+use crate::health::{Readiness, queue_part};
+use crate::metrics::Metrics;
 use crate::queue::poll_time_max;
 
 /// Beyond the time at which a poll gives itself up: by then something is broken that a request's own limit does not see.
@@ -18,8 +19,8 @@ const SLACK: Duration = Duration::from_secs(10);
 /// Before a poller is started anew: one that panics at every message must not go hot.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// In how many looks a silence becomes too long. Looks are counted, not time: a process that was frozen does not take its pollers for silent.
-const LOOKS: u32 = 4;
+/// In how many ticks a silence becomes too long. Ticks are counted, not time: a process that was frozen does not take its pollers for silent.
+const TICKS: u32 = 4;
 
 /// How often a poller was seen to wait for the same reply of SQS. What else it waits for (room, the store, the catalog, the writers) may take
 /// as long as it takes.
@@ -39,12 +40,12 @@ impl Silence {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks, and says whether the silence is too long.
-    fn look(&self) -> bool {
+    /// A tick has passed: whether the silence is too long.
+    fn tick(&self) -> bool {
         let mut seen = self.seen();
-        *seen = seen.map(|looks| looks + 1);
-        // The first look may come just after the silence has begun.
-        seen.is_some_and(|looks| looks > LOOKS)
+        *seen = seen.map(|ticks| ticks + 1);
+        // The first tick may come just after the silence has begun.
+        seen.is_some_and(|ticks| ticks > TICKS)
     }
 }
 
@@ -55,34 +56,44 @@ struct Watched {
     task: AbortHandle,
 }
 
-/// The pollers of one queue, and how to start each.
+/// Watches the pollers of one queue.
+#[derive(Clone, Copy)]
+pub struct Watchdog<'a> {
+    pub queue: &'a str,
+    pub readiness: &'a Readiness,
+    pub metrics: &'a Metrics,
+    pub stop: &'a CancellationToken,
+}
+
+/// The pollers, and how to start each.
 struct Pollers<'a, F> {
-    queue: &'a str,
-    context: &'a Context,
+    watchdog: Watchdog<'a>,
     start: F,
     tasks: JoinSet<()>,
     watched: HashMap<Id, Watched>,
 }
 
-/// Runs the pollers of a queue, by their numbers, until each has ended by itself, which they do when they are told to stop.
-pub async fn watch<P>(queue: &str, context: &Context, wait: Duration, numbers: std::ops::Range<usize>, start: impl Fn(usize, Silence) -> P)
-where
-    P: Future<Output = ()> + Send + 'static,
-{
-    let silence_max = poll_time_max(wait) + fault::shortened("watchdog_slack", SLACK);
-    let mut pollers = Pollers { queue, context, start, tasks: JoinSet::new(), watched: HashMap::new() };
-    for number in numbers {
-        pollers.spawn(number, Duration::ZERO);
-    }
-    let mut looks = tokio::time::interval(silence_max / LOOKS);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !pollers.tasks.is_empty() {
-        tokio::select! {
-            Some(ended) = pollers.tasks.join_next_with_id() => pollers.replace(ended),
-            _ = looks.tick(), if !fault::has_bug("no_watchdog") => {
-                for poller in pollers.watched.values().filter(|poller| poller.silence.look()) {
-                    // The connection of a receive that never returns goes with it; what it may have leased comes again.
-                    poller.task.abort();
+impl Watchdog<'_> {
+    /// Runs the pollers, by their numbers, until each has ended by itself, which they do when they are told to stop.
+    pub async fn run<P>(self, wait: Duration, numbers: std::ops::Range<usize>, start: impl Fn(usize, Silence) -> P)
+    where
+        P: Future<Output = ()> + Send + 'static,
+    {
+        let silence_max = poll_time_max(wait) + fault::shortened("watchdog_slack", SLACK);
+        let mut pollers = Pollers { watchdog: self, start, tasks: JoinSet::new(), watched: HashMap::new() };
+        for number in numbers {
+            pollers.spawn(number, Duration::ZERO);
+        }
+        let mut ticks = tokio::time::interval(silence_max / TICKS);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !pollers.tasks.is_empty() {
+            tokio::select! {
+                Some(ended) = pollers.tasks.join_next_with_id() => pollers.replace(ended),
+                _ = ticks.tick() => {
+                    for poller in pollers.watched.values().filter(|poller| poller.silence.tick()) {
+                        // The connection of a receive that never returns goes with it; what it may have leased comes again.
+                        poller.task.abort();
+                    }
                 }
             }
         }
@@ -108,17 +119,14 @@ where
     fn replace(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
         let (Some(poller), Err(error)) = (self.watched.remove(&id), ended) else { return };
-        if self.context.stop.is_cancelled() {
+        let Watchdog { queue, readiness, metrics, stop } = self.watchdog;
+        if stop.is_cancelled() {
             return;
         }
-        self.context.metrics.poller_restarts.with_label_values(&[self.queue]).inc();
-        if self.context.readiness.may_log(&part_of(self.queue)) {
+        metrics.poller_restarts.with_label_values(&[queue]).inc();
+        if readiness.may_log(&queue_part(queue)) {
             let cause = if error.is_cancelled() { "SQS was silent for longer than any request may take" } else { "it panicked" };
-            tracing::error!(
-                queue = self.queue,
-                cause,
-                "a poller is started anew; where this recurs, report it with the lines before this one"
-            );
+            tracing::error!(queue, cause, "a poller is started anew; where this recurs, report it with the lines before this one");
         }
         self.spawn(poller.number, RESTART_PAUSE);
     }

@@ -1,6 +1,9 @@
 //! Events of which it is known what must become: valid ones, the same ones again, and ones that are wrong in a known way.
 
+mod draft;
 mod faults;
+
+use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -10,58 +13,15 @@ use super::body::{Fields, quote};
 use super::material::EventKind;
 use super::reformat::reformat;
 use super::template::Template;
-use crate::decode::{Unwrapped, decode};
+use crate::candidate::{Candidate, QueueBinding};
+use crate::decode::decode;
 use crate::event::Reason;
-use crate::queue::{QueueBinding, ReceivedMessage};
 use crate::schema::BUDGET;
 use crate::settings::{Format, SQS_MESSAGE_BYTES_MAX};
-use faults::Fault;
+pub use draft::{Draft, Expected, Mix};
 
 /// How many earlier events are kept to be sent again: some are sent again at once, some long after.
 const EARLIER_MAX: usize = 64;
-
-/// What must become of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expected {
-    /// A row.
-    Stored,
-    /// Nothing: its event is a row already.
-    Duplicate,
-    /// A dead letter.
-    Rejected(Reason),
-}
-
-/// An event that is about to be sent.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    /// The tenant that it is meant for.
-    pub tenant_id: String,
-    /// Its producer.
-    pub source: String,
-    /// Its id.
-    pub event_id: String,
-    /// Its type.
-    pub event_type: String,
-    /// The recipient that it names.
-    pub client_id: Option<String>,
-    /// The whole body.
-    pub body: String,
-    /// The payload within it.
-    pub payload: String,
-    /// What must become of it.
-    pub expected: Expected,
-}
-
-/// How events are mixed.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Mix {
-    /// The share of events that must become dead letters.
-    pub invalid: f64,
-    /// The share of events that were sent before.
-    pub duplicates: f64,
-    /// What payloads are filled up to, in bytes.
-    pub size: usize,
-}
 
 /// A valid event that may be sent again.
 #[derive(Debug, Clone)]
@@ -85,7 +45,8 @@ pub struct Generator {
     source: String,
     random: StdRng,
     earlier: Vec<Earlier>,
-    faults: Vec<Fault>,
+    /// The reasons for which wrong events must be rejected.
+    faults: Vec<Reason>,
     sent_valid: usize,
     sent_invalid: usize,
 }
@@ -121,6 +82,11 @@ impl Generator {
         self
     }
 
+    /// Whether there is a valid example: without one, and without payloads of one's own, nothing is made.
+    pub fn has_examples(&self) -> bool {
+        self.kinds.iter().any(|kind| !kind.valid.is_empty())
+    }
+
     /// How many event types it sends.
     pub fn kinds(&self) -> usize {
         self.kinds.len()
@@ -138,10 +104,9 @@ impl Generator {
             return None;
         }
         self.sent_valid += 1;
-        let kind = turn % count;
-        let payload_text = match self.payloads.is_empty() {
-            true => self.payload_of(kind)?,
-            false => self.payloads[turn / count % self.payloads.len()].fill(&mut self.random, 0),
+        let (kind, payload_text) = match self.payloads.is_empty() {
+            true => self.example_from(turn % count)?,
+            false => (turn % count, self.payloads[turn / count % self.payloads.len()].fill(&mut self.random, 0)),
         };
         let fields = self.fields(kind, payload_text);
         let expected = if self.payloads.is_empty() { Expected::Stored } else { self.foretell(kind, &fields) };
@@ -150,8 +115,8 @@ impl Generator {
             if self.earlier.len() < EARLIER_MAX {
                 self.earlier.push(earlier);
             } else {
-                let place = self.random.random_range(0..EARLIER_MAX);
-                self.earlier[place] = earlier;
+                let location = self.random.random_range(0..EARLIER_MAX);
+                self.earlier[location] = earlier;
             }
         }
         Some(self.draft(kind, &fields, fields.write(), expected))
@@ -184,13 +149,12 @@ impl Generator {
 
     /// What must become of a payload of one's own: what it is, only the schema can say.
     fn foretell(&self, kind: usize, fields: &Fields) -> Expected {
-        let message = ReceivedMessage::of_body(self.binding.clone(), fields.write().into_bytes());
-        let mut unwrapped = Unwrapped::default();
-        let decoded = match decode(&message, SQS_MESSAGE_BYTES_MAX, &mut unwrapped) {
+        let candidate = Candidate::of_body(self.binding.clone(), fields.write().into_bytes());
+        let decoded = match decode(Arc::new(candidate), SQS_MESSAGE_BYTES_MAX) {
             Ok(decoded) => decoded,
             Err(rejection) => return Expected::Rejected(rejection.reason),
         };
-        match self.kinds[kind].schema.violations(&decoded.payload).first() {
+        match self.kinds[kind].schema.violations(decoded.payload()).first() {
             None => Expected::Stored,
             Some(violation) if violation.keyword == BUDGET => Expected::Rejected(Reason::ValidationTimeout),
             Some(_) => Expected::Rejected(Reason::SchemaViolation),
@@ -214,24 +178,21 @@ impl Generator {
     fn invalid(&mut self) -> Option<Draft> {
         let fault = self.faults[self.sent_invalid % self.faults.len()];
         self.sent_invalid += 1;
-        if fault == Fault::IdConflict {
+        if fault == Reason::IdConflict {
             return self.conflict();
         }
-        let kind = match fault {
-            Fault::SchemaViolation => self.kind_with(|kind| !kind.invalid.is_empty()),
-            _ => self.kind_with(|kind| !kind.valid.is_empty()),
-        }?;
-        let payload_text = match fault {
-            Fault::SchemaViolation => {
-                let examples = &self.kinds[kind].invalid;
-                let chosen = self.random.random_range(0..examples.len());
-                examples[chosen].fill(&mut self.random, 0)
-            }
-            _ => self.payload_of(kind)?,
+        let begin = self.random.random_range(0..self.kinds.len());
+        let (kind, payload_text) = if fault == Reason::SchemaViolation {
+            let kind = self.kind_from(begin, |kind| !kind.invalid.is_empty())?;
+            let examples = &self.kinds[kind].invalid;
+            let chosen = self.random.random_range(0..examples.len());
+            (kind, examples[chosen].fill(&mut self.random, 0))
+        } else {
+            self.example_from(begin)?
         };
         let mut fields = self.fields(kind, payload_text);
-        let body = fault.commit(&mut fields);
-        Some(self.draft(kind, &fields, body, Expected::Rejected(fault.reason())))
+        let body = faults::spoil(&mut fields, fault);
+        Some(self.draft(kind, &fields, body, Expected::Rejected(fault)))
     }
 
     /// Another payload under the id of an earlier event.
@@ -247,9 +208,16 @@ impl Generator {
         Some(self.draft(kind, &fields, fields.write(), Expected::Rejected(Reason::IdConflict)))
     }
 
-    fn kind_with(&mut self, has: impl Fn(&EventKind) -> bool) -> Option<usize> {
-        let begin = self.random.random_range(0..self.kinds.len());
-        (begin..begin + self.kinds.len()).map(|position| position % self.kinds.len()).find(|position| has(&self.kinds[*position]))
+    /// The first event type from there on that has something.
+    fn kind_from(&self, begin: usize, has: impl Fn(&EventKind) -> bool) -> Option<usize> {
+        let count = self.kinds.len();
+        (begin..begin + count).map(|position| position % count).find(|position| has(&self.kinds[*position]))
+    }
+
+    /// The first event type from there on that has valid examples, and a payload from one of them.
+    fn example_from(&mut self, begin: usize) -> Option<(usize, String)> {
+        let kind = self.kind_from(begin, |kind| !kind.valid.is_empty())?;
+        self.payload_of(kind).map(|payload_text| (kind, payload_text))
     }
 
     fn draft(&self, kind: usize, fields: &Fields, body: String, expected: Expected) -> Draft {

@@ -124,7 +124,7 @@ pub struct Ledger {
 
 /// Where a batch's lines stand in the ledger.
 #[derive(Debug)]
-pub struct Place {
+pub struct Location {
     offset: u64,
     lengths: Vec<usize>,
 }
@@ -142,7 +142,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the file cannot be written; then the batch must not be sent.
-    pub fn announce(&mut self, entries: &[Entry]) -> io::Result<Place> {
+    pub fn announce(&mut self, entries: &[Entry]) -> io::Result<Location> {
         let mut lengths = Vec::with_capacity(entries.len());
         let mut lines = String::new();
         for entry in entries {
@@ -153,23 +153,23 @@ impl Ledger {
         let offset = self.end;
         self.file.write_all_at(lines.as_bytes(), offset)?;
         self.end += u64::try_from(lines.len()).unwrap_or(u64::MAX);
-        Ok(Place { offset, lengths })
+        Ok(Location { offset, lengths })
     }
 
     /// Completes the lines of a batch.
     ///
     /// # Errors
     /// When the file cannot be written; the lines then still say `unknown`.
-    pub fn complete(&mut self, place: &Place, entries: &[Entry]) -> io::Result<()> {
+    pub fn complete(&mut self, location: &Location, entries: &[Entry]) -> io::Result<()> {
         let mut lines = String::new();
-        for (entry, length) in entries.iter().zip(&place.lengths) {
+        for (entry, length) in entries.iter().zip(&location.lengths) {
             let line = serde_json::to_string(entry)?;
             if line.len() > *length {
                 return Err(io::Error::other("SQS gave a message id of more than 100 characters"));
             }
             lines.push_str(&padded(&line, *length));
         }
-        self.file.write_all_at(lines.as_bytes(), place.offset)
+        self.file.write_all_at(lines.as_bytes(), location.offset)
     }
 
     /// Makes sure that the disk has it.

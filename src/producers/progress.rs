@@ -1,11 +1,16 @@
-//! How far a run is: one line that is written over on a terminal, a line from time to time elsewhere.
+//! How far a run is: a bar on a terminal, a line from time to time elsewhere.
 
+mod terminal;
+
+use std::fmt::Write;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tokio::time::Instant;
 
-use crate::output::{flush, tell, tell_as_is};
+use crate::output::{flush, tell};
+use terminal::Terminal;
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -13,54 +18,61 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// Tells on standard error how far a run is.
 #[derive(Debug)]
 pub struct Progress {
-    began: Instant,
-    /// How many events there will be, where that is known.
-    events: Option<u64>,
+    /// Counts and estimates; drawn only on a terminal.
+    bar: ProgressBar,
     /// How long it will take at most, where that is known.
     duration: Option<Duration>,
-    is_terminal: bool,
     next_line: Instant,
 }
 
 impl Progress {
-    /// For a run that begins now.
+    /// For a run that begins now, of so many events, for so long at most; none: until it is stopped.
     pub fn new(events: Option<u64>, duration: Option<Duration>) -> Self {
-        let began = Instant::now();
-        Self { began, events, duration, is_terminal: std::io::stderr().is_terminal(), next_line: began + LINE_EVERY }
+        let target = match std::io::stderr().is_terminal() {
+            true => ProgressDrawTarget::term_like(Box::new(Terminal::default())),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let told = move |state: &ProgressState, text: &mut dyn Write| {
+            // Nobody is there to tell where the line cannot be made.
+            let _ = text.write_str(&line(state.pos(), state.len(), state.per_sec(), remaining(duration, state.elapsed(), state.eta())));
+        };
+        let template = if events.is_some() { "{wide_bar} {told}" } else { "{told}" };
+        // It stands above, and names no key that is not there.
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).with_key("told", told);
+        let bar = ProgressBar::with_draw_target(events, target).with_style(style);
+        Self { bar, duration, next_line: Instant::now() + LINE_EVERY }
     }
 
     /// Shows how many events were sent, where it is time to.
     pub fn show(&mut self, sent: u64) {
+        let bar = &self.bar;
+        bar.set_position(sent);
         let now = Instant::now();
-        let line = line(sent, now - self.began, self.events, self.duration);
-        if self.is_terminal {
-            tell_as_is(format!("\r{line}\u{1b}[K"));
-        } else if now >= self.next_line {
+        if bar.is_hidden() && now >= self.next_line {
             self.next_line = now + LINE_EVERY;
-            tell(line);
+            tell(line(sent, bar.length(), bar.per_sec(), remaining(self.duration, bar.elapsed(), bar.eta())));
         }
     }
 
-    /// Leaves the line.
+    /// Leaves the bar's line.
     pub fn end(&self) {
-        if self.is_terminal {
-            tell_as_is("\r\u{1b}[K");
+        if !self.bar.is_hidden() {
+            self.bar.finish_and_clear();
             // What is printed next comes behind it, on the same terminal.
             flush();
         }
     }
 }
 
-fn line(sent: u64, elapsed: Duration, events: Option<u64>, duration: Option<Duration>) -> String {
-    // Nobody counts beyond what a double counts.
-    #[expect(clippy::cast_precision_loss, reason = "shown rounded")]
-    let rate = sent as f64 / elapsed.as_secs_f64().max(0.001);
-    #[expect(clippy::cast_precision_loss, reason = "shown rounded")]
-    let by_events = events.filter(|_| sent > 0).map(|events| events.saturating_sub(sent) as f64 / rate.max(0.001));
-    let by_duration = duration.map(|duration| duration.saturating_sub(elapsed).as_secs_f64());
-    let remaining = by_events.into_iter().chain(by_duration).reduce(f64::min);
+/// What remains of the time, or until the last event as estimated; an estimate of nothing is none.
+fn remaining(duration: Option<Duration>, elapsed: Duration, eta: Duration) -> Option<Duration> {
+    let by_duration = duration.map(|duration| duration.saturating_sub(elapsed));
+    by_duration.into_iter().chain(Some(eta).filter(|eta| !eta.is_zero())).min()
+}
+
+fn line(sent: u64, events: Option<u64>, rate: f64, remaining: Option<Duration>) -> String {
     let of = events.map_or_else(String::new, |events| format!(" of {events}"));
-    let remaining = remaining.map_or_else(String::new, |seconds| format!(", {seconds:.0} s remain"));
+    let remaining = remaining.map_or_else(String::new, |remaining| format!(", {:.0} s remain", remaining.as_secs_f64()));
     format!("{sent}{of} sent, {rate:.0} a second{remaining}")
 }
 
@@ -71,9 +83,10 @@ mod tests {
     #[test]
     fn the_rate_and_what_remains_are_told() {
         let seconds = Duration::from_secs;
-        assert_eq!(line(0, seconds(0), Some(2000), None), "0 of 2000 sent, 0 a second");
-        assert_eq!(line(500, seconds(5), None, None), "500 sent, 100 a second");
-        assert_eq!(line(500, seconds(5), Some(2000), None), "500 of 2000 sent, 100 a second, 15 s remain");
-        assert_eq!(line(500, seconds(5), Some(2000), Some(seconds(12))), "500 of 2000 sent, 100 a second, 7 s remain");
+        assert_eq!(line(0, Some(2000), 0.0, remaining(None, seconds(0), seconds(0))), "0 of 2000 sent, 0 a second");
+        assert_eq!(line(500, None, 100.2, remaining(None, seconds(5), seconds(0))), "500 sent, 100 a second");
+        assert_eq!(line(500, Some(2000), 100.0, remaining(None, seconds(5), seconds(15))), "500 of 2000 sent, 100 a second, 15 s remain");
+        let by_duration = remaining(Some(seconds(12)), seconds(5), seconds(15));
+        assert_eq!(line(500, Some(2000), 100.0, by_duration), "500 of 2000 sent, 100 a second, 7 s remain");
     }
 }

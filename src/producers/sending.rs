@@ -9,9 +9,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::generation::{Draft, Generator};
-use super::ledger::{Entry, Ledger, Place, Sending};
+use super::ledger::{Entry, Ledger, Location, Sending};
 use super::progress::Progress;
-use crate::queue::{ClientError, Outgoing, Queue, SQS_BATCH_MAX};
+use crate::backoff::Backoff;
+use crate::queue::{ClientError, MESSAGES_PER_REQUEST_MAX, Outgoing, Queue};
 
 /// How many batches may be on their way at once.
 const BATCHES_MAX: usize = 8;
@@ -25,8 +26,8 @@ const LINGER: Duration = Duration::from_millis(50);
 /// How often an event is sent before its fate is left unknown, or SQS's refusal is taken for its last word.
 const TRIES_MAX: u32 = 6;
 
-/// The pause before the second try; each later one is twice as long.
-const PAUSE: Duration = Duration::from_millis(200);
+/// The pauses between tries, the first and the longest.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(6_400));
 
 /// How fast, how many, how long.
 #[derive(Debug, Clone, Copy)]
@@ -110,7 +111,7 @@ struct Batch {
     entries: Vec<Entry>,
     /// Events that are not on the queue: SQS said so.
     refused: Vec<usize>,
-    place: Option<Place>,
+    location: Option<Location>,
     failure: Option<SendingError>,
 }
 
@@ -152,7 +153,7 @@ impl Sender<'_> {
                         flushes = Instant::now() + LINGER;
                     }
                     self.batch.push(draft);
-                    if self.batch.len() == SQS_BATCH_MAX {
+                    if self.batch.len() == MESSAGES_PER_REQUEST_MAX {
                         self.flush();
                     }
                 }
@@ -167,15 +168,15 @@ impl Sender<'_> {
             return;
         }
         let entries: Vec<Entry> = drafts.iter().map(|draft| Entry::new(draft, &self.queue.binding.name, self.queue_url)).collect();
-        let place = match self.ledger.as_mut().map(|ledger| ledger.announce(&entries)).transpose() {
-            Ok(place) => place,
+        let location = match self.ledger.as_mut().map(|ledger| ledger.announce(&entries)).transpose() {
+            Ok(location) => location,
             Err(error) => {
                 self.failure = Some(error.into());
                 return;
             }
         };
         let bodies = drafts.into_iter().map(|draft| draft.body).collect();
-        let batch = Batch { bodies, entries, refused: Vec::new(), place, failure: None };
+        let batch = Batch { bodies, entries, refused: Vec::new(), location, failure: None };
         self.batches.spawn(send(self.queue.clone(), batch));
     }
 
@@ -190,8 +191,8 @@ impl Sender<'_> {
                 Sending::Unknown => {}
             }
         }
-        let completed = match (&mut self.ledger, &batch.place) {
-            (Some(ledger), Some(place)) => ledger.complete(place, &batch.entries),
+        let completed = match (&mut self.ledger, &batch.location) {
+            (Some(ledger), Some(location)) => ledger.complete(location, &batch.entries),
             _ => Ok(()),
         };
         if let Err(error) = completed {
@@ -214,7 +215,7 @@ fn limiter(rate: f64) -> DefaultDirectRateLimiter {
 /// Sends a batch until each of its events is accepted or refused, or has been tried often enough.
 async fn send(queue: Queue, mut batch: Batch) -> Batch {
     let mut left: Vec<usize> = (0..batch.bodies.len()).collect();
-    let mut pause = PAUSE;
+    let mut backoff = Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1);
     let mut last = None;
     for _ in 0..TRIES_MAX {
         // On a FIFO queue a tenant's events keep their order.
@@ -246,8 +247,7 @@ async fn send(queue: Queue, mut batch: Batch) -> Batch {
         if left.is_empty() {
             return batch;
         }
-        tokio::time::sleep(pause).await;
-        pause *= 2;
+        tokio::time::sleep(backoff.pause()).await;
     }
     if let Some(error) = last {
         batch.failure.get_or_insert(error.into());

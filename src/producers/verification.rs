@@ -12,13 +12,13 @@ use tokio::time::Instant;
 use super::ledger::Entry;
 use crate::queue::{ClientError, Queue};
 use account::account;
-pub use report::{Counts, Finding, Kind, Report};
+pub use report::{Counts, Finding, Kind, Report, Tally};
 
 /// How often in a row a queue must be empty to count as resting: SQS's counts are approximate.
 const QUIET_TIMES: u32 = 3;
 
-/// The pause between two looks at the queues.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// The pause between two requests for the depth of the queues.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Why a ledger could not be compared.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,7 @@ async fn rest(queues: &[Queue], ends: Instant) -> Result<(), ClientError> {
     let mut quiet = 0;
     while quiet < QUIET_TIMES && Instant::now() < ends {
         quiet = if on_queue(queues).await? == 0 { quiet + 1 } else { 0 };
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }

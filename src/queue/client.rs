@@ -14,7 +14,8 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use aws_types::service_config::ServiceConfigKey;
 
 use super::credentials::FitCredentials;
-use super::{ClientError, connector, region};
+use super::error::ClientError;
+use super::{connector, region};
 use crate::settings::{QueueSetting, WrongSetting, check_sdk_environment, is_http_url};
 
 /// All requests but polls answer at once or not at all.
@@ -24,12 +25,12 @@ const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Clients {
     shared: SdkConfig,
-    pairs: Arc<Mutex<HashMap<Place, Pair>>>,
+    pairs: Arc<Mutex<HashMap<Location, Pair>>>,
 }
 
 /// Where a queue is, as far as its URL says so; the configuration says the rest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-struct Place {
+struct Location {
     region: Option<String>,
     endpoint_url: Option<String>,
     /// Whether the URL already has the FIPS or dual-stack host that the SDK would refuse to make of it.
@@ -98,22 +99,22 @@ impl Clients {
 
     /// The clients for a queue, shared by all queues of its region and endpoint.
     pub(super) fn pair(&self, setting: &QueueSetting) -> Pair {
-        let place = Place::of(setting);
+        let location = Location::of(setting);
         // A panic elsewhere leaves the map whole.
         let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
-        pairs.entry(place).or_insert_with_key(|place| self.build(place)).clone()
+        pairs.entry(location).or_insert_with_key(|location| self.build(location)).clone()
     }
 
-    fn build(&self, place: &Place) -> Pair {
+    fn build(&self, location: &Location) -> Pair {
         let builder = || {
             let mut builder = aws_sdk_sqs::config::Builder::from(&self.shared);
-            if let Some(region) = &place.region {
+            if let Some(region) = &location.region {
                 builder = builder.region(Region::new(region.clone()));
             }
-            if let Some(endpoint_url) = &place.endpoint_url {
+            if let Some(endpoint_url) = &location.endpoint_url {
                 builder = builder.endpoint_url(endpoint_url);
             }
-            if place.is_variant {
+            if location.is_variant {
                 builder = builder.use_fips(false).use_dual_stack(false);
             }
             builder
@@ -131,7 +132,7 @@ impl Clients {
     }
 }
 
-impl Place {
+impl Location {
     fn of(setting: &QueueSetting) -> Self {
         let Some(url) = setting.url.as_ref().and_then(|url| url::Url::parse(url).ok()) else {
             return Self::default();
@@ -163,7 +164,7 @@ fn timeouts() -> aws_sdk_sqs::config::timeout::TimeoutConfigBuilder {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clients, Pair, Place, StalledStreamProtectionConfig};
+    use super::{Clients, Location, Pair, StalledStreamProtectionConfig};
     use crate::settings::parse_queues;
 
     #[tokio::test]
@@ -192,8 +193,8 @@ mod tests {
             ("https://queue.amazonaws.com/123456789012/a", Some("us-east-1"), Some("https://queue.amazonaws.com")),
             ("http://127.0.0.1:4566/000000000000/a", None, Some("http://127.0.0.1:4566")),
         ] {
-            let place = Place::of(&parse_queues(url).expect("a queue")[0]);
-            assert_eq!((place.region.as_deref(), place.endpoint_url.as_deref()), (region, endpoint_url), "{url}");
+            let location = Location::of(&parse_queues(url).expect("a queue")[0]);
+            assert_eq!((location.region.as_deref(), location.endpoint_url.as_deref()), (region, endpoint_url), "{url}");
         }
     }
 }

@@ -215,3 +215,37 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 fn root_of<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     chain(error).last().unwrap_or(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_on_the_way_is_told_in_a_sentence_with_the_host() {
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let unreachable = || io::Error::from(io::ErrorKind::NetworkUnreachable);
+        // As rustls has them, within errors of the system's.
+        let tls = |text: &str| io::Error::other(io::Error::other(text));
+        for (source, told) in [
+            (refused(), "sqs.test refuses the connection"),
+            (unreachable(), "no connection to sqs.test (network unreachable)"),
+            (tls("invalid peer certificate: UnknownIssuer"), "the certificate of sqs.test is by an authority that is not known here"),
+            (
+                tls("invalid peer certificate: certificate not valid for name \"sqs.test\""),
+                "the certificate of sqs.test is for another name",
+            ),
+            (tls("invalid peer certificate: Expired"), "the certificate of sqs.test cannot be relied on (Expired)"),
+            (
+                tls("received corrupt message of type InvalidContentType"),
+                "what answers at sqs.test does not speak TLS; http:// would reach it",
+            ),
+            (tls("connection closed"), "the connection to sqs.test was lost (connection closed)"),
+        ] {
+            let error = ConnectorError::io(Box::new(AtHost { host: "sqs.test".to_owned(), source: Box::new(source) }));
+            let error = ClientError::not_sent(&error);
+            assert_eq!((error.code.as_str(), error.message.as_str()), ("connection", told));
+        }
+        let late = AtHost { host: "sqs.test".to_owned(), source: Box::new(io::Error::other("late")) };
+        assert_eq!(ClientError::not_sent(&ConnectorError::timeout(Box::new(late))).message, "no connection to sqs.test in time");
+    }
+}

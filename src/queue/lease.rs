@@ -21,7 +21,7 @@ struct Terms {
     receipt_handle: String,
     /// By our clock; none: it does not end.
     ends_at: Option<Instant>,
-    held_since: Instant,
+    leased_at: Instant,
     is_extending: bool,
     is_finished: bool,
     is_settled: bool,
@@ -35,7 +35,7 @@ impl Lease {
     /// A lease of a message that has just been received.
     pub fn new(receipt_handle: String, ends_at: Option<Instant>) -> Self {
         let terms =
-            Terms { receipt_handle, ends_at, held_since: Instant::now(), is_extending: false, is_finished: false, is_settled: false };
+            Terms { receipt_handle, ends_at, leased_at: Instant::now(), is_extending: false, is_finished: false, is_settled: false };
         Self(Arc::new(State { terms: Mutex::new(terms), changed: Notify::new() }))
     }
 
@@ -44,13 +44,13 @@ impl Lease {
         self.0.terms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What to delete, release or extend the message by: SQS wants the newest.
-    pub fn receipt_handle(&self) -> String {
+    /// What SQS knows it by: the newest, where the message came more than once.
+    pub(super) fn receipt_handle(&self) -> String {
         self.terms().receipt_handle.clone()
     }
 
     /// Whether the message is still ours. Where it is not, someone else may have it by now.
-    pub fn is_held(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         self.terms().ends_at.is_none_or(|ends_at| Instant::now() < ends_at)
     }
 
@@ -119,7 +119,7 @@ impl Lease {
     pub fn extend_within(&self, now: Instant, margin: Duration, hold_max: Duration) -> Option<Extending> {
         let mut terms = self.terms();
         let is_due = terms.ends_at.is_some_and(|ends_at| (now..now + margin).contains(&ends_at));
-        if !is_due || terms.is_finished || terms.is_extending || now > terms.held_since + hold_max {
+        if !is_due || terms.is_finished || terms.is_extending || now > terms.leased_at + hold_max {
             return None;
         }
         terms.is_extending = true;
@@ -128,17 +128,10 @@ impl Lease {
     }
 }
 
-impl Default for Lease {
-    /// Of a message that came from no queue.
-    fn default() -> Self {
-        Self::new(String::new(), None)
-    }
-}
-
 impl Extending {
-    /// What to extend it by.
-    pub fn receipt_handle(&self) -> String {
-        self.0.receipt_handle()
+    /// What is extended.
+    pub fn lease(&self) -> &Lease {
+        &self.0
     }
 
     /// SQS has extended it.
@@ -199,10 +192,10 @@ mod tests {
     #[test]
     fn a_later_receive_renews_the_lease_and_a_lost_one_has_ended() {
         let lease = lease(Duration::ZERO);
-        assert!(!lease.is_held());
+        assert!(!lease.is_valid());
         lease.renew(&Lease::new("second".to_owned(), Some(Instant::now() + MINUTE)));
-        assert_eq!((lease.is_held(), lease.receipt_handle().as_str()), (true, "second"));
+        assert_eq!((lease.is_valid(), lease.receipt_handle().as_str()), (true, "second"));
         lease.extend_within(Instant::now(), 2 * MINUTE, MINUTE).expect("due").lose();
-        assert!(!lease.is_held());
+        assert!(!lease.is_valid());
     }
 }

@@ -3,7 +3,8 @@
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 
-use super::{ClientError, Queue};
+use super::error::ClientError;
+use super::handle::{Queue, refused};
 
 /// What became of the messages of a batch, by their position. What is in neither list was not taken and may be sent again.
 #[derive(Debug, Default)]
@@ -38,14 +39,14 @@ impl Queue {
     /// # Errors
     /// When SQS does not answer in time or refuses.
     pub async fn send(&self, body: &str) -> Result<String, ClientError> {
-        let (group, deduplication) = self.places(None).unzip();
+        let (group, deduplication) = self.fifo_ids(None).unzip();
         let request = self.acknowledge.send_message().queue_url(&self.url).message_body(body);
         let reply = request.set_message_group_id(group).set_message_deduplication_id(deduplication).send().await?;
         Ok(reply.message_id.unwrap_or_default())
     }
 
     /// The group and the deduplication id that a FIFO queue asks for. The latter is a message's own: what is sent twice is meant to be.
-    fn places(&self, group: Option<&str>) -> Option<(String, String)> {
+    fn fifo_ids(&self, group: Option<&str>) -> Option<(String, String)> {
         self.binding.is_fifo().then(|| (group.unwrap_or(GROUP).to_owned(), uuid::Uuid::now_v7().to_string()))
     }
 
@@ -57,7 +58,7 @@ impl Queue {
         let mut request = self.acknowledge.send_message_batch().queue_url(&self.url);
         for (position, message) in messages.iter().enumerate() {
             let Outgoing { body, group } = (*message).into();
-            let (group, deduplication) = self.places(group).unzip();
+            let (group, deduplication) = self.fifo_ids(group).unzip();
             let entry = SendMessageBatchRequestEntry::builder().id(position.to_string()).message_body(body);
             let entry = entry.set_message_group_id(group).set_message_deduplication_id(deduplication).build();
             request = request.entries(entry.map_err(|error| ClientError::from_build(&error))?);
@@ -65,6 +66,6 @@ impl Queue {
         let once = aws_sdk_sqs::config::Builder::new().retry_config(RetryConfig::disabled());
         let reply = request.customize().config_override(once).send().await?;
         let accepted = reply.successful.into_iter().filter_map(|entry| Some((entry.id.parse().ok()?, entry.message_id)));
-        Ok(SendReply { accepted: accepted.collect(), refused: super::refused(&reply.failed) })
+        Ok(SendReply { accepted: accepted.collect(), refused: refused(&reply.failed) })
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::bundle::resolve;
 use super::expansion::Graph;
-use super::keywords::{Place, draft_of, escape, is_annotation, is_known};
+use super::keywords::{Location, draft_of, escape, is_annotation, is_known};
 use super::patterns::{patterns, refusal};
 use super::{Bundle, Compiled, options};
 
@@ -32,11 +32,11 @@ pub fn admit(bundle: &Bundle) -> Result<Compiled, Vec<String>> {
     refuse(&mut errors)?;
     let graph = Graph::of(bundle);
     let mut seen = BTreeSet::new();
-    for place in &graph.places {
-        check_keywords(place, &mut errors);
-        check_values(place, &mut errors);
-        check_patterns(place, &mut seen, &mut errors);
-        check_reference(place, &graph, &mut errors);
+    for location in &graph.locations {
+        check_keywords(location, &mut errors);
+        check_values(location, &mut errors);
+        check_patterns(location, &mut seen, &mut errors);
+        check_reference(location, &graph, &mut errors);
     }
     if seen.len() > PATTERNS_MAX {
         errors.push(format!(
@@ -70,76 +70,76 @@ fn file_error(path: &str, file: &Value) -> Option<String> {
 }
 
 /// Each keyword is one that its draft knows or that only describes: what is misspelt would otherwise check nothing and say nothing.
-fn check_keywords(place: &Place<'_>, errors: &mut Vec<String>) {
-    let is_root = place.pointer.is_empty();
-    let ignores_siblings = place.draft <= Draft::Draft7 && place.get("$ref").is_some();
-    for (name, _) in place.keywords() {
+fn check_keywords(location: &Location<'_>, errors: &mut Vec<String>) {
+    let is_root = location.pointer.is_empty();
+    let ignores_siblings = location.draft <= Draft::Draft7 && location.get("$ref").is_some();
+    for (name, _) in location.keywords() {
         let what = match name {
             "$id" => "a schema within a file cannot have a name of its own; remove it and refer to the schema by its place",
-            "id" if place.draft == Draft::Draft4 => {
+            "id" if location.draft == Draft::Draft4 => {
                 "a schema within a file cannot have a name of its own; remove it and refer to the schema by its place"
             }
             "$schema" if !is_root => "only a whole file has a draft; move the schema to a file of its own",
             "$dynamicRef" | "$dynamicAnchor" | "$recursiveRef" | "$recursiveAnchor" => "is not supported; use `$ref`",
             name if is_annotation(name) => continue,
-            name if !is_known(place.draft, name) => {
+            name if !is_known(location.draft, name) => {
                 "is no keyword of this draft and would check nothing; correct it, or begin it with `x-` if it only describes"
             }
             "$ref" | "definitions" | "$schema" => continue,
             _ if ignores_siblings => "would be ignored beside `$ref` in this draft; put both into an `allOf`",
             _ => continue,
         };
-        errors.push(format!("{}#{}/{}: {what}.", place.file, place.pointer, escape(name)));
+        errors.push(format!("{}#{}/{}: {what}.", location.file, location.pointer, escape(name)));
     }
-    if place.nesting > NESTING_MAX {
+    if location.nesting > NESTING_MAX {
         errors.push(format!(
             "{}#{}: stands in more than {NESTING_MAX} other schemas; move it to `$defs` and refer to it.",
-            place.file, place.pointer
+            location.file, location.pointer
         ));
     }
 }
 
-fn check_values(place: &Place<'_>, errors: &mut Vec<String>) {
-    let mut refuse = |keyword: &str, what: &str| errors.push(format!("{}#{}/{keyword}: {what}.", place.file, place.pointer));
-    if let Some(format) = place.get("format").and_then(Value::as_str)
-        && !options(place.draft).is_known_format(place.draft, format)
+fn check_values(location: &Location<'_>, errors: &mut Vec<String>) {
+    let mut refuse = |keyword: &str, what: &str| errors.push(format!("{}#{}/{keyword}: {what}.", location.file, location.pointer));
+    if let Some(format) = location.get("format").and_then(Value::as_str)
+        && !options(location.draft).is_known_format(location.draft, format)
     {
         refuse(
             "format",
             &format!("`{format}` is no format of this draft and would check nothing; use one that it has, a newer draft, or a `pattern`"),
         );
     }
-    if place.get("uniqueItems").and_then(Value::as_bool) == Some(true) && place.get("maxItems").is_none() {
+    if location.get("uniqueItems").and_then(Value::as_bool) == Some(true) && location.get("maxItems").is_none() {
         refuse("uniqueItems", "needs a `maxItems` beside it, since every item is compared with all others; add one");
     }
-    let options = place.get("enum").and_then(Value::as_array);
+    let options = location.get("enum").and_then(Value::as_array);
     let containers = options.into_iter().flatten().filter(|option| option.is_object() || option.is_array()).count();
     if containers > ENUM_CONTAINERS_MAX {
         refuse("enum", &format!("lists more than {ENUM_CONTAINERS_MAX} arrays and objects; describe them with `properties` instead"));
     }
 }
 
-fn check_patterns<'a>(place: &Place<'a>, seen: &mut BTreeSet<&'a str>, errors: &mut Vec<String>) {
-    for pattern in patterns(place) {
+fn check_patterns<'a>(location: &Location<'a>, seen: &mut BTreeSet<&'a str>, errors: &mut Vec<String>) {
+    for pattern in patterns(location) {
         // Each is tried once, and no more of them than are allowed: a refusal may take as long as compiling.
         if !seen.insert(pattern) || seen.len() > PATTERNS_MAX {
             continue;
         }
         if let Some(why) = refusal(pattern) {
-            errors.push(format!("{}#{}: the regular expression `{pattern}` is not taken: {why}.", place.file, place.pointer));
+            errors.push(format!("{}#{}: the regular expression `{pattern}` is not taken: {why}.", location.file, location.pointer));
         }
     }
 }
 
-fn check_reference(place: &Place<'_>, graph: &Graph<'_>, errors: &mut Vec<String>) {
-    let Some(reference) = place.get("$ref") else { return };
-    let what = match reference.as_str().map(|text| (text, resolve(place.file, text))) {
+fn check_reference(location: &Location<'_>, graph: &Graph<'_>, errors: &mut Vec<String>) {
+    let Some(reference) = location.get("$ref") else { return };
+    let what = match reference.as_str().map(|text| (text, resolve(location.file, text))) {
         None => "is not a text; write the place of a schema.".to_owned(),
         Some((_, Err(what))) => what,
-        Some((text, Ok(_))) if graph.target(place).is_none() => {
+        Some((text, Ok(_))) if graph.target(location).is_none() => {
             format!("`{text}` leads to no schema; point it at a file, at a name under `$defs` or `definitions`, or at an `$anchor`.")
         }
         Some(_) => return,
     };
-    errors.push(format!("{}#{}/$ref: {what}", place.file, place.pointer));
+    errors.push(format!("{}#{}/$ref: {what}", location.file, location.pointer));
 }

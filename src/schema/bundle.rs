@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::keywords::{add_places, draft_of};
+use super::keywords::{add_locations, draft_of};
 use crate::json::{canonical, read};
 
 /// How many files a schema version may consist of.
@@ -137,9 +137,9 @@ fn readable(path: &str, file: Value) -> Result<Value, String> {
 
 /// The files that a file refers to, or why one of them is refused.
 fn references(path: &str, file: &Value) -> Vec<Result<String, String>> {
-    let mut places = Vec::new();
-    add_places(&mut places, path, draft_of(file).unwrap_or_default(), file);
-    let texts = places.iter().filter_map(|place| Some((&place.pointer, place.get("$ref")?.as_str()?)));
+    let mut locations = Vec::new();
+    add_locations(&mut locations, path, draft_of(file).unwrap_or_default(), file);
+    let texts = locations.iter().filter_map(|location| Some((&location.pointer, location.get("$ref")?.as_str()?)));
     texts
         .map(|(pointer, text)| {
             let resolved = resolve(path, text).map(|(target, _)| target);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Bundle;
 use super::bundle::resolve;
-use super::keywords::{Applies, Place, add_places, draft_of};
+use super::keywords::{Applies, Location, add_locations, draft_of};
 
 /// How many schemas may come to be applied to one value.
 const SAME_VALUE_MAX: u64 = 2_000;
@@ -21,37 +21,37 @@ const PATHS_DEPTH_MAX: usize = 256;
 
 /// All schemas of a bundle, and which of them refers to which.
 pub(super) struct Graph<'a> {
-    pub places: Vec<Place<'a>>,
+    pub locations: Vec<Location<'a>>,
     /// By file and JSON pointer, or by file and the name of an `$anchor`.
     index: HashMap<(String, String), usize>,
 }
 
 impl<'a> Graph<'a> {
     pub fn of(bundle: &'a Bundle) -> Self {
-        let mut places = Vec::new();
+        let mut locations = Vec::new();
         for (path, file) in bundle.files() {
-            add_places(&mut places, path, draft_of(file).unwrap_or_default(), file);
+            add_locations(&mut locations, path, draft_of(file).unwrap_or_default(), file);
         }
         let mut index = HashMap::new();
-        for (number, place) in places.iter().enumerate() {
-            index.insert((place.file.to_owned(), place.pointer.clone()), number);
-            if let Some(name) = place.get("$anchor").and_then(|name| name.as_str()) {
-                index.insert((place.file.to_owned(), name.to_owned()), number);
+        for (number, location) in locations.iter().enumerate() {
+            index.insert((location.file.to_owned(), location.pointer.clone()), number);
+            if let Some(name) = location.get("$anchor").and_then(|name| name.as_str()) {
+                index.insert((location.file.to_owned(), name.to_owned()), number);
             }
         }
-        Self { places, index }
+        Self { locations, index }
     }
 
     /// The schema that a place's `$ref` refers to; nothing where it has none or it leads to no schema.
-    pub fn target(&self, place: &Place<'_>) -> Option<usize> {
-        let (file, fragment) = resolve(place.file, place.get("$ref")?.as_str()?).ok()?;
+    pub fn target(&self, location: &Location<'_>) -> Option<usize> {
+        let (file, fragment) = resolve(location.file, location.get("$ref")?.as_str()?).ok()?;
         self.index.get(&(file, fragment.to_owned())).copied()
     }
 
     /// Refuses what would expand without end or too far; the sentence says where.
     pub fn check(&self) -> Result<(), String> {
         let mut same = Meter::new(self, Reach::SameValue);
-        for number in 0..self.places.len() {
+        for number in 0..self.locations.len() {
             let count = same.count(number, 0)?;
             if count > SAME_VALUE_MAX {
                 return Err(format!(
@@ -62,7 +62,7 @@ impl<'a> Graph<'a> {
             }
         }
         let mut all = Meter::new(self, Reach::Parts);
-        for number in 0..self.places.len() {
+        for number in 0..self.locations.len() {
             let count = all.count(number, 0)?;
             if count > PATHS_MAX {
                 return Err(format!(
@@ -76,7 +76,7 @@ impl<'a> Graph<'a> {
     }
 
     pub fn name(&self, number: usize) -> String {
-        format!("{}#{}", self.places[number].file, self.places[number].pointer)
+        format!("{}#{}", self.locations[number].file, self.locations[number].pointer)
     }
 }
 
@@ -98,7 +98,7 @@ struct Meter<'g, 'a> {
 
 impl<'g, 'a> Meter<'g, 'a> {
     fn new(graph: &'g Graph<'a>, reach: Reach) -> Self {
-        let size = graph.places.len();
+        let size = graph.locations.len();
         Self { graph, reach, counts: vec![None; size], is_open: vec![false; size] }
     }
 
@@ -115,20 +115,20 @@ impl<'g, 'a> Meter<'g, 'a> {
             return Err(self.refusal(number, &format!("is reached through more than {depth_max} others")));
         }
         self.is_open[number] = true;
-        let place = &self.graph.places[number];
+        let location = &self.graph.locations[number];
         let mut total: u64 = 1;
-        let within = place.children.iter().filter(|(applies, _)| match applies {
+        let within = location.children.iter().filter(|(applies, _)| match applies {
             Applies::Same => true,
             Applies::Below => self.reach == Reach::Parts,
             Applies::Apart => false,
         });
-        let next: Vec<_> = within.map(|(_, child)| *child).chain(self.graph.target(place)).collect();
+        let next: Vec<_> = within.map(|(_, child)| *child).chain(self.graph.target(location)).collect();
         for child in next {
             total = total.saturating_add(self.count(child, depth + 1)?);
         }
         if self.reach == Reach::SameValue {
             // What is evaluated is found out by applying everything once more.
-            for _ in ["unevaluatedProperties", "unevaluatedItems"].iter().filter(|keyword| place.get(keyword).is_some()) {
+            for _ in ["unevaluatedProperties", "unevaluatedItems"].iter().filter(|keyword| location.get(keyword).is_some()) {
                 total = total.saturating_mul(2);
             }
         }

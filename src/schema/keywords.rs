@@ -127,7 +127,7 @@ fn find(draft: Draft, name: &str) -> Option<&'static Keyword> {
 }
 
 /// A schema within a file.
-pub(super) struct Place<'a> {
+pub(super) struct Location<'a> {
     /// The file's path.
     pub file: &'a str,
     /// JSON pointer to the schema in its file.
@@ -142,7 +142,7 @@ pub(super) struct Place<'a> {
     pub children: Vec<(Applies, usize)>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Location<'a> {
     /// The schema's keywords; none where it is `true` or `false`.
     pub fn keywords(&self) -> impl Iterator<Item = (&'a str, &'a Value)> + use<'a> {
         self.schema.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
@@ -155,17 +155,17 @@ impl<'a> Place<'a> {
 }
 
 /// Adds the schemas of a file to a list, the file's own first.
-pub(super) fn add_places<'a>(places: &mut Vec<Place<'a>>, file: &'a str, draft: Draft, schema: &'a Value) {
-    add_place(places, Place { file, pointer: String::new(), draft, schema, nesting: 0, children: Vec::new() });
+pub(super) fn add_locations<'a>(locations: &mut Vec<Location<'a>>, file: &'a str, draft: Draft, schema: &'a Value) {
+    add_location(locations, Location { file, pointer: String::new(), draft, schema, nesting: 0, children: Vec::new() });
 }
 
-fn add_place<'a>(places: &mut Vec<Place<'a>>, place: Place<'a>) -> usize {
-    let (number, file, draft, nesting) = (places.len(), place.file, place.draft, place.nesting + 1);
-    let parts = place.schema.as_object().map(|keywords| subschemas(draft, &place.pointer, keywords)).unwrap_or_default();
-    places.push(place);
+fn add_location<'a>(locations: &mut Vec<Location<'a>>, location: Location<'a>) -> usize {
+    let (number, file, draft, nesting) = (locations.len(), location.file, location.draft, location.nesting + 1);
+    let parts = location.schema.as_object().map(|keywords| subschemas(draft, &location.pointer, keywords)).unwrap_or_default();
+    locations.push(location);
     for (applies, pointer, schema) in parts {
-        let child = add_place(places, Place { file, pointer, draft, schema, nesting, children: Vec::new() });
-        places[number].children.push((applies, child));
+        let child = add_location(locations, Location { file, pointer, draft, schema, nesting, children: Vec::new() });
+        locations[number].children.push((applies, child));
     }
     number
 }

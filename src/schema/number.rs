@@ -40,7 +40,7 @@ impl JsonNumber for Text<'_> {
         let digits = fraction.trim_end_matches('0').len();
         let zeros = whole.len() - whole.trim_end_matches('0').len();
         let is_zero = mantissa.bytes().all(|byte| matches!(byte, b'0' | b'-' | b'.'));
-        let places = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
-        is_zero || if digits > 0 { exponent >= places(digits) } else { exponent >= -places(zeros) }
+        let locations = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
+        is_zero || if digits > 0 { exponent >= locations(digits) } else { exponent >= -locations(zeros) }
     }
 }

@@ -6,7 +6,7 @@ use regex_syntax::ast::ErrorKind;
 use serde_json::{Value, json};
 
 use super::Bundle;
-use super::keywords::{Place, add_places, draft_of};
+use super::keywords::{Location, add_locations, draft_of};
 
 /// How large a regular expression may become when it is compiled, and its cache when it is used.
 const BYTES_MAX: usize = 256 * 1024;
@@ -23,9 +23,9 @@ pub(super) fn engine() -> PatternOptions<Regex> {
 }
 
 /// The regular expressions of a schema, apart from those of the schemas in it.
-pub(super) fn patterns<'a>(place: &Place<'a>) -> impl Iterator<Item = &'a str> + use<'a> {
-    let of_names = place.get("patternProperties").and_then(Value::as_object);
-    let of_text = place.get("pattern").and_then(Value::as_str);
+pub(super) fn patterns<'a>(location: &Location<'a>) -> impl Iterator<Item = &'a str> + use<'a> {
+    let of_names = location.get("patternProperties").and_then(Value::as_object);
+    let of_text = location.get("pattern").and_then(Value::as_str);
     of_names.into_iter().flat_map(|patterns| patterns.keys()).map(String::as_str).chain(of_text)
 }
 
@@ -38,7 +38,7 @@ pub(super) fn refusal(pattern: &str) -> Option<String> {
     if compiles(pattern, engine().size_limit(TRIED_BYTES_MAX).dfa_size_limit(TRIED_BYTES_MAX)) {
         return Some(too_large.to_owned());
     }
-    let (what, place) = match regex_syntax::parse(pattern) {
+    let (what, location) = match regex_syntax::parse(pattern) {
         // It is well-formed, and larger still.
         Ok(_) => return Some(too_large.to_owned()),
         Err(regex_syntax::Error::Parse(error)) if is_beyond_linear(error.kind(), &pattern[error.span().start.offset..]) => {
@@ -50,7 +50,7 @@ pub(super) fn refusal(pattern: &str) -> Option<String> {
         Err(regex_syntax::Error::Translate(error)) => (error.kind().to_string(), error.span().start.column),
         Err(_) => ("it cannot be read".to_owned(), 1),
     };
-    Some(format!("it is not well-formed: {what} (character {place}); correct it"))
+    Some(format!("it is not well-formed: {what} (character {location}); correct it"))
 }
 
 /// Whether what cannot be read, from its place on, is what other engines take and need more than linear time for.
@@ -65,12 +65,12 @@ fn is_beyond_linear(kind: &ErrorKind, rest: &str) -> bool {
 
 /// How many steps each 64 bytes of a payload's text count, given what the bundle's regular expressions may do with them.
 pub(super) fn text_weight(bundle: &Bundle) -> usize {
-    let mut places = Vec::new();
+    let mut locations = Vec::new();
     for (path, file) in bundle.files() {
-        add_places(&mut places, path, draft_of(file).unwrap_or_default(), file);
+        add_locations(&mut locations, path, draft_of(file).unwrap_or_default(), file);
     }
     let is_light = |pattern| compiles(pattern, engine().size_limit(LIGHT_BYTES_MAX));
-    let weights = places.iter().flat_map(patterns).map(|pattern| if is_light(pattern) { 64 } else { 1024 });
+    let weights = locations.iter().flat_map(patterns).map(|pattern| if is_light(pattern) { 64 } else { 1024 });
     weights.max().unwrap_or(1)
 }
 

@@ -1,4 +1,4 @@
-//! Payloads judged by schemas; what is refused before that is in `admission`.
+//! Payloads validated by schemas; what is refused before that is in `admission`.
 
 mod admission;
 mod github;
@@ -75,7 +75,7 @@ fn recursion_through_parts_of_a_value_is_cheap_however_deep_and_whatever_is_wron
     let tree = json!({"properties": {"a": {"$ref": "#"}}, "additionalProperties": false});
     check(&tree, &nested(64, ""), true);
     check(&tree, &nested(64, r#""b":1"#), false);
-    // Each level doubles: the validator remembers results while it judges, but not while it collects errors.
+    // Each level doubles: the validator remembers results while it validates, but not while it collects errors.
     let doubling = json!({"anyOf": [
         {"properties": {"a": {"$ref": "#"}}, "required": ["x"]},
         {"properties": {"a": {"$ref": "#"}}, "required": ["a"]},
@@ -128,7 +128,7 @@ fn link(index: usize) -> Value {
 }
 
 #[test]
-fn numbers_are_judged_by_their_text() {
+fn numbers_are_validated_by_their_text() {
     for (schema, number, is_valid) in [
         (json!({"type": "integer"}), "1e30", true),
         (json!({"type": "integer"}), "1.50e1", true),
@@ -191,8 +191,8 @@ fn a_violation_says_where_and_what_was_expected_but_no_value() {
     );
     // A property may be called like a keyword.
     for name in ["additionalProperties", "unevaluatedItems", "properties", "items"] {
-        let (place, pointer) = (at(&format!("/properties/{name}")), format!("/{name}"));
-        let expect = ["falseSchema", &pointer, &place, "no value here", "number"];
+        let (location, pointer) = (at(&format!("/properties/{name}")), format!("/{name}"));
+        let expect = ["falseSchema", &pointer, &location, "no value here", "number"];
         check_violation(&json!({"properties": {name: false}}), &format!("{{{name:?}: 1}}"), expect);
     }
     let nested = json!({"properties": {"properties": {"additionalProperties": false}}});

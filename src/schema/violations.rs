@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{JsonType, ValidationError};
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::instance::within;
@@ -41,7 +42,7 @@ pub(super) fn locate(schema: &Compiled, payload: &Node<'_>) -> Vec<Violation> {
     let first = || schema.validator.validate(payload).err().into_iter().collect();
     let errors = errors.or_else(|| within(schema.budget(FIRST_STEPS_MAX), first)).unwrap_or_default();
     if errors.is_empty() {
-        // The search takes more steps than judging does: it keeps no results.
+        // The search takes more steps than validating does: it keeps no results.
         let expected = "a payload that the schema allows; it would take too many steps to tell what exactly is wrong";
         return vec![of_all(schema, payload, "schema", expected)];
     }
@@ -94,7 +95,7 @@ fn length(violation: &Violation) -> usize {
 fn violation(schema: &Compiled, payload: &Node<'_>, error: &ValidationError<'_>) -> Violation {
     let pointer = error.instance_path().as_str();
     let location = match error.absolute_keyword_location() {
-        Some(uri) => percent_decoded(uri.as_str().trim_start_matches(BASE)),
+        Some(uri) => percent_decode_str(uri.as_str().trim_start_matches(BASE)).decode_utf8_lossy().into_owned(),
         None => format!("{}#{}", schema.root, error.schema_path()),
     };
     let (keyword, expected) = match error.kind() {
@@ -110,9 +111,9 @@ fn violation(schema: &Compiled, payload: &Node<'_>, error: &ValidationError<'_>)
     }
 }
 
-/// For a payload that could not be judged.
+/// For a payload that could not be validated.
 pub(super) fn out_of_steps(schema: &Compiled, payload: &Node<'_>) -> Violation {
-    of_all(schema, payload, BUDGET, "a payload that can be judged within the limit of steps")
+    of_all(schema, payload, BUDGET, "a payload that can be validated within the limit of steps")
 }
 
 fn of_all(schema: &Compiled, payload: &Node<'_>, keyword: &str, expected: &str) -> Violation {
@@ -208,19 +209,6 @@ fn types(kind: &TypeKind) -> String {
             format!("one of the types {}", names.join(", "))
         }
     }
-}
-
-/// The text without the percent-encoding that a URI's fragment needs.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let encoded = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let decoded = encoded.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(decoded.unwrap_or(*first));
-        rest = if decoded.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn cut(text: &str) -> String {

@@ -34,7 +34,7 @@ impl Format {
 /// One queue of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueSetting {
-    /// The queue's name: what letters, metrics and logs call it.
+    /// The queue's name: what dead letters, metrics and logs call it.
     pub name: String,
     /// Its URL, where the list gave one.
     pub url: Option<String>,

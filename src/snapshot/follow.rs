@@ -31,7 +31,7 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// The channel on which `catalog apply` notifies.
 const CHANNEL: &str = "catalog_changed";
 
-/// The newest good snapshot, for whoever judges.
+/// The newest good snapshot, for whoever validates.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -39,7 +39,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The snapshot to judge by; generation 0 as long as none was read.
+    /// The snapshot to validate by; generation 0 as long as none was read.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshots.borrow())
     }
@@ -83,8 +83,8 @@ impl CatalogFollower {
         (follower, Catalog { snapshots: snapshot_receiver, reloads: reload_sender })
     }
 
-    /// Follows for as long as it is polled; `report` is told of each attempt to read. It may be dropped at any time.
-    pub async fn run(mut self, report: impl Fn(Result<i64, &sqlx::Error>)) {
+    /// Follows for as long as it is polled; `report` is told of each attempt to read: the generation, or what is wrong with the database. It may be dropped at any time.
+    pub async fn run(mut self, report: impl Fn(Result<i64, String>)) {
         let mut waiting: Vec<oneshot::Sender<bool>> = Vec::new();
         let mut listener = None;
         loop {
@@ -94,7 +94,7 @@ impl CatalogFollower {
                 listener = listening.ok().and_then(Result::ok);
             }
             let outcome = self.load().await;
-            report(outcome.as_ref().map(|snapshot| snapshot.generation));
+            report(outcome.as_ref().map(|snapshot| snapshot.generation).map_err(database::describe));
             let is_loaded = outcome.is_ok();
             match outcome {
                 Ok(snapshot) => _ = self.snapshots.send_replace(Arc::new(snapshot)),

@@ -6,8 +6,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 
-use super::SessionError;
-use crate::fault;
+use super::failure::SessionError;
 use crate::settings::Database;
 
 /// Nearly all work ends before anyone asks.
@@ -47,9 +46,6 @@ impl Backend {
     /// Ends when nothing speaks for waiting any longer: the server was asked by another connection, and does not know the backend, says
     /// that it waits for us, or does not answer.
     pub async fn fail(self, database: &Database) -> SessionError {
-        if fault::has_bug("endless_patience") {
-            std::future::pending::<()>().await;
-        }
         sleep(ASK_AFTER).await;
         loop {
             // At the deadline the connection is dropped with the future that owns it.

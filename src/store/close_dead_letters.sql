@@ -1,4 +1,4 @@
--- Letters whose events are stored after all, some by another message, are closed in the same transaction.
+-- Dead letters whose events are stored after all, some by another message, are closed in the same transaction.
 update dead_letter
 set
     replayed_at = now(),

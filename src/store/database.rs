@@ -5,8 +5,8 @@ use std::time::Duration;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::session::backend_of;
-use super::{Session, SessionError};
+use super::failure::SessionError;
+use super::session::{Session, backend_of};
 use crate::database::{self, Setting, describe};
 use crate::settings::Database;
 
@@ -31,13 +31,15 @@ pub enum DatabaseState {
 }
 
 /// What a batch does, in this order.
-const STATEMENTS: [&str; 6] = [
+const STATEMENTS: [&str; 8] = [
     include_str!("begin.sql"),
-    include_str!("insert_unless_stored.sql"),
-    include_str!("select_messages.sql"),
+    include_str!("insert_messages.sql"),
+    include_str!("insert_deliveries.sql"),
+    include_str!("select_stored.sql"),
+    include_str!("select_payloads.sql"),
     include_str!("upsert_dead_letters.sql"),
     include_str!("close_dead_letters.sql"),
-    include_str!("clear_suspects.sql"),
+    include_str!("clear_poison_attempts.sql"),
 ];
 
 /// Does what a batch does, with no rows: what it finds missing, a right or a column perhaps, a batch would too. Says what that is.
@@ -61,11 +63,22 @@ struct Server {
     is_read_only: bool,
     has_fsync: bool,
     has_full_page_writes: bool,
+    /// Whether anything was ever migrated.
+    has_migrations: bool,
 }
 
 impl Server {
     async fn of(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
         sqlx::query_file_as!(Self, "src/store/probe_server.sql").fetch_one(connection).await
+    }
+
+    /// The migrations that were applied, of whichever build.
+    async fn applied(&self, connection: &mut PgConnection) -> Result<Vec<i64>, sqlx::Error> {
+        // Not asked for in vain: that would leave an error in the server's log.
+        match self.has_migrations {
+            true => sqlx::query_file_scalar!("src/store/probe_migrations.sql").fetch_all(connection).await,
+            false => Ok(Vec::new()),
+        }
     }
 
     /// Why the tables cannot be here.
@@ -104,18 +117,13 @@ impl Server {
     }
 }
 
-async fn probe(connection: &mut PgConnection, is_thorough: bool) -> Result<DatabaseState, sqlx::Error> {
+async fn probe_by(connection: &mut PgConnection, is_thorough: bool) -> Result<DatabaseState, sqlx::Error> {
     backend_of(connection).await?;
     let server = Server::of(connection).await?;
     if let Some(sentence) = server.unfit_for_events() {
         return Ok(DatabaseState::Unfit(sentence));
     }
-    let applied = match sqlx::query_file_scalar!("src/store/probe_migrations.sql").fetch_all(&mut *connection).await {
-        Ok(applied) => applied,
-        // undefined_table: nothing was ever migrated.
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Vec::new(),
-        Err(error) => return Err(error),
-    };
+    let applied = server.applied(connection).await?;
     let missing = migrator().iter().filter(|migration| !applied.contains(&migration.version)).count();
     if missing > 0 {
         return Ok(DatabaseState::Unfit(format!("the database lacks {missing} of this build's migrations; run `processor migrate`")));
@@ -124,12 +132,12 @@ async fn probe(connection: &mut PgConnection, is_thorough: bool) -> Result<Datab
     Ok(refused.map_or(DatabaseState::Fit(server.caution()), DatabaseState::Unfit))
 }
 
-/// One look at the database, by a session that is kept for the next; where it is thorough, what a batch does is tried too.
+/// One probe of the database, by a session that is kept for the next; where it is thorough, what a batch does is tried too.
 ///
 /// # Errors
-/// What stood in the way of looking.
-pub async fn look(session: &mut Session, deadline: Duration, is_thorough: bool) -> Result<DatabaseState, SessionError> {
-    session.run(deadline, move |connection| Box::pin(probe(connection, is_thorough))).await
+/// What stood in the way.
+pub async fn probe(session: &mut Session, deadline: Duration, is_thorough: bool) -> Result<DatabaseState, SessionError> {
+    session.run(deadline, move |connection| Box::pin(probe_by(connection, is_thorough))).await
 }
 
 /// Why a database can hold no tables of ours; none: it can.
@@ -180,16 +188,13 @@ impl From<MigrateError> for MigrationError {
 /// When Postgres does not answer, the database is not fit, another migration holds the lock, or a statement fails.
 pub async fn migrate(database: &Database) -> Result<usize, MigrationError> {
     let mut connection = database::connect(database, &SETTINGS).await?;
-    if let Some(sentence) = unfit_for_tables(&mut connection).await? {
+    let before = Server::of(&mut connection).await?;
+    if let Some(sentence) = before.unfit_for_tables() {
         return Err(MigrationError::Unfit(sentence));
     }
-    let before = applied_count(&mut connection).await;
+    let applied_before = before.applied(&mut connection).await?.len();
     migrator().run_direct(None, &mut connection, false).await?;
-    let after = applied_count(&mut connection).await;
+    let applied_after = Server::of(&mut connection).await?.applied(&mut connection).await?.len();
     connection.close().await?;
-    Ok(after.saturating_sub(before))
-}
-
-async fn applied_count(connection: &mut PgConnection) -> usize {
-    sqlx::query_file_scalar!("src/store/probe_migrations.sql").fetch_all(connection).await.map_or(0, |applied| applied.len())
+    Ok(applied_after.saturating_sub(applied_before))
 }

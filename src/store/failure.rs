@@ -1,13 +1,44 @@
-//! Why a batch is not settled, and whose fault that is.
+//! Why a batch is not settled, and who mends that.
 
-use super::CommitError;
-use crate::database::describe;
+use crate::database::{self, describe};
+
+/// Why work on a connection did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The driver says so.
+    #[error("the database {}", database::describe(.0))]
+    Driver(#[source] sqlx::Error),
+    /// The server is there and waits for what was sent to it.
+    #[error("the connection to the database is silent")]
+    Silent,
+    /// It took too long.
+    #[error("the database did not answer in time")]
+    Deadline,
+}
+
+impl SessionError {
+    /// Whether the server has no room for one more connection, which says nothing about those that there are.
+    pub fn is_for_want_of_connections(&self) -> bool {
+        matches!(self, Self::Driver(error) if database::is_for_want_of_connections(error))
+    }
+}
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The server says that the transaction was rolled back.
+    #[error("the server rolled the transaction back")]
+    RolledBack,
+    /// The server did not say: the transaction may be committed or not.
+    #[error("the outcome of the commit is unknown")]
+    Unknown(#[source] Option<sqlx::Error>),
+}
 
 /// Why a batch is not settled. Nothing of it was stored, except perhaps under [`Failure::Unknown`].
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// A rejection depends on the catalog, and Postgres has a newer one: judge again.
-    #[error("the catalog has become newer than the snapshot that judged")]
+    /// A rejection depends on the catalog, and Postgres has a newer one: validate again.
+    #[error("the catalog has become newer than the snapshot that validated")]
     Stale,
     /// Postgres refused a row for what it holds: store the others, one of them is at fault.
     #[error("Postgres refused a row (SQLSTATE {0})")]
@@ -32,7 +63,6 @@ impl Failure {
         match code.as_ref() {
             "23503" => Self::MissingReference,
             "23514" => Self::Refused(code.into_owned()),
-            "23505" if constraint(error) == Some("delivery_pkey") => Self::Refused(code.into_owned()),
             code if code.starts_with("22") || code.starts_with("54") => Self::Refused(code.to_owned()),
             _ => Self::Unavailable(describe(error)),
         }
@@ -44,15 +74,6 @@ impl Failure {
             CommitError::Unknown(error) => Self::Unknown(error.as_ref().map_or_else(|| "does not know of it".to_owned(), describe)),
         }
     }
-}
-
-/// Whether a message was inserted that was there before, by a statement that does not allow for it.
-pub fn is_stored_before(error: &sqlx::Error) -> bool {
-    constraint(error) == Some("message_pkey")
-}
-
-fn constraint(error: &sqlx::Error) -> Option<&str> {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::constraint)
 }
 
 #[cfg(test)]

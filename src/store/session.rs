@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use tokio::time::{Instant, timeout_at};
 
 use super::backend::Backend;
+use super::failure::{CommitError, SessionError};
 use crate::database::{self, Setting};
 use crate::fault;
 use crate::settings::Database;
@@ -33,9 +34,6 @@ const SETTINGS: [Setting; 11] = [
 /// A server that takes longer to accept a connection is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After an event that was stored before there are most often more. One of so many batches may fail for nothing.
-const BATCHES_IN_DOUBT: u32 = 1_000;
-
 /// Work on a connection. Its future owns nothing but borrows the connection, which ends with it.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
 
@@ -51,7 +49,6 @@ pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Sen
 pub struct Session {
     database: Database,
     connected: Option<Connected>,
-    batches_in_doubt: u32,
 }
 
 #[derive(Debug)]
@@ -63,7 +60,7 @@ struct Connected {
 impl Session {
     /// A session that has not connected yet. Its commits are durable whatever the server's default is.
     pub fn new(database: Database) -> Self {
-        Self { database, connected: None, batches_in_doubt: 0 }
+        Self { database, connected: None }
     }
 
     /// Drops the connection: what it was last told is in doubt.
@@ -76,18 +73,6 @@ impl Session {
         self.connected.is_some()
     }
 
-    /// A batch met an event that was stored before: the next ones may, too.
-    pub(super) fn doubt(&mut self) {
-        self.batches_in_doubt = BATCHES_IN_DOUBT;
-    }
-
-    /// Whether the next batch may hold an event that was stored before.
-    pub(super) fn next_is_in_doubt(&mut self) -> bool {
-        let is_in_doubt = self.batches_in_doubt > 0;
-        self.batches_in_doubt = self.batches_in_doubt.saturating_sub(1);
-        is_in_doubt
-    }
-
     /// Does some work, connecting first where there is no connection.
     ///
     /// # Errors
@@ -98,12 +83,6 @@ impl Session {
         F: for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T>,
     {
         let deadline = Instant::now() + deadline;
-        if fault::has_bug("kept_connection")
-            && let Some(Connected { connection, .. }) = &mut self.connected
-        {
-            let outcome = timeout_at(deadline, work(connection)).await;
-            return outcome.map_err(|_| SessionError::Deadline)?.map_err(SessionError::Driver);
-        }
         let mut connected = match self.connected.take() {
             Some(connected) => connected,
             None => connect(&self.database, deadline).await?,
@@ -147,41 +126,9 @@ pub(super) async fn backend_of(connection: &mut PgConnection) -> Result<Backend,
     Backend::of(connection, &database::pinned(&SETTINGS)).await
 }
 
-/// Why work on a connection did not end well.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The driver says so.
-    #[error("the database {}", database::describe(.0))]
-    Driver(#[source] sqlx::Error),
-    /// The server is there and waits for what was sent to it.
-    #[error("the connection to the database is silent")]
-    Silent,
-    /// It took too long.
-    #[error("the database did not answer in time")]
-    Deadline,
-}
-
-impl SessionError {
-    /// Whether the server has no room for one more connection, which says nothing about those that there are.
-    pub fn is_for_want_of_connections(&self) -> bool {
-        matches!(self, Self::Driver(error) if database::is_for_want_of_connections(error))
-    }
-}
-
 /// Proof that a transaction is committed; [`commit`] alone makes one.
 #[derive(Debug)]
 pub struct Committed(());
-
-/// Why there is no proof.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    /// The server says that the transaction was rolled back.
-    #[error("the server rolled the transaction back")]
-    RolledBack,
-    /// The server did not say: the transaction may be committed or not.
-    #[error("the outcome of the commit is unknown")]
-    Unknown(#[source] Option<sqlx::Error>),
-}
 
 /// Commits the transaction with this id and asks the server what became of it. The driver's own word is not enough: it takes the server's
 /// ROLLBACK, the answer where a statement has failed before, for success.
@@ -192,13 +139,7 @@ pub async fn commit(connection: &mut PgConnection, xid: &str) -> Result<Committe
     let unknown = |error| CommitError::Unknown(Some(error));
     let answer = sqlx::raw_sql("commit").execute(&mut *connection).await;
     fault::crash("commit_sent");
-    if fault::has_bug("delete_on_unknown") {
-        return Ok(Committed(()));
-    }
     answer.map_err(unknown)?;
-    if fault::has_bug("swallowed_error") {
-        return Ok(Committed(()));
-    }
     let status = sqlx::query_file_scalar!("src/store/transaction_status.sql", xid).fetch_one(connection).await.map_err(unknown)?;
     match status.as_deref() {
         Some("committed") => Ok(Committed(())),

@@ -1,8 +1,8 @@
 //! What becomes of one event of a batch.
 
-use super::{Judged, Quotes};
+use super::batch::{Decided, Detail};
+use super::conflicts::Comparison;
 use crate::event::{Envelope, Reason, Rejection, TenantId, Violation};
-use crate::fault;
 
 /// What a transaction decided on one event.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,23 +11,26 @@ pub enum Settlement {
     Stored,
     /// Its equal was there before.
     Duplicate,
-    /// It is a letter.
-    Rejected(Reason),
+    /// It is a dead letter.
+    Rejected(Box<Rejection>),
 }
 
-/// What becomes of one event. A rejected one that is stored with equal content is a duplicate, whatever the catalog says now.
-pub fn decide(judged: &Judged, is_inserted: bool, is_equal: Option<bool>) -> Result<(Settlement, Option<Rejection>), sqlx::Error> {
-    match (&judged.verdict, is_inserted, is_equal) {
-        (Ok(_), true, _) => Ok((Settlement::Stored, None)),
-        (_, false, Some(true)) => Ok((Settlement::Duplicate, None)),
-        (Ok(event), false, Some(false)) => {
+/// What becomes of one event; nothing yet where its comparison was deferred. A rejected one that is stored with equal content is a
+/// duplicate, whatever the catalog says now.
+///
+/// # Errors
+/// Where an event was neither inserted nor is there: the row that it met was deleted in between, and the whole batch is to be tried again.
+pub fn decide(decided: &Decided, is_inserted: bool, comparison: Option<Comparison>) -> Result<Option<Settlement>, sqlx::Error> {
+    match (&decided.verdict, is_inserted, comparison) {
+        (Ok(_), true, _) => Ok(Some(Settlement::Stored)),
+        (_, false, Some(Comparison::Deferred)) => Ok(None),
+        (_, false, Some(Comparison::Equal)) => Ok(Some(Settlement::Duplicate)),
+        (Ok(event), false, Some(Comparison::Different)) => {
             let rejection = conflict(event.envelope().clone(), event.tenant_id().clone());
-            Ok((Settlement::Rejected(Reason::IdConflict), Some(rejection)))
+            Ok(Some(Settlement::Rejected(Box::new(rejection))))
         }
-        // Neither inserted nor there: the row it met was deleted in between. The whole batch is tried again.
-        (Ok(_), false, None) if fault::has_bug("key_without_tenant") => Ok((Settlement::Duplicate, None)),
         (Ok(_), false, None) => Err(sqlx::Error::RowNotFound),
-        (Err(rejection), ..) => Ok((Settlement::Rejected(rejection.reason), Some(rejection.clone()))),
+        (Err(rejection), ..) => Ok(Some(Settlement::Rejected(Box::new(rejection.clone())))),
     }
 }
 
@@ -42,12 +45,9 @@ fn conflict(envelope: Envelope, tenant_id: TenantId) -> Rejection {
     Rejection { envelope: Some(Box::new(envelope)), admitted: Some(tenant_id), ..Rejection::new(Reason::IdConflict, violation) }
 }
 
-/// Turns an event that Postgres refused alone into the dead letter that it is.
-///
-/// # Errors
-/// The event as it was, where even the barest letter was refused: then the fault is ours.
-#[expect(clippy::result_large_err, reason = "both are the event; which one says whether to try again")]
-pub fn refuse(mut judged: Judged, sqlstate: &str) -> Result<Judged, Judged> {
+/// Turns an event that Postgres refused alone into the dead letter that it is. False where even the barest dead letter was refused: then the
+/// fault is ours.
+pub fn refuse(decided: &mut Decided, sqlstate: &str) -> bool {
     let violation = Violation {
         keyword: "postgres".to_owned(),
         instance_location: String::new(),
@@ -55,18 +55,18 @@ pub fn refuse(mut judged: Judged, sqlstate: &str) -> Result<Judged, Judged> {
         expected: format!("a row that Postgres accepts (SQLSTATE {sqlstate})"),
         found: "event".to_owned(),
     };
-    match (&mut judged.verdict, judged.quotes) {
+    match (&mut decided.verdict, decided.detail) {
         (Ok(event), _) => {
             let (envelope, admitted) = (Some(Box::new(event.envelope().clone())), Some(event.tenant_id().clone()));
-            judged.verdict = Err(Rejection { envelope, admitted, ..Rejection::new(Reason::Unstorable, violation) });
+            decided.verdict = Err(Rejection { envelope, admitted, ..Rejection::new(Reason::Unstorable, violation) });
         }
-        // The letter itself was refused for something that it quotes.
-        (Err(_), Quotes::All) => judged.quotes = Quotes::NoAttributes,
-        (Err(rejection), Quotes::NoAttributes) => {
-            judged.quotes = Quotes::Nothing;
+        // The dead letter itself was refused for something that it tells.
+        (Err(_), Detail::All) => decided.detail = Detail::NoAttributes,
+        (Err(rejection), Detail::NoAttributes) => {
+            decided.detail = Detail::ReasonOnly;
             rejection.violations = vec![violation];
         }
-        (Err(_), Quotes::Nothing) => return Err(judged),
+        (Err(_), Detail::ReasonOnly) => return false,
     }
-    Ok(judged)
+    true
 }

@@ -1,4 +1,4 @@
--- A redelivery updates its letter; what a person did with the letter stays.
+-- A redelivery updates its dead letter; what a person did with the dead letter stays.
 insert into dead_letter as d (
     tenant_id, queue, sqs_message_id, source, event_id, event_type, schema_version, reason, rule, errors, body, attributes, sender_id,
     queue_tenant, queue_format, catalog_generation, receive_count, sent_at, message_group, sequence_number, traceparent,

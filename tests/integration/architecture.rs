@@ -9,19 +9,22 @@ const HOMES: &[(&str, &[&str])] = &[
     ("aws_credential_types", &["queue"]),
     ("aws_sdk_sqs", &["queue"]),
     ("aws_smithy_http_client", &["queue"]),
-    ("crossbeam_channel", &["output", "ingest"]),
+    ("crossbeam_channel", &["output", "validation"]),
     ("aws_smithy_runtime_api", &["queue"]),
     ("aws_types", &["queue"]),
     ("fail", &["fault"]),
     ("governor", &["producers"]),
     ("hyper", &["health"]),
     ("hyper_util", &["health", "dev"]),
+    ("indicatif", &["producers"]),
     ("jsonschema", &["schema"]),
+    ("nix", &["dev"]),
+    ("percent_encoding", &["schema"]),
     ("regex_syntax", &["schema"]),
     ("prometheus", &["metrics"]),
     ("rustack_sqs_core", &["dev"]),
-    ("rustix", &["health", "ingest"]),
-    ("sqlx", &["settings", "database", "catalog", "snapshot", "store", "ingest", "dead_letter", "trace", "producers", "dev"]),
+    ("rustix", &["health", "validation", "producers", "dev"]),
+    ("sqlx", &["settings", "database", "catalog", "snapshot", "store", "dead_letter", "trace", "producers", "dev"]),
     ("testcontainers", &["dev"]),
 ];
 
@@ -68,12 +71,19 @@ fn upward_uses(map: &str, texts: &BTreeMap<String, String>) -> Vec<String> {
     found
 }
 
+/// Whether a source has a path that begins with an outside crate; `std::os::unix` is none of `nix`.
+fn names_crate(text: &str, outside: &str) -> bool {
+    let begins =
+        |(position, _): (usize, &str)| !text[..position].ends_with(|character: char| character.is_alphanumeric() || character == '_');
+    text.match_indices(&format!("{outside}::")).any(begins)
+}
+
 /// Outside crates that are named away from their homes, as sentences.
 fn strays(texts: &BTreeMap<String, String>) -> Vec<String> {
     let mut found = Vec::new();
     for &(outside, homes) in HOMES {
         for (module, text) in texts.iter().filter(|(module, _)| !homes.contains(&module.as_str())) {
-            if text.contains(&format!("{outside}::")) {
+            if names_crate(text, outside) {
                 found.push(format!("{module} names {outside}, whose home is {}", homes.join(", ")));
             }
         }
@@ -93,9 +103,85 @@ fn a_module_uses_only_modules_above_it_and_outside_crates_stay_at_home() {
     assert_eq!(strays(&texts), Vec::<String>::new());
 }
 
+/// Modules whose files, too, are in the order in which they use each other, as the module's own file lists them.
+const ORDERED_WITHIN: [&str; 4] = ["queue", "store", "validation", "ingest"];
+
+/// What a file imports from its parent: the names behind each `super::`, but for its tests.
+fn names_of_the_parent(text: &str) -> Vec<String> {
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let mut names = Vec::new();
+    for rest in text.split("super::").skip(1) {
+        let listed = match rest.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap_or_default(),
+            None => rest.split(|character: char| !character.is_alphanumeric() && character != '_').next().unwrap_or_default(),
+        };
+        names.extend(listed.split(',').map(|name| name.trim().split("::").next().unwrap_or_default().to_owned()));
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// Uses within a module that go against the order in which it lists its files, as sentences.
+fn upward_uses_within(module: &str, map: &str, texts: &BTreeMap<String, String>) -> Vec<String> {
+    let listed: Vec<&str> =
+        map.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';')).collect();
+    let mut found = Vec::new();
+    for (position, file) in listed.iter().enumerate() {
+        let text = texts.get(*file).map(String::as_str).unwrap_or_default();
+        for name in names_of_the_parent(text).into_iter().filter(|name| !listed[..position].contains(&name.as_str())) {
+            found.push(format!("{module}/{file} uses {name}, which is not declared above it"));
+        }
+    }
+    found
+}
+
+#[test]
+fn within_a_module_a_file_uses_only_files_above_it_and_nothing_of_its_parent() {
+    let mut found = Vec::new();
+    for module in ORDERED_WITHIN {
+        let map = std::fs::read_to_string(source().join(format!("{module}.rs"))).expect("the module's own file");
+        let mut texts = BTreeMap::new();
+        for entry in std::fs::read_dir(source().join(module)).expect("its files") {
+            let path = entry.expect("an entry").path();
+            if let Some(file) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".rs")) {
+                texts.insert(file.to_owned(), std::fs::read_to_string(&path).expect("a source"));
+            }
+        }
+        found.extend(upward_uses_within(module, &map, &texts));
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// Every Rust file of the repository, from its top.
+pub fn files() -> Vec<PathBuf> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    let mut directories: Vec<PathBuf> = ["src", "cmd", "tests", "benches"].map(|name| top.join(name)).into();
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(&directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn no_file_is_longer_than_300_lines() {
+    let lines = |path: &Path| std::fs::read_to_string(path).expect("a source").lines().count();
+    let long: Vec<(PathBuf, usize)> =
+        files().into_iter().map(|path| (path.clone(), lines(&path))).filter(|(_, lines)| *lines > 300).collect();
+    assert_eq!(long, []);
+}
+
 #[test]
 fn a_use_against_the_map_is_found() {
-    let texts = [("queue", "use crate::store::Settled;"), ("store", "use crate::queue::Queue; use jsonschema::Validator;")];
+    let texts =
+        [("queue", "use crate::store::Settled;"), ("store", "use crate::queue::Queue; use std::os::unix::fs; use jsonschema::Validator;")];
     let texts = texts.map(|(module, text)| (module.to_owned(), text.to_owned())).into();
     assert_eq!(upward_uses("pub mod queue;\npub mod store;\n", &texts), ["queue uses store, which is declared below it"]);
     assert_eq!(strays(&texts), ["store names jsonschema, whose home is schema"]);

@@ -141,7 +141,7 @@ async fn where_the_servers_connections_are_used_up_the_sessions_that_there_are_g
     let line = "not probed; the sessions that there are go on";
     sent += stores_until(&stack, &daemon, "the daemon cannot probe", async || daemon.log().contains(line)).await;
     send(&queue, [event("trip-me")]).await;
-    let line = "handed back: a message that came often is counted first";
+    let line = "handed back: what came often is counted before it is validated";
     sent += stores_until(&stack, &daemon, "the daemon cannot count", async || daemon.log().contains(line)).await;
 
     let declaration = directory::read(&sample_catalog()).expect("the sample catalog");

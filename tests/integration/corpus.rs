@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use event_processor::queue::{Queue, QueueBinding, ReceivedMessage};
+use event_processor::candidate::{Candidate, QueueBinding};
+use event_processor::queue::Queue;
 use event_processor::settings::{Format, SQS_MESSAGE_BYTES_MAX};
 use serde_json::json;
 
@@ -36,9 +37,9 @@ pub fn as_sqs_text(bytes: &[u8]) -> Option<&str> {
 }
 
 /// A body as if a shared queue had handed it over.
-pub fn received(body: Vec<u8>) -> ReceivedMessage {
+pub fn received(body: Vec<u8>) -> Candidate {
     let queue = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true, format: Format::Native };
-    ReceivedMessage { sqs_message_id: "an SQS message id".to_owned(), ..ReceivedMessage::of_body(queue, body) }
+    Candidate { message_id: "an SQS message id".to_owned(), ..Candidate::of_body(queue, body) }
 }
 
 /// Sends a body; gives SQS's id of the message.
@@ -49,36 +50,36 @@ pub async fn send(queue: &Queue, body: &[u8]) -> String {
 
 /// What became of a message.
 #[derive(Debug, PartialEq)]
-pub enum Fate {
+pub enum Finding {
     /// Stored, with this payload.
     Stored(String),
     /// A dead letter, for this reason and with these errors.
-    Letter(String, serde_json::Value),
+    DeadLetter(String, serde_json::Value),
     /// Neither.
     Lost,
 }
 
-impl Fate {
-    /// `stored`, the letter's reason, or `lost`.
+impl Finding {
+    /// `stored`, the dead letter's reason, or `lost`.
     pub fn verdict(&self) -> &str {
         match self {
             Self::Stored(_) => "stored",
-            Self::Letter(reason, _) => reason,
+            Self::DeadLetter(reason, _) => reason,
             Self::Lost => "lost",
         }
     }
 }
 
 /// What became of all messages, by SQS's id of each.
-pub struct Fates(BTreeMap<String, Fate>);
+pub struct Findings(BTreeMap<String, Finding>);
 
-impl Fates {
+impl Findings {
     /// Looks; fails the test where a message is in two places.
     pub async fn of(stack: &Stack) -> Self {
-        let mut fates = BTreeMap::new();
+        let mut findings = BTreeMap::new();
         for row in stack.database.rows("select sqs_message_id, payload::text as payload from message").await {
             let (sqs_message_id, payload) = row.split_once(" | ").expect("two columns");
-            let other = fates.insert(sqs_message_id.to_owned(), Fate::Stored(payload.to_owned()));
+            let other = findings.insert(sqs_message_id.to_owned(), Finding::Stored(payload.to_owned()));
             assert_eq!(other, None, "{row}");
         }
         for row in stack.database.rows("select sqs_message_id, reason, errors from dead_letter").await {
@@ -86,16 +87,16 @@ impl Fates {
             let (Some(sqs_message_id), Some(reason), Some(errors)) = (columns.next(), columns.next(), columns.next()) else {
                 panic!("{row}")
             };
-            let letter = Fate::Letter(reason.to_owned(), serde_json::from_str(errors).expect("JSON"));
-            let other = fates.insert(sqs_message_id.to_owned(), letter);
+            let dead_letter = Finding::DeadLetter(reason.to_owned(), serde_json::from_str(errors).expect("JSON"));
+            let other = findings.insert(sqs_message_id.to_owned(), dead_letter);
             assert_eq!(other, None, "{row}");
         }
-        Self(fates)
+        Self(findings)
     }
 
     /// Of one message; each is asked for once.
-    pub fn take(&mut self, sqs_message_id: &str) -> Fate {
-        self.0.remove(sqs_message_id).unwrap_or(Fate::Lost)
+    pub fn take(&mut self, sqs_message_id: &str) -> Finding {
+        self.0.remove(sqs_message_id).unwrap_or(Finding::Lost)
     }
 
     /// Fails the test where there is more than was asked for.

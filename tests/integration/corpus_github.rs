@@ -1,10 +1,10 @@
-//! Real input: GitHub's webhook payloads, judged by GitHub's own schemas.
+//! Real input: GitHub's webhook payloads, validated by GitHub's own schemas.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::corpus::{Fate, Fates, names, send};
+use crate::corpus::{Finding, Findings, names, send};
 use crate::stack::{Directory, Stack, corpus};
 
 /// GitHub as a tenant, and what it sends.
@@ -53,8 +53,8 @@ impl Github {
         Some(Self { catalog, payloads })
     }
 
-    /// Sends an event with each payload, lets a daemon judge them, and gives what became of each.
-    async fn judge(&self, payloads: &[Payload]) -> Vec<Fate> {
+    /// Sends an event with each payload, lets a daemon validate them, and gives what became of each.
+    async fn validate(&self, payloads: &[Payload]) -> Vec<Finding> {
         let stack = Stack::start_without_catalog(&["webhooks"]).await;
         stack.database.apply(&self.catalog.0).await;
         let queue = stack.queue("webhooks").await;
@@ -65,11 +65,11 @@ impl Github {
         }
         let daemon = stack.daemon("webhooks=github", &[]).await;
         stack.at_rest(&queue).await;
-        let mut fates = Fates::of(&stack).await;
-        let judged = sent.iter().map(|sqs_message_id| fates.take(sqs_message_id)).collect();
-        fates.finish();
+        let mut findings = Findings::of(&stack).await;
+        let validated = sent.iter().map(|sqs_message_id| findings.take(sqs_message_id)).collect();
+        findings.finish();
         assert_eq!(daemon.stop().await, 0);
-        judged
+        validated
     }
 
     /// A schema file of the tenant's.
@@ -140,13 +140,13 @@ fn write_catalog(schemas: &Path) -> Directory {
     for event in names(schemas) {
         for file in names(&schemas.join(&event)) {
             let action = file.strip_suffix(".schema.json").expect("a schema");
-            let place = match (event.as_str(), action) {
+            let location = match (event.as_str(), action) {
                 ("common", _) => format!("common/{file}"),
                 (event, "event") => format!("{event}/1.json"),
                 (event, action) => format!("{event}.{action}/1.json"),
             };
             let text = std::fs::read_to_string(schemas.join(&event).join(&file)).expect("a schema");
-            catalog.write(&format!("github/{place}"), &text.replace("\"common/", "\"../common/"));
+            catalog.write(&format!("github/{location}"), &text.replace("\"common/", "\"../common/"));
         }
     }
     catalog
@@ -165,16 +165,18 @@ fn lines(errors: &Value) -> Vec<String> {
 #[tokio::test]
 async fn githubs_payloads_are_stored_byte_for_byte_but_for_two_that_break_githubs_own_schema() {
     let Some(github) = Github::load() else { return };
-    let fates = github.judge(&github.payloads).await;
+    let findings = github.validate(&github.payloads).await;
     let (mut stored, mut refused) = (0, Vec::new());
-    for (Payload { path, text, .. }, fate) in github.payloads.iter().zip(fates) {
-        match fate {
-            Fate::Stored(payload) => {
+    for (Payload { path, text, .. }, finding) in github.payloads.iter().zip(findings) {
+        match finding {
+            Finding::Stored(payload) => {
                 assert!(payload == *text, "{path}: stored is {payload}");
                 stored += 1;
             }
-            Fate::Letter(reason, errors) => refused.extend(lines(&errors).into_iter().map(|error| format!("{path}: {reason} {error}"))),
-            Fate::Lost => panic!("{path} is lost"),
+            Finding::DeadLetter(reason, errors) => {
+                refused.extend(lines(&errors).into_iter().map(|error| format!("{path}: {reason} {error}")));
+            }
+            Finding::Lost => panic!("{path} is lost"),
         }
     }
     assert_eq!(stored, 253, "{refused:#?}");
@@ -205,9 +207,9 @@ async fn githubs_payloads_without_a_required_property_are_refused_where_it_is_mi
     }
     // One at the root of each payload, and one within each but the two whose schema is a choice of alternatives.
     assert_eq!(payloads.len(), 255 + 253);
-    let fates = github.judge(&payloads).await;
-    for ((Payload { path, .. }, missing), fate) in payloads.iter().zip(missing).zip(fates) {
-        let Fate::Letter(reason, errors) = fate else { panic!("{path}: {fate:?}") };
+    let findings = github.validate(&payloads).await;
+    for ((Payload { path, .. }, missing), finding) in payloads.iter().zip(missing).zip(findings) {
+        let Finding::DeadLetter(reason, errors) = finding else { panic!("{path}: {finding:?}") };
         assert_eq!(reason, "schema_violation", "{path}");
         let mut errors = lines(&errors);
         if path.starts_with("check_run/rerequested") {

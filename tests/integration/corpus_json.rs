@@ -1,9 +1,11 @@
 //! Real input: the files with which JSON parsers are tested, as bodies and as payloads.
 
-use event_processor::decode::{Unwrapped, decode};
+use std::sync::Arc;
+
+use event_processor::decode::decode;
 use event_processor::settings::SQS_MESSAGE_BYTES_MAX;
 
-use crate::corpus::{Fate, Fates, as_sqs_text, names, received, send, spliced, start_for_any_payload};
+use crate::corpus::{Finding, Findings, as_sqs_text, names, received, send, spliced, start_for_any_payload};
 use crate::stack::corpus;
 
 /// The reasons for which JSON is refused that others accept.
@@ -32,7 +34,7 @@ fn suite() -> Option<(Vec<File>, Vec<File>)> {
 }
 
 /// Sends each text twice, on a queue as it is and on another as a payload, and waits until the daemon has done with both.
-async fn judge_on_queues(files: &[File]) -> Vec<Verdict> {
+async fn validate_on_queues(files: &[File]) -> Vec<Verdict> {
     let stack = start_for_any_payload(&["bodies", "payloads"]).await;
     let (bodies, payloads) = (stack.queue("bodies").await, stack.queue("payloads").await);
     let mut sent = Vec::new();
@@ -45,32 +47,32 @@ async fn judge_on_queues(files: &[File]) -> Vec<Verdict> {
 
     assert_eq!(daemon.get("/livez").await.0, 200);
     assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
-    let mut fates = Fates::of(&stack).await;
-    let mut judged = Vec::new();
+    let mut findings = Findings::of(&stack).await;
+    let mut validated = Vec::new();
     for ((name, text), (body_id, payload_id)) in files.iter().zip(&sent) {
-        let as_payload = match fates.take(payload_id) {
-            Fate::Stored(payload) if payload.as_bytes() != text.trim_ascii() => "spliced".to_owned(),
-            fate => fate.verdict().to_owned(),
+        let as_payload = match findings.take(payload_id) {
+            Finding::Stored(payload) if payload.as_bytes() != text.trim_ascii() => "spliced".to_owned(),
+            finding => finding.verdict().to_owned(),
         };
-        judged.push(Verdict { file: name.clone(), as_body: fates.take(body_id).verdict().to_owned(), as_payload });
+        validated.push(Verdict { file: name.clone(), as_body: findings.take(body_id).verdict().to_owned(), as_payload });
     }
-    fates.finish();
+    findings.finish();
     // The process that was started is the one that ends: it never died.
     assert_eq!(daemon.stop().await, 0);
-    judged
+    validated
 }
 
 /// Hands each text to the decoder, as it is and as a payload.
-fn judge_by_decoder(files: Vec<File>) -> Vec<Verdict> {
-    let verdict = |body| match decode(&received(body), SQS_MESSAGE_BYTES_MAX, &mut Unwrapped::default()) {
+fn validate_by_decoder(files: Vec<File>) -> Vec<Verdict> {
+    let verdict = |body| match decode(Arc::new(received(body)), SQS_MESSAGE_BYTES_MAX) {
         Ok(_) => "decoded".to_owned(),
         Err(rejection) => rejection.reason.to_string(),
     };
-    let judged = files.into_iter().map(|(file, text)| {
+    let validated = files.into_iter().map(|(file, text)| {
         let as_payload = verdict(spliced("any", &file, &text));
         Verdict { file, as_body: verdict(text), as_payload }
     });
-    judged.collect()
+    validated.collect()
 }
 
 /// The suite's own rules, `n_` must be refused and `y_` accepted, and one line for each file.
@@ -92,14 +94,14 @@ fn check(verdicts: &[Verdict], accepted: &str) -> String {
 async fn each_file_that_sqs_carries_ends_in_one_place_as_body_and_as_payload() {
     let Some((carried, _)) = suite() else { return };
     assert_eq!(carried.len(), 304);
-    insta::assert_snapshot!("json_on_queues", check(&judge_on_queues(&carried).await, "stored"));
+    insta::assert_snapshot!("json_on_queues", check(&validate_on_queues(&carried).await, "stored"));
 }
 
 #[test]
 fn each_file_that_sqs_does_not_carry_has_its_verdict_from_the_decoder() {
     let Some((_, others)) = suite() else { return };
     assert_eq!(others.len(), 36);
-    insta::assert_snapshot!("json_by_decoder", check(&judge_by_decoder(others), "decoded"));
+    insta::assert_snapshot!("json_by_decoder", check(&validate_by_decoder(others), "decoded"));
 }
 
 /// The suite has no such file. Whoever joins strings instead of writing JSON sends another event than was meant, and nobody can tell
@@ -115,7 +117,7 @@ async fn a_text_that_closes_its_payload_early_is_stored_as_the_event_that_it_mak
         ("another tenant", r#"1,"tenant_id":"b""#),
     ];
     let files: Vec<_> = texts.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())).into();
-    let verdicts = judge_on_queues(&files).await;
+    let verdicts = validate_on_queues(&files).await;
     let lines: Vec<_> = verdicts.iter().map(|verdict| format!("{}: {} / {}", verdict.file, verdict.as_body, verdict.as_payload)).collect();
     insta::assert_snapshot!(lines.join("\n"), @r"
     more fields: malformed_json / spliced

@@ -31,6 +31,34 @@ async fn dev_uses_the_database_that_it_has_checked() {
     assert_eq!(elsewhere.count(tables).await, 0, "a database that nobody checked");
 }
 
+/// Lets what one tenant has stored look as if it came from elsewhere.
+const FORGERY: &str = "create function forge() returns trigger language plpgsql as $$ begin
+        update message set queue = 'elsewhere' where (tenant_id, source, event_id) = (new.tenant_id, new.source, new.event_id);
+        return null;
+    end $$;
+    create trigger forge after insert on message for each row when (new.tenant_id = 'crm') execute function forge()";
+
+#[tokio::test]
+async fn dev_ends_with_65_when_a_sample_event_is_not_as_it_was_sent() {
+    let given = Database::create_empty().await;
+    let arguments = ["--exit-after-sample", "--database-url", &given.url];
+    for (forgery, status) in [("", 0), (FORGERY, 65)] {
+        given.execute(forgery).await;
+        let mut dev = Dev::start(&arguments);
+        let ended = dev.child.wait().await.expect("a status").code();
+        assert_eq!(ended, Some(status), "{}{}", dev.output(), dev.errors());
+        let told = dev.output().contains("\naltered: event ");
+        assert_eq!(told, status == 65, "{}", dev.output());
+    }
+}
+
+#[tokio::test]
+async fn dev_has_nothing_to_send_where_no_event_type_has_an_example() {
+    let mut dev = Dev::start_with_catalog(&["--exit-after-sample"], &[("acme/tenant.toml", ""), ("acme/note/1.json", "{}")]);
+    assert_eq!(dev.child.wait().await.expect("a status").code(), Some(0), "{}{}", dev.output(), dev.errors());
+    assert!(dev.output().contains("no sample events: no event type has a payload below `examples/valid`"), "{}", dev.output());
+}
+
 #[tokio::test]
 async fn dev_and_the_commands_beside_it_heed_no_settings_of_another_postgres() {
     let mut dev = Dev::start_with(&[], &OF_ANOTHER_POSTGRES);

@@ -2,6 +2,7 @@
 
 mod answer;
 mod counts;
+mod requests;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 pub use answer::Answer;
 use answer::{Body, Reply, lost};
+use requests::{Receiving, entries, key_of};
 
 /// Whom the endpoint says that a body came from; none: it does not say.
 pub type Sender = fn(body: &str) -> Option<&'static str>;
@@ -287,37 +289,4 @@ impl Front {
             _ => {}
         }
     }
-}
-
-/// A receive that waits for the server, also where its client breaks off.
-struct Receiving<'a>(&'a Front);
-
-impl<'a> Receiving<'a> {
-    fn begin(front: &'a Front) -> Self {
-        let mut state = front.state();
-        state.receiving += 1;
-        state.receiving_peak = state.receiving_peak.max(state.receiving);
-        Self(front)
-    }
-}
-
-impl Drop for Receiving<'_> {
-    fn drop(&mut self) {
-        self.0.state().receiving -= 1;
-    }
-}
-
-/// The entries of a batch: id and receipt handle.
-fn entries(request: &Value) -> impl Iterator<Item = (&Value, &str)> {
-    let entries = request["Entries"].as_array().into_iter().flatten();
-    entries.map(|entry| (&entry["Id"], entry["ReceiptHandle"].as_str().unwrap_or_default()))
-}
-
-/// The id of the key in what SigV4 puts into `Authorization`.
-fn key_of(authorization: &str) -> Option<String> {
-    let part = |name: &str| authorization.split([' ', ',']).find_map(|part| part.strip_prefix(name)).unwrap_or_default();
-    let is_hex = part("Signature=").len() == 64 && part("Signature=").chars().all(|character| character.is_ascii_hexdigit());
-    let is_whole = authorization.starts_with("AWS4-HMAC-SHA256 ") && part("SignedHeaders=").contains("host") && is_hex;
-    let (key, scope) = part("Credential=").split_once('/')?;
-    (is_whole && scope.ends_with("/sqs/aws4_request")).then(|| key.to_owned())
 }

@@ -26,7 +26,7 @@ const SNS_TO_QUEUE: &str = include_str!("envelopes/sns_to_queue.json");
 /// The data of the documented CloudEvent, as the object has it.
 const OBJECT_DATA: &str = "{\n        \"appinfoA\" : \"abc\",\n        \"appinfoB\" : 123,\n        \"appinfoC\" : true\n    }";
 
-/// A queue, a body with its attributes, and what must become of it: the row's columns, or the reason and the place of a letter's first error.
+/// A queue, a body with its attributes, and what must become of it: the row's columns, or the reason and the place of a dead letter's first error.
 type Case = (&'static str, String, Vec<Attribute>, String);
 
 /// `acme` has types whose names no directory can have.
@@ -66,11 +66,11 @@ async fn at_rest(stack: &Stack) {
 const FATES: &str = "
     select sqs_message_id, concat_ws(' | ', tenant_id, source, case event_id when sqs_message_id then 'SQS' else event_id end, event_type,
         schema_version, coalesce(client_id, '-'), coalesce(subject, '-'),
-        coalesce(to_char(occurred_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS'), '-'), payload::text) as fate
+        coalesce(to_char(occurred_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS'), '-'), payload::text) as finding
     from message
     union all
     select sqs_message_id, concat(reason, ' at ', errors -> 0 ->> 'instance_location', ' of ', tenant_id,
-        case when right(queue, length(queue_format)) <> queue_format then ' in format ' || queue_format end) as fate
+        case when right(queue, length(queue_format)) <> queue_format then ' in format ' || queue_format end) as finding
     from dead_letter";
 
 /// Sends each body through its queue to a daemon; each must become what is expected and nothing else, its payload byte for byte.
@@ -84,16 +84,16 @@ async fn check(cases: Vec<Case>) {
     }
     at_rest(&stack).await;
     let rows = stack.database.rows(FATES).await;
-    let mut fates: BTreeMap<_, _> = rows.iter().filter_map(|row| row.split_once(" | ")).collect();
+    let mut findings: BTreeMap<_, _> = rows.iter().filter_map(|row| row.split_once(" | ")).collect();
     let mut wrong = Vec::new();
     for (sqs_message_id, body, expected) in sent {
-        let found = fates.remove(sqs_message_id.as_str()).unwrap_or("neither stored nor a letter");
+        let found = findings.remove(sqs_message_id.as_str()).unwrap_or("neither stored nor a dead letter");
         if found != expected {
             wrong.push(format!("{body:.300}\n    expected {expected}\n    found    {found}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(fates.is_empty(), "of nothing that was sent: {fates:?}");
+    assert!(findings.is_empty(), "of nothing that was sent: {findings:?}");
     let altered = "select count(*) from message where payload_hash <> sha256(convert_to(payload::text, 'UTF8'))";
     assert_eq!(stack.database.count(altered).await, 0);
     assert_eq!(daemon.stop().await, 0);
@@ -183,8 +183,8 @@ async fn one_event_in_two_formats_is_a_duplicate_and_another_under_its_id_a_conf
     }
     let rows = stack.database.rows("select event_id, queue, payload::text from message order by event_id").await;
     assert_eq!(rows, [r"dc1e94d9-56c5-5e96-808d-cc7f68faa162 | sns | 1", r#"e | native | {"a":1}"#]);
-    let letters = stack.database.rows("select reason, queue, queue_format from dead_letter").await;
-    assert_eq!(letters, ["id_conflict | sns | sns"]);
+    let dead_letters = stack.database.rows("select reason, queue, queue_format from dead_letter").await;
+    assert_eq!(dead_letters, ["id_conflict | sns | sns"]);
     assert_eq!(daemon.stop().await, 0);
 }
 
@@ -197,15 +197,21 @@ async fn the_commands_take_the_queues_format() {
     terminal.directory.write("broken.json", &EVENTBRIDGE_EC2.replace("terminated", "on fire"));
     let queue = "eventbridge=acme?format=eventbridge";
 
-    let judged = terminal.run(PROCESSOR, &["validate", "ec2.json", "--queue", queue]).await;
-    assert!(judged.status == 0 && judged.output.contains("  payload            {\n                         \"instance-id\""), "{judged:?}");
-    let judged = terminal.run(PROCESSOR, &["validate", "broken.json", "--queue", queue, "--json"]).await;
-    assert_eq!((judged.status, judged.json()["errors"][0]["schema_location"].as_str()), (65, Some("ec2/1.json#/properties/state/enum")));
+    let validated = terminal.run(PROCESSOR, &["validate", "ec2.json", "--queue", queue]).await;
+    assert!(
+        validated.status == 0 && validated.output.contains("  payload            {\n                         \"instance-id\""),
+        "{validated:?}"
+    );
+    let validated = terminal.run(PROCESSOR, &["validate", "broken.json", "--queue", queue, "--json"]).await;
+    assert_eq!(
+        (validated.status, validated.json()["errors"][0]["schema_location"].as_str()),
+        (65, Some("ec2/1.json#/properties/state/enum"))
+    );
     terminal.directory.write("sns.json", &sns(CLOUDEVENTS_OBJECT));
-    let judged = terminal.run(PROCESSOR, &["validate", "sns.json", "--queue", "q=acme?format=sns", "--json"]).await;
-    assert_eq!((judged.status, judged.json()["row"]["payload"].as_str()), (0, Some(OBJECT_DATA)));
-    let judged = terminal.run(PROCESSOR, &["validate", "sns.json", "--queue", "q=acme"]).await;
-    assert!(judged.status == 65 && judged.output.starts_with("rejected: invalid_envelope"), "{judged:?}");
+    let validated = terminal.run(PROCESSOR, &["validate", "sns.json", "--queue", "q=acme?format=sns", "--json"]).await;
+    assert_eq!((validated.status, validated.json()["row"]["payload"].as_str()), (0, Some(OBJECT_DATA)));
+    let validated = terminal.run(PROCESSOR, &["validate", "sns.json", "--queue", "q=acme"]).await;
+    assert!(validated.status == 65 && validated.output.starts_with("rejected: invalid_envelope"), "{validated:?}");
 
     for (body, queue, status, expected) in [
         ("ec2.json", queue, 0, "stored for tenant acme as event 6a7e8feb-b491-4cf7-a9f1-bf3703467718"),
@@ -217,10 +223,10 @@ async fn the_commands_take_the_queues_format() {
     }
     let listed = terminal.run(PROCESSOR, &["dead-letter", "list", "--json"]).await;
     assert!(listed.status == 0 && listed.output.contains("EC2 Instance State-change Notification"), "{listed:?}");
-    let letter = stack.database.count("select max(dead_letter_id) from dead_letter").await.to_string();
-    let shown = terminal.run(PROCESSOR, &["dead-letter", "show", &letter]).await;
+    let dead_letter = stack.database.count("select max(dead_letter_id) from dead_letter").await.to_string();
+    let printed = terminal.run(PROCESSOR, &["dead-letter", "show", &dead_letter]).await;
     for expected in ["\nqueue       eventbridge (eventbridge), SQS message ", "(enum of ec2/1.json#/properties/state/enum)"] {
-        assert!(shown.output.contains(expected), "{shown:?}");
+        assert!(printed.output.contains(expected), "{printed:?}");
     }
     let refused = terminal.run(PRODUCERS, &["--queue", "sns=acme?format=sns", "--events", "1"]).await;
     assert!(refused.status == 78, "{refused:?}");

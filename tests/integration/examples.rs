@@ -70,8 +70,8 @@ async fn send(examples: &[Example]) -> Stack {
 async fn each_valid_example_is_stored_as_it_stands_in_its_file() {
     let examples = examples("valid");
     let stack = send(&examples).await;
-    let letters = stack.database.rows("select event_id, reason, errors from dead_letter").await;
-    assert!(letters.is_empty(), "{letters:#?}");
+    let dead_letters = stack.database.rows("select event_id, reason, errors from dead_letter").await;
+    assert!(dead_letters.is_empty(), "{dead_letters:#?}");
     let stored = stack.database.rows("select tenant_id || '/' || event_id, payload::text from message order by 1").await;
     let mut expected: Vec<_> = examples.iter().map(|example| format!("{} | {}", example.name(), example.payload)).collect();
     expected.sort();
@@ -83,23 +83,24 @@ async fn each_invalid_example_is_a_dead_letter_with_the_rule_and_the_place() {
     let examples = examples("invalid");
     let stack = send(&examples).await;
     assert_eq!(stack.database.count("select count(*) from message").await, 0);
-    let of_letters = "select tenant_id || '/' || event_id as name, reason, rule, errors::text as errors from dead_letter order by name";
-    let letters = stack.database.rows(of_letters).await;
-    assert_eq!(letters.len(), examples.len());
+    let of_dead_letters =
+        "select tenant_id || '/' || event_id as name, reason, rule, errors::text as errors from dead_letter order by name";
+    let dead_letters = stack.database.rows(of_dead_letters).await;
+    assert_eq!(dead_letters.len(), examples.len());
     let mut told = Vec::new();
-    for letter in &letters {
-        let [name, reason, rule, errors] = letter.splitn(4, " | ").collect::<Vec<_>>().try_into().expect("four columns");
+    for dead_letter in &dead_letters {
+        let [name, reason, rule, errors] = dead_letter.splitn(4, " | ").collect::<Vec<_>>().try_into().expect("four columns");
         assert_eq!(reason, "schema_violation", "{name}");
         let errors: Vec<Value> = serde_json::from_str(errors).expect("JSON");
         let example = examples.iter().find(|example| example.name() == name).expect("an example");
         let violations: Vec<_> = errors.iter().map(violation).collect();
         assert_eq!(rule, format!("{} {}", violations[0].keyword, violations[0].schema_location), "{name}");
         for violation in &violations {
-            check_places(example, violation);
+            check_locations(example, violation);
         }
-        let place = |violation: &Violation| format!("{:?}", violation.instance_location);
-        let places: Vec<_> = violations.iter().map(place).collect();
-        told.push(format!("{}: {rule}, met at {}", name.replace("/examples/invalid", ""), places.join(" and ")));
+        let location = |violation: &Violation| format!("{:?}", violation.instance_location);
+        let locations: Vec<_> = violations.iter().map(location).collect();
+        told.push(format!("{}: {rule}, met at {}", name.replace("/examples/invalid", ""), locations.join(" and ")));
     }
     assert_eq!(told.join("\n"), PLACES.trim());
 }
@@ -117,7 +118,7 @@ fn violation(error: &Value) -> Violation {
 }
 
 /// Both places exist: the rule in its file, under its keyword, and the value in the payload, of the type that was found.
-fn check_places(example: &Example, violation: &Violation) {
+fn check_locations(example: &Example, violation: &Violation) {
     let payload: Value = serde_json::from_str(&example.payload).expect("JSON");
     let found = payload.pointer(&violation.instance_location).unwrap_or_else(|| panic!("{}: {violation:?}", example.name()));
     let type_name = match found {

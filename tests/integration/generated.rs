@@ -1,13 +1,16 @@
-//! Generated input: odd and broken bodies, judged in process against another JSON reader and by the daemon against the process.
+//! Generated input: odd and broken bodies, validated in process against another JSON reader and by the daemon against the process.
 
 mod bodies;
 
+use std::sync::Arc;
+
+use event_processor::candidate::Candidate;
 use event_processor::event::{Envelope, Reason};
 use event_processor::json::{Node, read};
-use event_processor::queue::{Queue, ReceivedMessage, SQS_BATCH_MAX};
+use event_processor::queue::{MESSAGES_PER_REQUEST_MAX, Queue};
 use event_processor::settings::SQS_MESSAGE_BYTES_MAX;
 use event_processor::snapshot::Snapshot;
-use event_processor::validate::{ValidEvent, Verdict, judge};
+use event_processor::validate::{ValidEvent, Verdict, validate};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
@@ -17,10 +20,10 @@ use crate::stack::{Database, eventually};
 use bodies::{bodies, count};
 
 /// What the tests know of a body: the event that it is, or the reason why it is none.
-type Judged = Result<ValidEvent, Reason>;
+type Validated = Result<ValidEvent, Reason>;
 
-fn verdict(message: &ReceivedMessage, snapshot: &Snapshot) -> Verdict {
-    judge(message, snapshot, SQS_MESSAGE_BYTES_MAX, |_, _| ()).expect("a schema")
+fn verdict(candidate: Candidate, snapshot: &Snapshot) -> Verdict {
+    validate(Arc::new(candidate), snapshot, SQS_MESSAGE_BYTES_MAX).expect("a schema")
 }
 
 /// Whether another reader's value is ours; numbers are left to ours, which keeps them as they are written.
@@ -41,14 +44,14 @@ fn is_same(ours: &Node<'_>, other: &Value) -> bool {
 }
 
 /// What we take is JSON for others too, and the same value; what we call malformed is so for others. On our limits others have no say.
-fn check_against_serde(body: &str, judged: &Judged) {
+fn check_against_serde(body: &str, validated: &Validated) {
     let other = serde_json::from_str::<Value>(body);
-    match judged {
+    match validated {
         Err(Reason::MalformedJson) => assert!(other.is_err(), "called malformed: {body:?}"),
         Err(Reason::TooDeep | Reason::DuplicateKey | Reason::NumberOutOfRange | Reason::Unstorable) => {}
         _ => {
             let other = other.unwrap_or_else(|error| panic!("{error}: {body:?}"));
-            let ours = read(body.as_bytes()).unwrap_or_else(|defect| panic!("judged {judged:?} although {defect}: {body:?}"));
+            let ours = read(body.as_bytes()).unwrap_or_else(|defect| panic!("validated {validated:?} although {defect}: {body:?}"));
             assert!(is_same(&ours, &other), "read as {ours:?}: {body:?}");
         }
     }
@@ -58,15 +61,15 @@ fn check_against_serde(body: &str, judged: &Judged) {
 async fn generated_bodies_are_json_exactly_where_another_reader_says_so() {
     let stack = start_for_any_payload(&[]).await;
     let snapshot = Snapshot::load(&mut stack.database.connect().await, None, 1).await.expect("the catalog");
-    let mut judged = Vec::new();
+    let mut validated = Vec::new();
     for body in bodies().take(count()) {
-        let of_body = verdict(&received(body.clone().into_bytes()), &snapshot).map_err(|rejection| rejection.reason);
+        let of_body = verdict(received(body.clone().into_bytes()), &snapshot).map_err(|rejection| rejection.reason);
         check_against_serde(&body, &of_body);
-        judged.push(of_body);
+        validated.push(of_body);
     }
     // The generator is worth its name only while it makes some of each kind.
     for reason in [Reason::MalformedJson, Reason::TooDeep, Reason::DuplicateKey, Reason::NumberOutOfRange, Reason::Unstorable] {
-        assert!(judged.iter().any(|judged| judged.as_ref().is_err_and(|other| *other == reason)), "no body is {reason}");
+        assert!(validated.iter().any(|validated| validated.as_ref().is_err_and(|other| *other == reason)), "no body is {reason}");
     }
 }
 
@@ -78,7 +81,8 @@ async fn send(queue: &Queue, bodies: &[String]) -> Vec<(String, String)> {
     let mut batches: Vec<Vec<&str>> = Vec::new();
     for body in bodies {
         let has_room = |batch: &&mut Vec<&str>| {
-            batch.len() < SQS_BATCH_MAX && batch.iter().map(|body| body.len()).sum::<usize>() + body.len() <= SQS_MESSAGE_BYTES_MAX
+            batch.len() < MESSAGES_PER_REQUEST_MAX
+                && batch.iter().map(|body| body.len()).sum::<usize>() + body.len() <= SQS_MESSAGE_BYTES_MAX
         };
         match batches.last_mut().filter(has_room) {
             Some(batch) => batch.push(body),
@@ -97,8 +101,8 @@ async fn send(queue: &Queue, bodies: &[String]) -> Vec<(String, String)> {
 async fn note(database: &Database, snapshot: &Snapshot, sent: Vec<(String, String)>) -> usize {
     let (mut verdicts, mut sources, mut event_ids, mut payloads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (sqs_message_id, body) in &sent {
-        let message = ReceivedMessage { sqs_message_id: sqs_message_id.clone(), ..received(body.clone().into_bytes()) };
-        let verdict = verdict(&message, snapshot);
+        let candidate = Candidate { message_id: sqs_message_id.clone(), ..received(body.clone().into_bytes()) };
+        let verdict = verdict(candidate, snapshot);
         let envelope: Option<&Envelope> = match &verdict {
             Ok(event) => Some(event.envelope()),
             Err(rejection) => rejection.envelope.as_deref(),
@@ -122,8 +126,8 @@ const SENT: &str = r#"create table sent
 /// Beside each message what became of it, worked out once. A body without an identity shares it with none: all of them in one partition
 /// took minutes.
 const FATES: &str = "
-create table fate as
-select s.sqs_message_id, s.verdict, d.reason, coalesce(m.copies, 0) as messages, coalesce(d.copies, 0) as letters,
+create table finding as
+select s.sqs_message_id, s.verdict, d.reason, coalesce(m.copies, 0) as messages, coalesce(d.copies, 0) as dead_letters,
     m.payload is not distinct from s.payload as is_payload, d.body is not distinct from convert_to(s.body, 'UTF8') as is_body,
     count(*) over identity as sharing, coalesce(sum(m.copies) over identity, 0) as stored
 from sent s
@@ -132,13 +136,13 @@ left join (select sqs_message_id, count(*) as copies, min(reason) as reason, (ar
     using (sqs_message_id)
 window identity as (partition by s.source, coalesce(s.event_id, s.sqs_message_id))";
 
-/// Messages whose fate is not theirs. Where events share an identity, which of them is first is open: the others leave nothing, as
-/// duplicates of the one that is stored, or are letters.
+/// Messages that ended where they should not. Where events share an identity, which of them is first is open: the others leave nothing, as
+/// duplicates of the one that is stored, or are dead letters.
 const ASTRAY: &str = "
-select * from fate where not case
-    when messages = 1 and letters = 0 then verdict = 'stored' and is_payload and stored = 1
-    when messages = 0 and letters = 1 then is_body and (reason = verdict or (reason = 'id_conflict' and verdict = 'stored' and stored = 1))
-    when messages = 0 and letters = 0 then sharing > 1 and stored = 1
+select * from finding where not case
+    when messages = 1 and dead_letters = 0 then verdict = 'stored' and is_payload and stored = 1
+    when messages = 0 and dead_letters = 1 then is_body and (reason = verdict or (reason = 'id_conflict' and verdict = 'stored' and stored = 1))
+    when messages = 0 and dead_letters = 0 then sharing > 1 and stored = 1
     else false
 end";
 
@@ -167,11 +171,11 @@ async fn each_malformed_body_ends_in_exactly_one_place_and_the_daemon_lives() {
     stack.database.execute("analyze sent, message, dead_letter").await;
     stack.database.execute(FATES).await;
     assert_eq!(stack.database.rows(&format!("{ASTRAY} limit 5")).await, Vec::<String>::new());
-    let fates = "select sum(messages) as messages, sum(letters) as letters, count(*) filter (where messages + letters = 0) as duplicates, \
-         (select count(*) from message) as all_messages, (select count(*) from dead_letter) as all_letters from fate";
+    let findings = "select sum(messages) as messages, sum(dead_letters) as dead_letters, count(*) filter (where messages + dead_letters = 0) as duplicates, \
+         (select count(*) from message) as all_messages, (select count(*) from dead_letter) as all_dead_letters from finding";
     let [stored, rejected] = [outcomes(&daemon, "stored").await, outcomes(&daemon, "rejected").await];
     let counts = format!("{stored} | {rejected} | {} | {stored} | {rejected}", outcomes(&daemon, "duplicate").await);
-    assert_eq!(stack.database.rows(fates).await, [counts], "found, and counted by the daemon");
+    assert_eq!(stack.database.rows(findings).await, [counts], "found, and counted by the daemon");
     assert_eq!(counted(&daemon, "events_total", "").await, i64::try_from(sent).expect("a number"));
     let is_same_process = (daemon.metric("process_start_time_seconds", "").await - begun_at).abs() < 0.001;
     assert!(is_same_process && !daemon.log().contains("panicked"), "{}", daemon.log());

@@ -13,9 +13,9 @@ fn number(variable: &str, default: usize) -> usize {
 }
 
 /// An event with an id of no order; one in ten is none that can be stored.
-fn body(place: usize) -> String {
+fn body(location: usize) -> String {
     let id = uuid::Uuid::new_v4().to_string();
-    if place % 10 == 3 { event(&id).replace("monitor-app", "no-such-type") } else { event(&id) }
+    if location % 10 == 3 { event(&id).replace("monitor-app", "no-such-type") } else { event(&id) }
 }
 
 /// One event in fifty cannot be stored when it comes, by no fault of its own.
@@ -46,8 +46,8 @@ async fn within_a_group_no_event_is_committed_after_a_later_one() {
     let daemons = [stack.daemon(QUEUES, &settings).await, stack.daemon(QUEUES, &settings).await];
     tokio::time::timeout(patience(), server.at_rest()).await.expect("the queue comes to rest");
 
-    let rejected = groups * (0..events).filter(|place| place % 10 == 3).count();
-    let found = "select (select count(*) from message) as messages, (select count(*) from dead_letter) as letters, \
+    let rejected = groups * (0..events).filter(|location| location % 10 == 3).count();
+    let found = "select (select count(*) from message) as messages, (select count(*) from dead_letter) as dead_letters, \
          (select count(*) from message where message_group is null or sequence_number is null) as misplaced";
     assert_eq!(stack.database.rows(found).await, [format!("{} | {rejected} | 0", groups * events - rejected)]);
     assert_eq!(stack.database.count(INVERSIONS).await, 0, "inversions");

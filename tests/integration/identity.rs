@@ -51,30 +51,30 @@ async fn duplicates(daemons: &[&Daemon]) -> f64 {
     sum
 }
 
-/// What became of each pair: stored rows, letters by reason, and duplicates, which leave nothing but a count.
+/// What became of each pair: stored rows, dead letters by reason, and duplicates, which leave nothing but a count.
 async fn check(stack: &Stack, daemons: &[&Daemon], pairs: &[Pair], sent: &Sent, way: Way) {
     let stored = stack.database.rows("select sqs_message_id, payload::text from message").await;
     let stored: BTreeMap<_, _> = stored.iter().filter_map(|row| row.split_once(" | ")).collect();
-    let letters = stack.database.rows("select sqs_message_id, reason from dead_letter").await;
-    let letters: BTreeMap<_, _> = letters.iter().filter_map(|row| row.split_once(" | ")).collect();
+    let dead_letters = stack.database.rows("select sqs_message_id, reason from dead_letter").await;
+    let dead_letters: BTreeMap<_, _> = dead_letters.iter().filter_map(|row| row.split_once(" | ")).collect();
     let mut counted = 0_u32;
     for (pair, ids) in pairs.iter().zip(sent) {
         let rows = ids.iter().filter(|id| stored.contains_key(id.as_str())).count();
-        let reasons: Vec<_> = ids.iter().filter_map(|id| letters.get(id.as_str()).copied()).collect();
+        let reasons: Vec<_> = ids.iter().filter_map(|id| dead_letters.get(id.as_str()).copied()).collect();
         let name = pair.name;
         match pair.expect {
             Expect::Two => assert_eq!((rows, reasons.as_slice()), (2, [].as_slice()), "{name}"),
             Expect::Conflict => assert_eq!((rows, reasons.as_slice()), (1, ["id_conflict"].as_slice()), "{name}"),
-            // Who comes before the first is stored is judged by the catalog alone.
+            // Who comes before the first is stored is validated by the catalog alone.
             Expect::DuplicateOnceStored if way == Way::Racing && reasons == ["schema_violation"] => assert_eq!(rows, 1, "{name}"),
             Expect::Duplicate | Expect::DuplicateOnceStored => {
                 assert_eq!((rows, reasons.as_slice()), (1, [].as_slice()), "{name}");
                 counted += 1;
             }
         }
-        // The letter is of the one that is not stored, and what is stored is what was sent.
+        // The dead letter is of the one that is not stored, and what is stored is what was sent.
         for (id, body) in ids.iter().zip([&pair.first, &pair.second]) {
-            assert!(!(stored.contains_key(id.as_str()) && letters.contains_key(id.as_str())), "{name}");
+            assert!(!(stored.contains_key(id.as_str()) && dead_letters.contains_key(id.as_str())), "{name}");
             assert!(stored.get(id.as_str()).is_none_or(|payload| body.contains(payload)), "{name}: {stored:?}");
         }
         assert!(way != Way::After || stored.contains_key(ids[0].as_str()), "{name}: the first did not stay");
@@ -121,10 +121,10 @@ async fn both_events_in_one_batch() {
     for pair in &pairs {
         sent.push([producer.send("events", &pair.first, &[]).await, producer.send("events", &pair.second, &[]).await]);
     }
-    judged(&daemon, 2 + 2 * pairs.len()).await;
-    // Judged after them, so that they are on their way to the writers.
+    validated(&daemon, 2 + 2 * pairs.len()).await;
+    // Validated after them, so that they are on their way to the writers.
     producer.send("events", "no event", &[]).await;
-    judged(&daemon, 3 + 2 * pairs.len()).await;
+    validated(&daemon, 3 + 2 * pairs.len()).await;
     connection.close().await.expect("the lock is given up");
     stack.at_rest(&stack.queue("events").await).await;
 
@@ -136,10 +136,10 @@ async fn both_events_in_one_batch() {
 }
 
 /// Waits until so many events have a verdict.
-async fn judged(daemon: &Daemon, events: usize) {
+async fn validated(daemon: &Daemon, events: usize) {
     let events = f64::from(u32::try_from(events).expect("few"));
     let count = async || daemon.metric("event_processor_validation_duration_seconds_count", "").await;
-    eventually("the events are judged", async || (count().await > events - 0.5).then_some(())).await;
+    eventually("the events are validated", async || (count().await > events - 0.5).then_some(())).await;
 }
 
 #[tokio::test]

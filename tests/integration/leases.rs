@@ -19,13 +19,13 @@ async fn what_waits_for_the_database_is_extended_and_comes_only_once() {
     let endpoint = Endpoint::before(&stack.server.endpoint_url()).await;
     let lock = Lock::table(&stack.database, "message").await;
     let since = Instant::now();
-    let held_for = std::env::var("LOCK_SECONDS").map_or(0, |text| text.parse().expect("LOCK_SECONDS in seconds"));
+    let locked_seconds = std::env::var("LOCK_SECONDS").map_or(0, |text| text.parse().expect("LOCK_SECONDS in seconds"));
     send(&queue, events(EVENTS)).await;
     let daemon = stack.daemon("events?trust=any", &[("AWS_ENDPOINT_URL", &endpoint.url), ("VISIBILITY_TIMEOUT", "3")]).await;
     waiting_for(&stack.database, "message", 1).await;
     eventually("all are held", async || (endpoint.handed_out().1 == EVENTS).then_some(())).await;
     // Each extension comes after half a lease at the earliest, so that by then two leases would have ended.
-    let is_long_enough = || endpoint.extensions_min() >= 5 && since.elapsed() >= Duration::from_secs(held_for);
+    let is_long_enough = || endpoint.extensions_min() >= 5 && since.elapsed() >= Duration::from_secs(locked_seconds);
     eventually("each is extended five times", async || is_long_enough().then_some(())).await;
     println!("the table was shut for {:.1?}, each event was extended {} times or more", since.elapsed(), endpoint.extensions_min());
     assert_eq!(endpoint.handed_out(), (EVENTS, EVENTS), "something came again while it was held");

@@ -57,10 +57,10 @@ pub async fn assert_each_stored_once(database: &Database, count: usize) {
     let found = database
         .rows(
             "select (select count(*) from message) as messages, (select count(distinct event_id) from message) as events, \
-             (select count(*) from delivery) as deliveries, (select count(*) from dead_letter) as letters",
+             (select count(*) from delivery) as deliveries, (select count(*) from dead_letter) as dead_letters",
         )
         .await;
-    assert_eq!(found, [format!("{count} | {count} | {count} | 0")], "messages | events | deliveries | letters");
+    assert_eq!(found, [format!("{count} | {count} | {count} | 0")], "messages | events | deliveries | dead letters");
 }
 
 /// A metric that counts, summed over the series with this label; its name without the prefix.

@@ -1,5 +1,6 @@
 //! Tests of the real binary on a real Postgres and a real queue server.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the test harness captures it")]
+#![expect(clippy::too_many_lines, reason = "a table of cases, or a story from its beginning to its end, is read as a whole")]
 
 mod corpus;
 mod daemon;
@@ -10,7 +11,7 @@ mod load;
 mod producer;
 mod proxy;
 mod stack;
-mod suspects;
+mod poison;
 mod terminal;
 
 mod acknowledging;
@@ -21,7 +22,7 @@ mod connections;
 mod conservation;
 mod corpus_github;
 mod corpus_json;
-mod crash_places;
+mod crash_points;
 mod crashes;
 mod cuts;
 mod deployments;
@@ -34,9 +35,11 @@ mod failover;
 mod generated;
 mod groups;
 mod identity;
+mod isolation;
 mod leases;
 mod log_contents;
 mod metrics_port;
+mod migrations;
 mod outages;
 mod passwords;
 mod path;
@@ -48,6 +51,7 @@ mod queue_sharing;
 mod queue_trouble;
 mod readme;
 mod refusals;
+mod restore;
 mod schedule;
 mod sdk_settings;
 mod senders;
@@ -61,3 +65,4 @@ mod tables;
 mod verdicts;
 mod watchdog;
 mod window;
+mod words;

@@ -29,11 +29,11 @@ async fn a_body_that_is_no_json_is_a_dead_letter_and_leaves_the_queue() {
     let daemon = stack.daemon("events?trust=any", &[]).await;
     stack.at_rest(&queue).await;
 
-    let letters = stack
+    let dead_letters = stack
         .database
         .rows("select tenant_id, queue, reason, rule, convert_from(body, 'UTF8') as body, replay_outcome from dead_letter")
         .await;
-    assert_eq!(letters, ["- | events | malformed_json | json json# | Hello World | -"]);
+    assert_eq!(dead_letters, ["- | events | malformed_json | json json# | Hello World | -"]);
     assert!(!daemon.log().contains("Hello World"), "a payload was logged");
     assert_eq!(daemon.stop().await, 0);
 }

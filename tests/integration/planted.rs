@@ -1,82 +1,157 @@
-//! A suite that cannot fail proves nothing: each bug that `src/fault.rs` can plant makes the test that is named here fail.
+//! A suite that cannot fail proves nothing: each bug under `tests/planted`, a patch of the sources, makes the test fail that it names.
+//!
+//! `PLANTED_BUGS=all`, or the names of some, plants them one after the other in a copy of the sources, with
+//! `-- planted --nocapture` behind `cargo test --test integration`.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 
-use futures_util::StreamExt as _;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use crate::stack::{patience, server_url};
-
-/// Bugs, each with the test that has to find it.
-const CAUGHT: &[(&str, &str)] = &[
-    ("delete_before_commit", "shutdown::a_daemon_killed_amid_its_transactions_loses_nothing"),
-    ("delete_on_unknown", "session::the_daemon_deletes_nothing_whose_commit_is_unknown"),
-    ("endless_patience", "silence::writers_whose_links_fall_silent_go_on_by_new_ones"),
-    ("hot_polls", "queue_trouble::polls_in_vain_are_repeated_seldom_and_said_once_and_work_goes_on_soon_after"),
-    ("ignored_failed", "acknowledging::what_sqs_did_not_delete_is_tried_again"),
-    ("kept_connection", "session::what_is_written_after_a_begin_that_was_given_up_stays"),
-    ("key_without_tenant", "identity::both_events_in_one_batch"),
-    ("loss_on_sigterm", "shutdown::what_a_poll_brings_after_the_signal_is_handed_back_at_once"),
-    ("no_groups", "groups::within_a_group_no_event_is_committed_after_a_later_one"),
-    ("no_heartbeat", "leases::what_waits_for_the_database_is_extended_and_comes_only_once"),
-    ("no_watchdog", "watchdog::a_receive_that_never_returns_is_given_up_and_its_poller_started_anew"),
-    ("no_isolation", "refusals::three_offenders_in_a_batch_of_a_thousand_cost_the_others_nothing"),
-    ("open_gate", "outages::a_failed_write_stops_polling_before_it_is_tried_again"),
-    ("stale_read_only_pool", "failover::a_writer_leaves_a_connection_that_is_read_only"),
-    ("swallowed_error", "session::a_commit_that_the_server_turned_into_a_rollback_is_none"),
-    ("synchronous_commit_off", "failover::what_a_session_commits_is_on_disk_whatever_the_database_prefers"),
-    ("unsorted_keys", "session::batches_in_opposite_orders_do_not_deadlock"),
-    ("wrong_schema_version", "verdicts::every_reason_is_met_by_three_bodies_or_more"),
-];
-
-/// Bugs that are looked for at once.
-const BUGS_AT_ONCE: usize = 3;
+use crate::stack::{Directory, patience, server_url};
 
 /// What a test with a bug waits for in vain, it waits for so many seconds.
 const PATIENCE: &str = "15";
 
-/// Runs a test alone with this bug: whether it passes, and what is printed.
-async fn run_with(bug: &str, test: &str) -> (bool, String) {
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--exact", test]).stdin(Stdio::null()).kill_on_drop(true);
-    command.env("FAILPOINTS", format!("{bug}=return")).env("TEST_DATABASE_URL", server_url()).env("TEST_PATIENCE", PATIENCE);
-    let ended = tokio::time::timeout(3 * patience(), command.output()).await;
-    let output = ended.expect("the test ends").expect("the test starts");
-    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+/// A patch, and what it says of itself before its first difference.
+#[derive(Debug)]
+struct Bug {
+    name: String,
+    patch: PathBuf,
+    /// The sources that it changes.
+    sources: Vec<String>,
+    /// `Caught by:` which test.
+    test: String,
+    /// `In the words:` that the test fails with; by others it would be caught by chance.
+    words: String,
+}
+
+impl Bug {
+    fn read(patch: PathBuf) -> Self {
+        let text = std::fs::read_to_string(&patch).expect("a patch");
+        let said =
+            |what: &str| text.lines().find_map(|line| line.strip_prefix(what)).unwrap_or_else(|| panic!("{what} {patch:?}")).to_owned();
+        let (test, words) = (said("Caught by: "), said("In the words: "));
+        let sources = text.lines().filter_map(|line| line.strip_prefix("+++ b/")).map(str::to_owned).collect();
+        let name = patch.file_stem().expect("a name").to_string_lossy().into_owned();
+        Self { name, patch, sources, test, words }
+    }
+
+    fn all() -> Vec<Self> {
+        let patches = std::fs::read_dir(sources().join("tests/planted")).expect("the planted bugs");
+        let mut bugs: Vec<Self> = patches.map(|entry| Self::read(entry.expect("an entry").path())).collect();
+        bugs.sort_by(|one, other| one.name.cmp(&other.name));
+        bugs
+    }
+
+    /// Has `git apply` do this with the patch.
+    async fn apply(&self, directory: &Path, option: &str) {
+        let mut git = Command::new("git");
+        git.args(["apply", option]).arg(&self.patch).current_dir(directory);
+        // Where the directory is part of another repository, a patch of files that are not in that one would be passed over without a word.
+        git.env("GIT_CEILING_DIRECTORIES", directory.parent().expect("a parent"));
+        let applied = output(&mut git).await;
+        let problem = String::from_utf8_lossy(&applied.stderr);
+        assert!(applied.status.success(), "{} no longer fits the sources; make it anew: {problem}", self.name);
+    }
+}
+
+fn sources() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+async fn output(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+#[tokio::test]
+async fn each_planted_bug_fits_the_sources_and_names_a_test() {
+    let listed = output(Command::new(std::env::current_exe().expect("this program")).arg("--list")).await;
+    let listed = String::from_utf8(listed.stdout).expect("UTF-8");
+    let tests: BTreeSet<&str> = listed.lines().filter_map(|line| line.strip_suffix(": test")).collect();
+    let bugs = Bug::all();
+    assert!(!bugs.is_empty());
+    for bug in bugs {
+        assert!(tests.contains(bug.test.as_str()), "{} names {}, which is no test", bug.name, bug.test);
+        assert!(bug.sources.iter().all(|source| source.starts_with("src/")), "{} changes more than the product", bug.name);
+        bug.apply(sources(), "--check").await;
+    }
+}
+
+/// A copy of the sources, and of what was built of them: bugs are planted in neither of the originals.
+struct Copy(Directory);
+
+impl Copy {
+    async fn make() -> Self {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("planted-{}", uuid::Uuid::now_v7().simple()));
+        let program = std::env::current_exe().expect("this program");
+        // target/debug/deps/integration-...
+        let built = program.ancestors().nth(2).expect("where it was built");
+        let target = directory.join("target").join(built.file_name().expect("a profile"));
+        std::fs::create_dir_all(&target).expect("a directory");
+        let copy = Self(Directory(directory));
+        let entries = std::fs::read_dir(sources()).expect("the sources").map(|entry| entry.expect("an entry").path());
+        copy_into(&copy.0.0, entries.filter(|path| !program.starts_with(path) && !path.ends_with(".git") && !path.ends_with(".dev"))).await;
+        // With their times, by which cargo knows that they need not be built again.
+        copy_into(&target, [".fingerprint", "build", "deps"].map(|part| built.join(part))).await;
+        copy
+    }
+
+    /// Builds the tests. Gives the program.
+    async fn build(&self) -> PathBuf {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["test", "--locked", "--test", "integration", "--no-run", "--message-format", "json-render-diagnostics"]);
+        let built = output(cargo.current_dir(&self.0.0).env("CARGO_TARGET_DIR", self.0.0.join("target"))).await;
+        assert!(built.status.success(), "it cannot be built: {}", String::from_utf8_lossy(&built.stderr));
+        let messages = built.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
+        let programs = messages.filter(|message| message["target"]["name"] == "integration");
+        programs.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back().expect("the tests")
+    }
+
+    /// Plants a bug for as long as its test runs. Gives how it was not caught.
+    async fn plant(&self, bug: &Bug) -> Option<String> {
+        bug.apply(&self.0.0, "--apply").await;
+        let began = Instant::now();
+        let program = self.build().await;
+        let (built, began) = (began.elapsed(), Instant::now());
+        let mut test = Command::new(program);
+        test.args(["--exact", &bug.test]).current_dir(&self.0.0).env("TEST_DATABASE_URL", server_url()).env("TEST_PATIENCE", PATIENCE);
+        test.env("RUST_BACKTRACE", "0");
+        let ended = tokio::time::timeout(3 * patience(), output(&mut test)).await.expect("the test ends");
+        bug.apply(&self.0.0, "--reverse").await;
+        let printed = String::from_utf8_lossy(&ended.stdout);
+        let failure = printed.lines().skip_while(|line| !line.contains("panicked at")).skip(1);
+        let failure = failure.take_while(|line| !line.starts_with("note: ")).collect::<Vec<_>>().join("\n  ");
+        println!("{}: built in {built:.1?}, {} ran for {:.1?}\n  {failure}", bug.name, bug.test, began.elapsed());
+        let is_caught = ended.status.code() == Some(101) && failure.contains(&bug.words);
+        (!is_caught).then(|| format!("{}, by {}: {}, {failure}", bug.name, bug.test, ended.status))
+    }
+}
+
+/// As they are.
+async fn copy_into(directory: &Path, paths: impl IntoIterator<Item = PathBuf>) {
+    let copied = output(Command::new("cp").arg("-a").args(paths).arg(directory)).await;
+    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
 }
 
 #[tokio::test]
 async fn each_planted_bug_is_caught_by_its_test() {
-    // Most of the time each waits for what never comes.
-    let running = futures_util::stream::iter(CAUGHT).map(async |&(bug, test)| {
-        let began = Instant::now();
-        let (passes, printed) = run_with(bug, test).await;
-        let failure = printed.lines().skip_while(|line| !line.contains("panicked at")).nth(1).unwrap_or("passes");
-        println!("{bug}: {test} ran for {:.1?}: {failure}", began.elapsed());
-        (passes || failure == "passes").then_some(bug)
-    });
-    let at_large: Vec<&str> = running.buffer_unordered(BUGS_AT_ONCE).filter_map(async |bug| bug).collect().await;
-    assert_eq!(at_large, Vec::<&str>::new(), "not caught");
-}
-
-#[test]
-fn each_bug_that_can_be_planted_has_its_test() {
-    let mut plantable = BTreeSet::new();
-    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
-    while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).expect("src") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                directories.push(path);
-            } else {
-                let text = std::fs::read_to_string(path).expect("a source");
-                let names = text.split("has_bug(\"").skip(1).filter_map(|rest| rest.split('"').next());
-                plantable.extend(names.map(str::to_owned));
-            }
-        }
+    let Ok(wanted) = std::env::var("PLANTED_BUGS") else {
+        eprintln!("skipped: PLANTED_BUGS=all, or the names of some, plants bugs in a copy of the sources");
+        return;
+    };
+    let mut bugs = Bug::all();
+    if wanted != "all" {
+        let wanted: Vec<&str> = wanted.split(',').collect();
+        bugs.retain(|bug| wanted.contains(&bug.name.as_str()));
+        assert_eq!(bugs.len(), wanted.len(), "PLANTED_BUGS names some that tests/planted lacks");
     }
-    assert_eq!(plantable, CAUGHT.iter().map(|(bug, _)| (*bug).to_owned()).collect());
+    let copy = Copy::make().await;
+    let mut at_large = Vec::new();
+    for bug in &bugs {
+        at_large.extend(copy.plant(bug).await);
+    }
+    assert!(at_large.is_empty(), "not caught:\n{}", at_large.join("\n"));
 }

@@ -51,7 +51,7 @@ impl Producer {
         let url = self.0.get_queue_url().queue_name(queue).send().await.expect("the queue is there").queue_url;
         let attributes = attributes.iter().cloned().collect();
         let request = self.0.send_message().set_queue_url(url).message_body(body).set_message_attributes(Some(attributes));
-        let (group, deduplication_id) = group.map(|place| (place.group, place.deduplication_id)).unzip();
+        let (group, deduplication_id) = group.map(|location| (location.group, location.deduplication_id)).unzip();
         let request = request.set_message_group_id(group.map(str::to_owned));
         let request = request.set_message_deduplication_id(deduplication_id.map(str::to_owned));
         let reply = request.send().await.unwrap_or_else(|error| panic!("{body:.200}: {error:?}"));

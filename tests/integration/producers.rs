@@ -3,6 +3,7 @@
 mod flags;
 mod forgeries;
 mod generation;
+mod terminal;
 
 use crate::daemon::Daemon;
 use crate::ledger::Ledger;
@@ -106,8 +107,8 @@ async fn payloads_of_ones_own_are_sent_once_to_each_type_and_their_verdict_is_fo
     let database = &run.stack.database;
     let stored = database.rows("select event_type, payload::text as payload from message order by 1, 2").await;
     assert_eq!(stored, ["monitor-app | \"\\u00e9\"", "monitor-app | \"hello\"", "user-app | \"\\u00e9\"", "user-app | \"hello\""]);
-    let letters = database.rows("select reason, count(*)::text as letters from dead_letter group by 1 order by 1").await;
-    assert_eq!(letters, ["malformed_json | 2", "schema_violation | 2"]);
+    let dead_letters = database.rows("select reason, count(*)::text as dead_letters from dead_letter group by 1 order by 1").await;
+    assert_eq!(dead_letters, ["malformed_json | 2", "schema_violation | 2"]);
     assert_eq!(run.daemon.stop().await, 0);
 }
 
@@ -131,9 +132,12 @@ async fn copies_that_are_sent_because_replies_were_lost_are_accounted_for() {
     assert!(output.status.success() && told.contains("sent 300 events to events; ") && told.contains("replies were lost"), "{told}");
     let verified = run.ledger.verify().await;
     assert_eq!(verified.status, 0, "{verified:?}");
-    let (sent, letters) = (verified.json()["sent"].as_i64(), verified.json()["dead_lettered"].as_i64());
+    let (sent, dead_letters) = (verified.json()["sent"].as_i64(), verified.json()["dead_lettered"].as_i64());
     assert_eq!(sent, Some(300));
     run.stack.at_rest(&queue).await;
-    assert!(run.stack.database.count("select count(*) from dead_letter").await > letters.expect("a number"), "no letter came twice");
+    assert!(
+        run.stack.database.count("select count(*) from dead_letter").await > dead_letters.expect("a number"),
+        "no dead letter came twice"
+    );
     assert_eq!(run.daemon.stop().await, 0);
 }

@@ -1,7 +1,6 @@
 //! `processor dev`, and the README's tasks pasted one after the other while it runs.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
@@ -9,6 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::stack::{Directory, PROCESSOR, PRODUCERS, eventually, sample_catalog};
+use crate::terminal::copy;
 
 /// The tasks that a newcomer does while `dev` runs, by their headings.
 const TASKS: [&str; 7] = [
@@ -38,6 +38,15 @@ impl Dev {
         let directory = Directory::create();
         copy(&sample_catalog(), &directory.0.join("schemas"));
         Self::start_in(directory, arguments, variables)
+    }
+
+    /// With these files below `schemas` in place of the sample catalog's.
+    pub fn start_with_catalog(arguments: &[&str], files: &[(&str, &str)]) -> Self {
+        let directory = Directory::create();
+        for (name, text) in files {
+            directory.write(&format!("schemas/{name}"), text);
+        }
+        Self::start_in(directory, arguments, &[])
     }
 
     /// In a directory that is there.
@@ -101,15 +110,6 @@ impl Drop for Dev {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a directory");
-    for entry in std::fs::read_dir(from).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        let target = to.join(path.file_name().expect("a name"));
-        if path.is_dir() { copy(&path, &target) } else { _ = std::fs::copy(&path, &target).expect("a file") }
-    }
-}
-
 /// The shell blocks below a heading.
 fn blocks(readme: &str, heading: &str) -> Vec<String> {
     let section = readme.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_else(|| panic!("the README has no `{heading}`"));
@@ -163,6 +163,8 @@ async fn each_task_of_the_readme_works_when_it_is_pasted() {
         "catalog generation ",
         "invoice.sent/1.json#/properties/total/minimum",
         ": schema_violation; `processor dead-letter show",
+        "      id  last seen             state     reason",
+        ": schema_violation (open)\n",
         "at /total: expected at least 0, found number",
         "rejected: schema_violation",
         "stored for tenant acme as event",
@@ -186,6 +188,9 @@ async fn dev_ends_with_zero_when_every_sample_event_is_accounted_for() {
     assert!(!dev.errors().contains("set-up"), "its own queues are not as the daemon wants them: {}", dev.errors());
     for tenant in ["platform", "shop", "onboarding", "crm", "customers"] {
         assert!(dev.output().contains(&format!("\n{tenant} ")), "{}", dev.output());
+    }
+    for sort in ["sent  stored  duplicate  rejected by reason", "schema_violation 1", "id_conflict 1", "\n(unknown) ", "unknown_tenant 1"] {
+        assert!(dev.output().contains(sort), "no `{sort}` in {}", dev.output());
     }
 }
 

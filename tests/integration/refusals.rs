@@ -19,10 +19,10 @@ fn note(event_id: &str, version: i32) -> String {
     format!(r#"{{"event_id":"{event_id}","event_type":"note","schema_version":{version},"payload":"a"}}"#)
 }
 
-/// How many events the daemon has judged, each of them about to be given to a writer.
-async fn judged(daemon: &Daemon, count: i64) {
-    let judged = async || counted(daemon, "validation_duration_seconds_count", "").await;
-    eventually(&format!("{count} events are judged"), async || (judged().await >= count).then_some(())).await;
+/// How many events the daemon has validated, each of them about to be given to a writer.
+async fn validated(daemon: &Daemon, count: i64) {
+    let validated = async || counted(daemon, "validation_duration_seconds_count", "").await;
+    eventually(&format!("{count} events are validated"), async || (validated().await >= count).then_some(())).await;
 }
 
 /// Counts statements that insert into `message`, also those that fail: a sequence takes no part in a rollback.
@@ -42,15 +42,15 @@ async fn send_as_one_batch(stack: &Stack, daemon: &Daemon) {
     }
     let good = |range: std::ops::Range<usize>| range.map(|number| note(&format!("good-{number}"), 1));
     send(&queue, [note("first", 2)]).await;
-    judged(daemon, 3).await;
+    validated(daemon, 3).await;
     send(&queue, good(0..498)).await;
-    judged(daemon, 501).await;
+    validated(daemon, 501).await;
     send(&queue, [note("poison", 1)]).await;
-    judged(daemon, 502).await;
+    validated(daemon, 502).await;
     send(&queue, good(498..997)).await;
-    judged(daemon, 1001).await;
+    validated(daemon, 1001).await;
     send(&queue, [note("last", 2)]).await;
-    judged(daemon, 1002).await;
+    validated(daemon, 1002).await;
     lock.release().await;
 }
 
@@ -73,10 +73,10 @@ async fn three_offenders_in_a_batch_of_a_thousand_cost_the_others_nothing() {
     assert_eq!(stack.database.count("select count(*) from message where event_id like 'good-%'").await, 997);
     assert_eq!(stack.database.count("select count(*) from message").await, 999);
     assert_eq!(stack.database.count("select count(*) from delivery").await, 999);
-    let letters = stack.database.rows("select event_id, schema_version, reason, rule from dead_letter order by event_id").await;
+    let dead_letters = stack.database.rows("select event_id, schema_version, reason, rule from dead_letter order by event_id").await;
     let missing = "unknown_schema_version | catalog note/";
     assert_eq!(
-        letters,
+        dead_letters,
         [format!("first | 2 | {missing}"), format!("last | 2 | {missing}"), "poison | 1 | unstorable | postgres message".into()]
     );
     let inserts = stack.database.count("select last_value from inserts").await;
@@ -84,8 +84,8 @@ async fn three_offenders_in_a_batch_of_a_thousand_cost_the_others_nothing() {
     assert_eq!(daemon.stop().await, 0);
 }
 
-/// A body on the queue of `acme` under a constraint, and the letter that it becomes.
-async fn check_letter(constraint: &str, body: &str, expect: &str) {
+/// A body on the queue of `acme` under a constraint, and the dead letter that it becomes.
+async fn check_dead_letter(constraint: &str, body: &str, expect: &str) {
     let (stack, _catalog) = stack_of_acme().await;
     let queue = stack.queue("notes").await;
     stack.database.execute(constraint).await;
@@ -94,36 +94,33 @@ async fn check_letter(constraint: &str, body: &str, expect: &str) {
     let daemon = stack.daemon("notes=acme", &[]).await;
     stack.at_rest(&queue).await;
     let columns = "tenant_id, source, event_id, event_type, reason, rule, attributes, convert_from(body, 'UTF8') = '";
-    let letters = stack.database.rows(&format!("select {columns}{body}' as is_whole from dead_letter")).await;
-    assert_eq!(letters, [expect], "{constraint}");
+    let dead_letters = stack.database.rows(&format!("select {columns}{body}' as is_whole from dead_letter")).await;
+    assert_eq!(dead_letters, [expect], "{constraint}");
     assert_eq!(stack.database.rows("select event_id from message").await, ["neighbour"], "{constraint}");
     assert_eq!(daemon.stop().await, 0);
 }
 
 #[tokio::test]
-async fn a_letter_that_postgres_refuses_quotes_less_until_it_is_bare() {
-    let no_letter = "alter table dead_letter add constraint no_poison check (event_id <> 'poison');";
+async fn a_dead_letter_that_postgres_refuses_quotes_less_until_it_is_bare() {
+    let no_dead_letter = "alter table dead_letter add constraint no_poison check (event_id <> 'poison');";
     let no_message = "alter table message add constraint no_poison check (event_id <> 'poison');";
     let no_attribute = "alter table dead_letter add constraint no_attribute check (attributes::text = '{}');";
     let violation = r#"{"event_id":"poison","event_type":"note","payload":1}"#;
     let bare = "acme | - | - | - |";
-    check_letter(no_letter, violation, &format!("{bare} schema_violation | postgres message | {{}} | true")).await;
+    check_dead_letter(no_dead_letter, violation, &format!("{bare} schema_violation | postgres message | {{}} | true")).await;
     let with_field = r#"{"event_id":"poison","event_type":"note","payload":1,"more":2}"#;
     let without_attributes = "acme |  | poison | note | schema_violation | type note/2.json#/type | {} | true";
-    check_letter(no_attribute, with_field, without_attributes).await;
-    check_letter(&format!("{no_message}{no_letter}"), &note("poison", 1), &format!("{bare} unstorable | postgres message | {{}} | true"))
-        .await;
+    check_dead_letter(no_attribute, with_field, without_attributes).await;
+    check_dead_letter(
+        &format!("{no_message}{no_dead_letter}"),
+        &note("poison", 1),
+        &format!("{bare} unstorable | postgres message | {{}} | true"),
+    )
+    .await;
 }
 
 #[tokio::test]
-async fn a_delivery_without_its_message_costs_nobody_but_the_event_that_it_was_of() {
-    let orphan = "begin; set local session_replication_role = replica; \
-                  insert into delivery (tenant_id, source, event_id, client_id) values ('acme', '', 'orphaned', 'reader'); commit";
-    check_letter(orphan, &note("orphaned", 1), "acme |  | orphaned | note | unstorable | postgres message | {} | true").await;
-}
-
-#[tokio::test]
-async fn where_even_a_bare_letter_is_refused_the_event_stays_in_the_queue() {
+async fn where_even_a_bare_dead_letter_is_refused_the_event_stays_in_the_queue() {
     let (stack, _catalog) = stack_of_acme().await;
     let queue = stack.queue("notes").await;
     stack.database.execute("alter table dead_letter add constraint none check (queue <> 'notes')").await;

@@ -71,11 +71,11 @@ async fn a_wrong_variable_of_the_sdk_is_named_before_anything_is_asked() {
         assert_eq!((ended.status, ended.errors.as_str()), (78, sentence.as_str()), "{name} {value}");
     }
     let directory = Directory::create();
-    for (value, shown) in [("", "\"\""), ("nonsense", "\"nonsense\"")] {
+    for (value, quoted) in [("", "\"\""), ("nonsense", "\"nonsense\"")] {
         directory.write("config", &format!("[profile other]\nendpoint_url = {value}\n"));
         let file = directory.0.join("config").display().to_string();
         let ended = send(&stack, "events", &[("AWS_ENDPOINT_URL", ""), ("AWS_CONFIG_FILE", &file), ("AWS_PROFILE", "other")]).await;
-        let told = format!("the endpoint_url of the AWS profile in use is {shown}: write a URL as ");
+        let told = format!("the endpoint_url of the AWS profile in use is {quoted}: write a URL as ");
         assert!(ended.status == 78 && ended.errors.starts_with(&told), "{ended:?}");
     }
 }

@@ -32,10 +32,10 @@ async fn only_the_senders_that_a_tenant_names_may_write_for_it() {
     stack.at_rest(&queue).await;
     let stored = stack.database.rows("select event_id from message order by 1").await;
     assert_eq!(stored, ["session-1", "session-2", "user"]);
-    let letters = stack.database.rows("select event_id, tenant_id, reason, sender_id from dead_letter order by 1").await;
+    let dead_letters = stack.database.rows("select event_id, tenant_id, reason, sender_id from dead_letter order by 1").await;
     let refused = "- | unauthorized_sender";
     assert_eq!(
-        letters,
+        dead_letters,
         [
             format!("absent | {refused} | -"),
             format!("other | {refused} | AIDAOTHERCEVSQEXAMPLE"),

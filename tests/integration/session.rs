@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_processor::metrics::Metrics;
-use event_processor::queue::{QueueBinding, ReceivedMessage};
+use event_processor::candidate::{Candidate, QueueBinding};
 use event_processor::settings::Format;
 use event_processor::snapshot::Snapshot;
-use event_processor::store::{CommitError, Failure, Judged, Session, WRITE_TIMEOUT, commit, write};
-use event_processor::validate::judge;
-use event_processor::window::Window;
+use event_processor::store::{CommitError, Decided, Entry, Failure, Session, WRITE_TIMEOUT, commit, write};
+use event_processor::validate::validate;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, Executor as _};
 
@@ -98,16 +96,14 @@ async fn a_commit_without_an_answer_is_unknown_whether_it_happened_or_not() {
     check_commit(Fault::LoseRequest, false).await;
 }
 
-/// The founding tenant's event as a queue hands it over, judged.
-async fn judged(database: &Database, body: &str) -> Judged {
+/// The founding tenant's event as a queue hands it over, with its verdict.
+async fn entry(database: &Database, body: &str) -> Entry<()> {
     let mut connection = database.connect().await;
     let snapshot = Snapshot::load(&mut connection, None, 10).await.expect("a catalog");
     let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true, format: Format::Native };
-    let message = ReceivedMessage { sqs_message_id: "m-1".to_owned(), ..ReceivedMessage::of_body(binding, body.into()) };
-    let verdict = judge(&message, &snapshot, 1 << 20, |_, _| ()).expect("a verdict");
-    let window = Window::new(1, 1 << 21, Arc::new(Metrics::new().expect("metrics")));
-    let held = window.reserve(1).await.hold(vec![message]).remove(0);
-    Judged::new(held, verdict, snapshot.generation)
+    let candidate = Arc::new(Candidate { message_id: "m-1".to_owned(), ..Candidate::of_body(binding, body.into()) });
+    let verdict = validate(Arc::clone(&candidate), &snapshot, 1 << 20).expect("a verdict");
+    Entry { origin: (), decided: Decided::new(candidate, verdict, snapshot.generation) }
 }
 
 /// A batch whose commit meets a fault is not settled; tried again over a good connection, it is, as this.
@@ -116,13 +112,13 @@ async fn check_write(fault: Fault, deadline: Duration, expect: &str) {
     database.apply(&sample_catalog()).await;
     let proxy = Proxy::before(&database.url).await;
     let mut session = Session::new(proxy.url.parse().expect("a URL"));
-    let batch = vec![judged(&database, &event("event-1")).await];
+    let batch = vec![entry(&database, &event("event-1")).await];
 
     proxy.trap(COMMIT, fault);
     let (failure, batch) = write(&mut session, deadline, batch).await.expect_err("nothing is settled");
     assert!(matches!(failure, Failure::Unknown(_)), "{failure}");
     proxy.mend();
-    let settled = write(&mut session, AMPLE, batch).await.map_err(|(failure, _)| failure).expect("settled");
+    let settled = write(&mut session, AMPLE, batch).await.map_err(|(failure, _)| failure).expect("settled").settled;
     assert_eq!(settled[0].outcome().as_str(), expect);
     assert_each_stored_once(&database, 1).await;
 }
@@ -140,39 +136,60 @@ async fn a_batch_that_is_given_up_before_its_commit_is_not_in_doubt() {
     let database = Database::create().await;
     database.apply(&sample_catalog()).await;
     let mut session = Session::new(database.settings());
-    let batch = vec![judged(&database, &event("event-1")).await];
+    let batch = vec![entry(&database, &event("event-1")).await];
     let lock = Lock::table(&database, "message").await;
     let (failure, batch) = write(&mut session, SHORT, batch).await.expect_err("the table is held shut");
     assert!(matches!(failure, Failure::Deadline), "{failure}");
     lock.release().await;
-    let settled = write(&mut session, WRITE_TIMEOUT, batch).await.map_err(|(failure, _)| failure).expect("settled");
+    let settled = write(&mut session, WRITE_TIMEOUT, batch).await.map_err(|(failure, _)| failure).expect("settled").settled;
     assert_eq!(settled[0].outcome().as_str(), "stored");
 }
 
-/// New events are inserted without looking for them. After one was there, so many batches are looked for that hardly any fails for nothing.
 #[tokio::test]
-async fn one_event_that_is_stored_already_has_the_next_batches_looked_for() {
+async fn a_message_is_stored_with_its_deliveries_or_not_at_all() {
     let database = Database::create().await;
     database.apply(&sample_catalog()).await;
-    // A sequence counts statements that were rolled back, too.
-    let count = "create sequence inserts; create function count_insert() returns trigger language plpgsql as \
-                 $$ begin perform nextval('inserts'); return null; end $$; \
-                 create trigger count before insert on message for each statement execute function count_insert()";
-    database.execute(count).await;
     let mut session = Session::new(database.settings());
-    let stored = ("stored", "duplicate");
-    for (event_ids, outcomes, inserts) in
-        [(["a", "b"], (stored.0, stored.0), 1), (["c", "a"], (stored.0, stored.1), 3), (["d", "b"], (stored.0, stored.1), 4)]
-    {
-        let mut batch = Vec::new();
-        for event_id in event_ids {
-            batch.push(judged(&database, &event(event_id)).await);
-        }
-        let settled = write(&mut session, AMPLE, batch).await.map_err(|(failure, _)| failure).expect("settled");
-        assert_eq!((settled[0].outcome().as_str(), settled[1].outcome().as_str()), outcomes, "{event_ids:?}");
-        assert_eq!(database.count("select last_value from inserts").await, inserts, "{event_ids:?}");
+    let to = |client: &str| event(client).replace("\"payload\"", &format!("\"client_id\":\"{client}\",\"payload\""));
+    let batch = vec![entry(&database, &to("client-1")).await, entry(&database, &to("client-2")).await];
+    database.execute("create table kept as select * from client where client_id = 'client-2'").await;
+    database.execute("delete from subscription where client_id = 'client-2'; delete from client where client_id = 'client-2'").await;
+    let (failure, batch) = write(&mut session, AMPLE, batch).await.expect_err("a client is gone");
+    assert!(matches!(failure, Failure::MissingReference), "{failure}");
+    assert_eq!(database.count("select count(*) from message").await, 0);
+    database.execute("insert into client select * from kept").await;
+    let settled = write(&mut session, AMPLE, batch).await.map_err(|(failure, _)| failure).expect("settled").settled;
+    assert_eq!(settled.len(), 2);
+    assert_eq!(database.rows("select event_id, client_id from delivery order by 1").await, ["client-1 | client-1", "client-2 | client-2"]);
+}
+
+/// A thousand conflicts with one large event are compared within a transaction's budget, and do not keep others waiting.
+#[tokio::test]
+async fn what_is_too_much_to_compare_at_once_is_left_for_another_transaction() {
+    let database = Database::create().await;
+    database.apply(&sample_catalog()).await;
+    let mut session = Session::new(database.settings());
+    let with = |event_id: &str, text: &str| event(event_id).replace("\"hello\"", &format!("\"{text}\""));
+    let large = "x".repeat(900_000);
+    let stored: Vec<String> = (0..12).map(|number| format!("large-{number}")).collect();
+    for event_id in &stored {
+        let batch = vec![entry(&database, &with(event_id, &large)).await];
+        assert!(write(&mut session, AMPLE, batch).await.is_ok(), "stored");
     }
-    assert_each_stored_once(&database, 4).await;
+    let mut batch = vec![entry(&database, &event("new")).await];
+    for event_id in &stored {
+        batch.push(entry(&database, &with(event_id, "another")).await);
+        batch.push(entry(&database, &with(event_id, &large)).await);
+    }
+    let first = write(&mut session, AMPLE, batch).await.map_err(|(failure, _)| failure).expect("settled");
+    assert_eq!(first.settled[0].outcome().as_str(), "stored");
+    let deferred = first.deferred.len();
+    assert!((1..12).contains(&deferred), "{deferred} are left");
+    let second = write(&mut session, AMPLE, first.deferred).await.map_err(|(failure, _)| failure).expect("settled");
+    assert_eq!((second.settled.len(), second.deferred.len()), (deferred, 0));
+    // All of them are one message to the queue.
+    assert_eq!(database.rows("select reason from dead_letter").await, ["id_conflict"]);
+    assert_eq!(database.count("select count(*) from message").await, 13);
 }
 
 /// What Postgres says of an insert condemns the event only where the event is at fault.
@@ -190,11 +207,12 @@ async fn a_refusal_is_the_events_only_where_its_own_values_are_refused() {
                 format!("create or replace function say() returns trigger language plpgsql as $$ begin raise sqlstate '{code}'; end $$");
             let trigger = "create or replace trigger say before insert on message for each row execute function say()";
             database.execute(&format!("{say}; {trigger}")).await;
-            let batch = vec![judged(&database, &event(code)).await];
+            let batch = vec![entry(&database, &event(code)).await];
             let (failure, batch) = write(&mut session, AMPLE, batch).await.expect_err("nothing is settled");
             assert!(format!("{failure:?}").starts_with(expect), "{code}: {failure}");
             database.execute("drop trigger say on message").await;
-            let settled = write(&mut session, AMPLE, batch).await.map_err(|(failure, _)| failure).expect("settled when it is mended");
+            let settled =
+                write(&mut session, AMPLE, batch).await.map_err(|(failure, _)| failure).expect("settled when it is mended").settled;
             assert_eq!(settled[0].outcome().as_str(), "stored", "{code}");
         }
     }
@@ -215,7 +233,7 @@ async fn batches_in_opposite_orders_do_not_deadlock() {
     let batch = async |event_ids: &[&str]| {
         let mut batch = Vec::new();
         for event_id in event_ids {
-            batch.push(judged(&database, &event(event_id)).await);
+            batch.push(entry(&database, &event(event_id)).await);
         }
         batch
     };
@@ -239,7 +257,7 @@ async fn batches_in_opposite_orders_do_not_deadlock() {
     };
     let (first, second) = tokio::join!(write(one, AMPLE, first), second_follows);
     for (settled, outcomes) in [(first, ["stored"; 3].as_slice()), (second, ["duplicate"; 2].as_slice())] {
-        let settled = settled.map_err(|(failure, _)| failure).expect("settled");
+        let settled = settled.map_err(|(failure, _)| failure).expect("settled").settled;
         assert_eq!(settled.iter().map(|settled| settled.outcome().as_str()).collect::<Vec<_>>(), outcomes);
     }
     assert_each_stored_once(&database, 3).await;

@@ -82,7 +82,7 @@ async fn a_wrong_variable_is_named_with_its_value_and_what_would_be_right() {
 
 #[tokio::test]
 async fn a_wrong_database_is_told_without_its_value() {
-    let not_shown = "the value of DATABASE_URL (--database-url) is (not shown): ";
+    let hidden = "the value of DATABASE_URL (--database-url) is (not shown): ";
     let form = "write a URL as postgres://user:password@host:5432/database; special characters in the password percent-encoded";
     for (value, sentence) in [
         ("postgres", form),
@@ -97,17 +97,17 @@ async fn a_wrong_database_is_told_without_its_value() {
         for line in
             ["run", "migrate", "dev", "catalog apply", "validate --queue events", "dead-letter list", "producers send --queue events"]
         {
-            check(line, &[("DATABASE_URL", value)], &format!("{not_shown}{sentence}")).await;
+            check(line, &[("DATABASE_URL", value)], &format!("{hidden}{sentence}")).await;
         }
         let ended = run(&format!("migrate --database-url={value}"), &[]).await;
         assert!(ended.status == 78 && !ended.errors.contains("s3cret"), "{ended:?}");
     }
     let remote = [("DATABASE_URL", "postgres://someone:s3cret@db.example.com/events")];
     let own = "`dev` uses only a database on loopback or a socket; unset it, and `dev` starts a Postgres of its own";
-    check("dev --queue-port 0 --listen-address 127.0.0.1:0", &remote, &format!("{not_shown}{own}")).await;
+    check("dev --queue-port 0 --listen-address 127.0.0.1:0", &remote, &format!("{hidden}{own}")).await;
     let database = Database::create().await;
     let used = "that database holds tables which `dev` did not make; name an empty one, or unset it";
-    check("dev --queue-port 0 --listen-address 127.0.0.1:0", &[("DATABASE_URL", &database.url)], &format!("{not_shown}{used}")).await;
+    check("dev --queue-port 0 --listen-address 127.0.0.1:0", &[("DATABASE_URL", &database.url)], &format!("{hidden}{used}")).await;
 }
 
 #[tokio::test]

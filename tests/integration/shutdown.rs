@@ -165,7 +165,7 @@ async fn two_daemons_share_a_queue_and_every_copy_has_one_outcome() {
     }
 }
 
-/// A letter whose delete was lost is closed when its event comes again and is stored after all.
+/// A dead letter whose delete was lost is closed when its event comes again and is stored after all.
 #[tokio::test]
 async fn a_dead_letter_is_closed_when_its_event_is_stored_after_all() {
     let catalog = catalog_of_acme();
@@ -177,11 +177,11 @@ async fn a_dead_letter_is_closed_when_its_event_is_stored_after_all() {
     let mut daemon = stack.daemon("events=acme", &[("AWS_ENDPOINT_URL", &proxy.url), ("VISIBILITY_TIMEOUT", "2")]).await;
     let body = r#"{"event_id":"e","event_type":"memo","payload":"a"}"#;
     let sqs_message_id = queue.send(body).await.expect("sent");
-    let letter = "select event_id, reason, replay_outcome from dead_letter where queue = 'events'";
-    eventually("there is a letter", async || (!stack.database.rows(letter).await.is_empty()).then_some(())).await;
+    let dead_letter = "select event_id, reason, replay_outcome from dead_letter where queue = 'events'";
+    eventually("there is a dead letter", async || (!stack.database.rows(dead_letter).await.is_empty()).then_some(())).await;
     daemon.signal("KILL");
     daemon.ended().await;
-    assert_eq!(stack.database.rows(letter).await, ["e | unknown_event_type | -"]);
+    assert_eq!(stack.database.rows(dead_letter).await, ["e | unknown_event_type | -"]);
 
     catalog.write("acme/memo/1.json", r#"{"type": "string"}"#);
     stack.database.apply(&catalog.0).await;
@@ -193,7 +193,7 @@ async fn a_dead_letter_is_closed_when_its_event_is_stored_after_all() {
     stack.database.execute(&of_another_queue).await;
     let successor = stack.daemon("events=acme", &[]).await;
     stack.at_rest(&queue).await;
-    assert_eq!(stack.database.rows(letter).await, ["e | unknown_event_type | stored"]);
+    assert_eq!(stack.database.rows(dead_letter).await, ["e | unknown_event_type | stored"]);
     let stored = "select m.event_id, m.received_at = d.replayed_at as at_once from message m, dead_letter d where d.queue = 'events'";
     assert_eq!(stack.database.rows(stored).await, ["e | true"], "not closed by the transaction that stored it");
     assert_eq!(stack.database.rows("select replay_outcome from dead_letter where queue = 'others'").await, ["-"]);

@@ -119,16 +119,16 @@ async fn a_server_that_nobody_reaches_is_noticed_and_used_again() {
 }
 
 /// A process that stands still; it goes on when this is dropped.
-struct Standing(i64);
+struct Stopped(i64);
 
-impl Standing {
+impl Stopped {
     fn still(process: i64) -> Self {
         signal("STOP", process);
         Self(process)
     }
 }
 
-impl Drop for Standing {
+impl Drop for Stopped {
     fn drop(&mut self) {
         signal("CONT", self.0);
     }
@@ -144,7 +144,7 @@ async fn a_writer_whose_servers_process_stands_still_goes_on_by_another() {
     let cluster = block_in_place(|| Cluster::temporary(&[])).expect("a Postgres of the test's own");
     let (stack, queue, _proxy, daemon) = begin(Database::on(&cluster).await).await;
     let writers = "from pg_stat_activity where application_name = 'event-processor' and query like '%pg_xact_status%'";
-    let still = Standing::still(stack.database.count(&format!("select max(pid) {writers}")).await);
+    let still = Stopped::still(stack.database.count(&format!("select max(pid) {writers}")).await);
     let since = Instant::now();
     send(&queue, events("amid", 40)).await;
     progress(&stack, WRITERS + 40, since, "all events beside an idle process that stands still").await;
@@ -160,7 +160,7 @@ async fn a_writer_goes_on_while_the_others_process_stands_still_amid_its_work() 
     let (stack, queue, _proxy, daemon) = begin(Database::on(&cluster).await).await;
     let lock = occupy_writers(&stack.database, &queue, "amid").await;
     let waiting = "select min(pid) from pg_locks where relation = 'message'::regclass and not granted";
-    let still = Standing::still(stack.database.count(waiting).await);
+    let still = Stopped::still(stack.database.count(waiting).await);
     lock.release().await;
     let since = Instant::now();
     send(&queue, events("more", 40)).await;

@@ -59,7 +59,7 @@ async fn what_sqs_was_told_beside_the_body_is_kept_with_the_event_and_with_the_d
 
     let terminal = Terminal::with(stack.environment());
     let number = stack.database.count("select dead_letter_id from dead_letter where queue = 'events.fifo'").await.to_string();
-    let shown = terminal.run(PROCESSOR, &["dead-letter", "show", &number]).await;
+    let printed = terminal.run(PROCESSOR, &["dead-letter", "show", &number]).await;
     for part in [
         "\ntenant      not admitted, platform by its body\n",
         "\ngroup       group-1, sequence number ",
@@ -67,18 +67,18 @@ async fn what_sqs_was_told_beside_the_body_is_kept_with_the_event_and_with_the_d
         &format!("\ntrace       {TRACEPARENT}\n"),
         "AWSTraceHeader",
     ] {
-        assert!(shown.output.contains(part), "{part} is not in {}", shown.output);
+        assert!(printed.output.contains(part), "{part} is not in {}", printed.output);
     }
-    let letter = terminal.run(PROCESSOR, &["dead-letter", "show", &number, "--json"]).await.json();
+    let dead_letter = terminal.run(PROCESSOR, &["dead-letter", "show", &number, "--json"]).await.json();
     for (field, value) in [
         ("claimed_tenant", json!("platform")),
         ("message_group", json!("group-1")),
         ("traceparent", json!(TRACEPARENT)),
         ("queue_trusts_any_sender", json!(true)),
     ] {
-        assert_eq!(letter[field], value, "{field}");
+        assert_eq!(dead_letter[field], value, "{field}");
     }
-    assert!(letter["sequence_number"].is_string(), "{letter}");
+    assert!(dead_letter["sequence_number"].is_string(), "{dead_letter}");
     // Whoever looks for a tenant's dead letters finds also those of which nobody knows that they are its.
     let listed = terminal.run(PROCESSOR, &["dead-letter", "list", "--tenant", "platform", "--json"]).await.json();
     assert_eq!(listed[0]["reason"], "invalid_envelope", "{listed}");

@@ -28,7 +28,6 @@ fn insert(different: &[(&str, &str)]) -> String {
         ("queue", "'q'"),
         ("sqs_message_id", "'m'"),
         ("catalog_generation", "1"),
-        ("recipients", "'{}'"),
     ];
     for (name, value) in &mut columns {
         *value = different.iter().find(|(other, _)| other == name).map_or(*value, |(_, other)| *other);
@@ -70,17 +69,34 @@ async fn postgres_refuses_what_refers_to_nothing_and_what_is_there_already() {
         (delivery("e", "nobody"), "23503"),
         (delivery("none", "client-1"), "23503"),
         ("update delivery set state = 'lost'".to_owned(), "23514"),
-        ("update delivery set client_id = 'client-2'".to_owned(), "23503"),
-        ("update message set event_id = 'other' where client_id is null".to_owned(), "23503"),
+        ("update delivery set client_id = 'nobody'".to_owned(), "23503"),
+        ("update message set event_id = 'other' where client_id = 'client-1'".to_owned(), "23503"),
         ("update message set schema_version = 7".to_owned(), "23503"),
         ("update message set client_id = 'nobody'".to_owned(), "23503"),
         ("update message set client_id = null".to_owned(), "00000"),
         ("delete from message".to_owned(), "23503"),
         ("delete from event_schema".to_owned(), "23503"),
+        ("delete from client where client_id = 'client-1'".to_owned(), "23503"),
     ] {
         assert_eq!(sqlstate(&database, &statement).await, expect, "{statement}");
     }
     assert_eq!(database.count("select count(*) from message").await, 2);
+}
+
+#[tokio::test]
+async fn integrity_is_declared_by_four_keys_and_by_no_trigger() {
+    let database = database().await;
+    let of_ours = "conrelid in ('message'::regclass, 'delivery'::regclass)";
+    let keys = format!(
+        "select conrelid::regclass::text, confrelid::regclass::text, convalidated from pg_constraint where contype = 'f' and {of_ours} \
+         order by 1, 2"
+    );
+    assert_eq!(
+        database.rows(&keys).await,
+        ["delivery | client | true", "delivery | message | true", "message | client | true", "message | event_schema | true"]
+    );
+    let triggers = "select count(*) from pg_trigger where not tgisinternal and tgrelid in ('message'::regclass, 'delivery'::regclass)";
+    assert_eq!(database.count(triggers).await, 0);
 }
 
 #[tokio::test]
@@ -103,32 +119,11 @@ async fn a_delivery_is_held_against_the_messages_of_its_transaction_and_against_
 }
 
 #[tokio::test]
-async fn a_message_is_stored_with_its_deliveries_or_not_at_all() {
-    let database = database().await;
-    let insert = |event_id: &str, recipients: &str| insert(&[("event_id", &format!("'{event_id}'")), ("recipients", recipients)]);
-    let message = |event_id: &str, recipients: &str| format!("set event_processor.makes_deliveries = on; {}", insert(event_id, recipients));
-    for (statement, expect) in [
-        (message("to two", "'{client-1,client-2}'"), "00000"),
-        (message("to none", "'{}'"), "00000"),
-        (message("to nobody known", "'{client-1,nobody}'"), "23503"),
-        (message("to one twice", "'{client-1,client-1}'"), "23505"),
-        (format!("{} on conflict do nothing", message("to two", "'{client-3}'")), "00000"),
-        // Others may put back what was stored once; it is not sent again.
-        (insert("from an archive", "'{client-1}'"), "00000"),
-    ] {
-        assert_eq!(sqlstate(&database, &statement).await, expect, "{statement}");
-    }
-    assert_eq!(database.rows("select event_id from message order by 1").await, ["from an archive", "to none", "to two"]);
-    let deliveries = "select event_id, client_id, state from delivery order by 1, 2";
-    assert_eq!(database.rows(deliveries).await, ["to two | client-1 | pending", "to two | client-2 | pending"]);
-}
-
-#[tokio::test]
-async fn letters_are_looked_for_by_their_ids_however_little_postgres_knows_of_their_table() {
+async fn dead_letters_are_looked_for_by_their_ids_however_little_postgres_knows_of_their_table() {
     let database = Database::create().await;
-    let letters = "select 'events', n::text, 'too_large', '', 'native', 1, 1 from generate_series(1, 2000) n";
+    let dead_letters = "select 'events', n::text, 'too_large', '', 'native', 1, 1 from generate_series(1, 2000) n";
     let columns = "queue, sqs_message_id, reason, body, queue_format, catalog_generation, receive_count";
-    database.execute(&format!("insert into dead_letter ({columns}) {letters}")).await;
+    database.execute(&format!("insert into dead_letter ({columns}) {dead_letters}")).await;
     let statement = include_str!("../../src/store/close_dead_letters.sql");
     let prepare = format!("set plan_cache_mode = force_generic_plan; prepare closing (text, text[], text[]) as {statement}");
     let mut session = Session::new(database.settings());

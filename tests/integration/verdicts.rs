@@ -20,7 +20,7 @@ const QUEUES: [&str; 4] = ["shared", "bound", "untrusted", "cloud"];
 /// What is stored before anything is rejected: ids are taken, and nothing else may be stored.
 const STORED: &str = r#"{"tenant_id":"acme","event_id":"taken","event_type":"note","client_id":"client-1","payload":{"total":1}}"#;
 
-/// `acme` with a type that takes nearly everything, one that is dear to judge, and a client; `another` has a type and a client of its own.
+/// `acme` with a type that takes nearly everything, one that is dear to validate, and a client; `another` has a type and a client of its own.
 fn catalog() -> Directory {
     let catalog = Directory::create();
     catalog.write("acme/tenant.toml", "[event_types.note]\ndefault_version = 1\n[clients.client-1]\n");
@@ -55,24 +55,24 @@ async fn check(cases: Vec<Case>) {
     let mut expected = BTreeMap::new();
     for case in &cases {
         let sqs_message_id = producer.send(case.queue, &case.body, &case.attributes).await;
-        let letter = format!("{} | {} | {}", case.reason, case.tenant_id.unwrap_or("-"), case.queue);
-        expected.insert(sqs_message_id, (letter, case));
+        let dead_letter = format!("{} | {} | {}", case.reason, case.tenant_id.unwrap_or("-"), case.queue);
+        expected.insert(sqs_message_id, (dead_letter, case));
     }
     for queue in QUEUES {
         stack.at_rest(&stack.queue(queue).await).await;
     }
 
-    let letters = stack.database.rows("select sqs_message_id, reason, tenant_id, queue from dead_letter").await;
-    let mut letters: BTreeMap<_, _> = letters.iter().filter_map(|row| row.split_once(" | ")).collect();
+    let dead_letters = stack.database.rows("select sqs_message_id, reason, tenant_id, queue from dead_letter").await;
+    let mut dead_letters: BTreeMap<_, _> = dead_letters.iter().filter_map(|row| row.split_once(" | ")).collect();
     let mut wrong = Vec::new();
     for (sqs_message_id, (expected, case)) in &expected {
-        let found = letters.remove(sqs_message_id.as_str()).unwrap_or("no letter");
+        let found = dead_letters.remove(sqs_message_id.as_str()).unwrap_or("no dead letter");
         if found != expected {
             wrong.push(format!("{:.300}\n    expected {expected}\n    found    {found}", case.body));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(letters.is_empty(), "letters of nothing that was sent: {letters:?}");
+    assert!(dead_letters.is_empty(), "dead letters of nothing that was sent: {dead_letters:?}");
     assert_eq!(stack.database.rows("select event_id from message").await, ["taken"]);
     let rejected = daemon.metric("event_processor_events_total", "outcome=\"rejected\"").await;
     assert!((rejected - f64::from(u32::try_from(cases.len()).expect("few"))).abs() < 0.5, "{rejected} counted as rejected");
@@ -83,7 +83,7 @@ async fn check(cases: Vec<Case>) {
 async fn every_reason_is_met_by_three_bodies_or_more() {
     let cases = cases::all();
     let reasons: BTreeSet<_> = cases.iter().map(|case| case.reason).collect();
-    // No body is received too often by what it says: `suspects` has its cases.
+    // No body is received too often by what it says: `poison` has its cases.
     let of_bodies = Reason::ALL.into_iter().filter(|reason| *reason != Reason::ReceivedTooOften).collect();
     assert_eq!(reasons, of_bodies, "a reason without a case");
     for reason in reasons {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use event_processor::candidate::{Candidate, QueueBinding};
 use event_processor::metrics::{Metrics, Outcome};
-use event_processor::queue::{QueueBinding, ReceivedMessage};
+use event_processor::queue::{Lease, ReceivedMessage};
 use event_processor::settings::Format;
 use event_processor::window::Window;
 
@@ -15,7 +16,8 @@ fn window(events_max: usize, bytes_max: usize) -> (Window, Arc<Metrics>) {
 
 fn messages(count: usize, bytes: usize) -> Vec<ReceivedMessage> {
     let binding = QueueBinding { name: "events".to_owned(), tenant: None, trusts_any_sender: true, format: Format::Native };
-    (0..count).map(|_| ReceivedMessage::of_body(binding.clone(), vec![b' '; bytes])).collect()
+    let candidate = || Arc::new(Candidate::of_body(binding.clone(), vec![b' '; bytes]));
+    (0..count).map(|_| ReceivedMessage { candidate: candidate(), lease: Lease::new(String::new(), None) }).collect()
 }
 
 /// How many messages a poll may ask for now; none where it would have to wait.
@@ -32,28 +34,28 @@ async fn a_poll_asks_for_what_there_is_room_for_by_number_and_by_bytes() {
 }
 
 #[tokio::test]
-async fn what_is_held_takes_room_until_it_is_dropped() {
+async fn what_is_in_flight_takes_room_until_it_is_dropped() {
     let (window, metrics) = window(4, 4 << 20);
-    let mut held = window.reserve(10).await.hold(messages(3, 1000));
+    let mut in_flight = window.reserve(10).await.fill(messages(3, 1000));
     assert_eq!((metrics.in_flight_events.get(), metrics.in_flight_bytes.get()), (3, 3000));
-    // Three messages of 1 KiB are held; a fourth of up to 1 MiB fits.
+    // Three messages of 1 KiB are in_flight; a fourth of up to 1 MiB fits.
     assert_eq!(room(&window).await, Some(1));
-    let more = window.reserve(10).await.hold(messages(1, 1000));
+    let more = window.reserve(10).await.fill(messages(1, 1000));
     assert_eq!(room(&window).await, None);
     drop(more);
-    held.truncate(1);
+    in_flight.truncate(1);
     assert_eq!(room(&window).await, Some(3));
 }
 
 #[tokio::test]
-async fn an_idle_poll_holds_one_slot_and_may_overshoot() {
+async fn an_idle_poll_holds_one_permit_and_may_overshoot() {
     let (window, metrics) = window(1, 1 << 20);
     let reservation = window.reserve_idle(10).await;
     assert_eq!(reservation.messages(), 10);
-    let held = reservation.hold(messages(10, 200_000));
+    let in_flight = reservation.fill(messages(10, 200_000));
     assert_eq!(metrics.in_flight_events.get(), 10);
     assert_eq!(room(&window).await, None, "the window is overshot, and nothing more is received");
-    drop(held);
+    drop(in_flight);
     assert_eq!(room(&window).await, Some(1));
     assert_eq!((metrics.in_flight_events.get(), metrics.in_flight_bytes.get()), (0, 0));
 }
@@ -61,11 +63,11 @@ async fn an_idle_poll_holds_one_slot_and_may_overshoot() {
 #[tokio::test]
 async fn each_copy_gets_exactly_one_outcome_and_one_that_is_dropped_was_released() {
     let (window, metrics) = window(10, 10 << 20);
-    let mut held = window.reserve(10).await.hold(messages(2, 10));
-    held[0].slot.record("shop", Outcome::Stored);
-    held[0].slot.record("shop", Outcome::Duplicate);
+    let mut in_flight = window.reserve(10).await.fill(messages(2, 10));
+    in_flight[0].permit.record("shop", Outcome::Stored);
+    in_flight[0].permit.record("shop", Outcome::Duplicate);
     assert_eq!(metrics.in_flight_events.get(), 1);
-    drop(held);
+    drop(in_flight);
     let outcome = |tenant, outcome| metrics.events.with_label_values(&["events", tenant, outcome]).get();
     assert_eq!((outcome("shop", "stored"), outcome("shop", "duplicate"), outcome("unknown", "released")), (1, 0, 1));
     assert_eq!(metrics.messages_received.with_label_values(&["events"]).get(), 2);

@@ -1,6 +1,6 @@
 //! What there is in a tenant's directory, before any file is opened.
 
-use std::collections::btree_map::Entry as Slot;
+use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::event_type_file;
@@ -53,9 +53,9 @@ impl Listing {
             return files.refuse(&entry.path, advice);
         };
         match self.event_types.entry(name) {
-            Slot::Vacant(slot) => _ = slot.insert(event_type),
-            Slot::Occupied(slot) => {
-                let (name, other) = (slot.key(), &slot.get().directory);
+            MapEntry::Vacant(vacant) => _ = vacant.insert(event_type),
+            MapEntry::Occupied(occupied) => {
+                let (name, other) = (occupied.key(), &occupied.get().directory);
                 files.refuse(&entry.path, format!("declares the event type {name:?}, as {other:?} does; declare it in one directory"));
             }
         }

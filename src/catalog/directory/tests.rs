@@ -131,15 +131,15 @@ fn the_formatting_of_a_schema_and_of_what_it_refers_to_does_not_change_its_diges
 #[test]
 fn a_directory_that_is_none_or_holds_no_tenant_is_refused() {
     let directory = TemporaryDirectory::with(&[(".hidden", "")]);
-    let place = directory.0.display().to_string();
+    let location = directory.0.display().to_string();
     assert_eq!(
         directory.problems(),
-        format!("{place}: holds no tenant; give the directory that holds the tenants' directories, such as `schemas`")
+        format!("{location}: holds no tenant; give the directory that holds the tenants' directories, such as `schemas`")
     );
     let missing = read(&directory.0.join("missing")).expect_err("a missing directory");
     assert_eq!(
         missing[0].to_string(),
-        format!("{place}/missing: cannot be listed (No such file or directory (os error 2)); is it a directory that you may read?")
+        format!("{location}/missing: cannot be listed (No such file or directory (os error 2)); is it a directory that you may read?")
     );
 }
 

@@ -29,18 +29,18 @@ impl<'a> Checks<'a> {
         if self.sentences.is_empty() { Ok(checked) } else { Err(self.sentences) }
     }
 
-    fn refuse(&mut self, place: &str, sentence: &str) {
-        self.sentences.push(format!("{place}: {sentence}"));
+    fn refuse(&mut self, location: &str, sentence: &str) {
+        self.sentences.push(format!("{location}: {sentence}"));
     }
 
     /// Refuses the fields that stand at a place and are not known there.
-    pub(super) fn others(&mut self, place: &str, others: &toml::Table, known: &[&str], not_yet: &[&str]) {
+    pub(super) fn others(&mut self, location: &str, others: &toml::Table, known: &[&str], not_yet: &[&str]) {
         for (name, value) in others {
-            let field = if place.is_empty() { key(name) } else { format!("{place}.{}", key(name)) };
+            let field = if location.is_empty() { key(name) } else { format!("{location}.{}", key(name)) };
             if not_yet.contains(&name.as_str()) {
                 self.refuse(&field, "is not supported by this build yet; take it out");
             } else {
-                let advice = match place.rsplit_once('.') {
+                let advice = match location.rsplit_once('.') {
                     Some((table, last)) if value.is_table() => {
                         format!("; a name with a dot stands in quotes: [{table}.\"{last}.{name}\"]")
                     }
@@ -51,16 +51,16 @@ impl<'a> Checks<'a> {
         }
     }
 
-    pub(super) fn label(&mut self, place: &str, label: Option<&str>) {
+    pub(super) fn label(&mut self, location: &str, label: Option<&str>) {
         if label.is_some_and(|label| label.trim().is_empty() || label.contains(char::is_control)) {
-            self.refuse(place, "is empty or has control characters; write a name for people, or leave it out");
+            self.refuse(location, "is empty or has control characters; write a name for people, or leave it out");
         }
     }
 
     pub(super) fn allowed_senders(&mut self, senders: &[String]) {
         let mut seen = BTreeSet::new();
         for sender in senders {
-            let place = format!("allowed_senders: {sender:?}");
+            let location = format!("allowed_senders: {sender:?}");
             let is_unique_id = |text: &str| {
                 (16..=128).contains(&text.len())
                     && (text.starts_with("AIDA") || text.starts_with("AROA"))
@@ -68,13 +68,13 @@ impl<'a> Checks<'a> {
             };
             match sender.split_once(':') {
                 Some((role, _)) if is_unique_id(role) => {
-                    self.refuse(&place, &format!("names a session; write {role:?}, which matches every session of the role"));
+                    self.refuse(&location, &format!("names a session; write {role:?}, which matches every session of the role"));
                 }
                 _ if !is_unique_id(sender) => self.refuse(
-                    &place,
+                    &location,
                     "is not the unique id of an IAM user (AIDA...) or role (AROA...); `aws iam get-role` and `get-user` show it as RoleId and UserId",
                 ),
-                _ if !seen.insert(sender) => self.refuse(&place, "stands there twice; once is enough"),
+                _ if !seen.insert(sender) => self.refuse(&location, "stands there twice; once is enough"),
                 _ => {}
             }
         }
@@ -83,10 +83,10 @@ impl<'a> Checks<'a> {
     pub(super) fn default_versions(&mut self, event_types: &BTreeMap<String, EventTypeFields>) -> BTreeMap<String, i32> {
         let mut defaults = BTreeMap::new();
         for (event_type, fields) in event_types {
-            let place = format!("event_types.{}", key(event_type));
-            self.others(&place, &fields.others, &["default_version"], &["mode"]);
+            let location = format!("event_types.{}", key(event_type));
+            self.others(&location, &fields.others, &["default_version"], &["mode"]);
             let Some((directory, versions)) = self.versions.get(event_type) else {
-                self.refuse(&place, &format!("there is no directory {event_type:?} beside this file, nor one whose event_type.toml says so; add it, or mend the name"));
+                self.refuse(&location, &format!("there is no directory {event_type:?} beside this file, nor one whose event_type.toml says so; add it, or mend the name"));
                 continue;
             };
             let Some(wanted) = fields.default_version else { continue };
@@ -95,7 +95,7 @@ impl<'a> Checks<'a> {
             } else {
                 let there: Vec<_> = versions.iter().map(i32::to_string).collect();
                 self.refuse(
-                    &format!("{place}.default_version"),
+                    &format!("{location}.default_version"),
                     &format!("{directory}/{wanted}.json does not exist; versions that do: {}", there.join(", ")),
                 );
             }
@@ -104,55 +104,58 @@ impl<'a> Checks<'a> {
     }
 
     pub(super) fn client(&mut self, client_id: &str, fields: ClientFields) -> ClientDeclaration {
-        let place = format!("clients.{}", key(client_id));
+        let location = format!("clients.{}", key(client_id));
         if !is_name(client_id) {
-            self.refuse(&place, "is not a client's name: 1-100 of a-z, 0-9, dot, underscore and hyphen, the first a letter or digit");
+            self.refuse(&location, "is not a client's name: 1-100 of a-z, 0-9, dot, underscore and hyphen, the first a letter or digit");
         }
-        self.others(&place, &fields.others, &["name", "retry", "settings"], &[]);
-        self.label(&format!("{place}.name"), fields.name.as_deref());
-        let retry = fields.retry.map(|retry| self.retry(&format!("{place}.retry"), &retry));
-        let settings = self.settings(&format!("{place}.settings"), &fields.settings);
+        self.others(&location, &fields.others, &["name", "retry", "settings"], &[]);
+        self.label(&format!("{location}.name"), fields.name.as_deref());
+        let retry = fields.retry.map(|retry| self.retry(&format!("{location}.retry"), &retry));
+        let settings = self.settings(&format!("{location}.settings"), &fields.settings);
         let name = fields.name.unwrap_or_else(|| client_id.to_owned());
         ClientDeclaration { client_id: ClientId::new(client_id), name, retry, settings }
     }
 
-    fn retry(&mut self, place: &str, fields: &RetryFields) -> Retry {
-        self.others(place, &fields.others, &["initial", "factor", "cap", "attempts"], &[]);
-        let initial_ms = fields.initial.as_ref().and_then(|text| self.pause(&format!("{place}.initial"), text));
-        let cap_ms = fields.cap.as_ref().and_then(|text| self.pause(&format!("{place}.cap"), text));
+    fn retry(&mut self, location: &str, fields: &RetryFields) -> Retry {
+        self.others(location, &fields.others, &["initial", "factor", "cap", "attempts"], &[]);
+        let initial_ms = fields.initial.as_ref().and_then(|text| self.pause(&format!("{location}.initial"), text));
+        let cap_ms = fields.cap.as_ref().and_then(|text| self.pause(&format!("{location}.cap"), text));
         if let (Some(initial), Some(cap)) = (initial_ms, cap_ms)
             && cap < initial
         {
-            self.refuse(&format!("{place}.cap"), "is shorter than `initial`; it is the longest pause");
+            self.refuse(&format!("{location}.cap"), "is shorter than `initial`; it is the longest pause");
         }
         if let Some(factor) = fields.factor.filter(|factor| !(factor.is_finite() && *factor >= 1.0)) {
-            self.refuse(&format!("{place}.factor"), &format!("{factor} would make pauses shorter each time; 1 or more is right"));
+            self.refuse(&format!("{location}.factor"), &format!("{factor} would make pauses shorter each time; 1 or more is right"));
         }
         let attempts = fields.attempts.and_then(|attempts| i32::try_from(attempts).ok().filter(|attempts| *attempts >= 1));
         if let (Some(given), None) = (fields.attempts, attempts) {
-            self.refuse(&format!("{place}.attempts"), &format!("{given} is not a number of tries, the first included: 1 to {}", i32::MAX));
+            self.refuse(
+                &format!("{location}.attempts"),
+                &format!("{given} is not a number of tries, the first included: 1 to {}", i32::MAX),
+            );
         }
         Retry { initial_ms, factor: fields.factor, cap_ms, attempts }
     }
 
-    fn pause(&mut self, place: &str, text: &str) -> Option<i64> {
+    fn pause(&mut self, location: &str, text: &str) -> Option<i64> {
         let pause = humantime::parse_duration(text).ok().filter(|pause| (Duration::from_millis(1)..=PAUSE_MAX).contains(pause));
         let Some(pause) = pause else {
-            self.refuse(place, &format!("{text:?} is not a duration between 1ms and 365days, such as \"1s\" or \"1h 30m\""));
+            self.refuse(location, &format!("{text:?} is not a duration between 1ms and 365days, such as \"1s\" or \"1h 30m\""));
             return None;
         };
         i64::try_from(pause.as_millis()).ok()
     }
 
-    fn settings(&mut self, place: &str, table: &toml::Table) -> Map<String, Value> {
+    fn settings(&mut self, location: &str, table: &toml::Table) -> Map<String, Value> {
         let settings: Option<Map<_, _>> = table.iter().map(|(name, value)| Some((name.clone(), to_json(value)?))).collect();
         let Some(settings) = settings else {
-            self.refuse(place, "has a number that is infinite or none, which JSON cannot hold");
+            self.refuse(location, "has a number that is infinite or none, which JSON cannot hold");
             return Map::new();
         };
         // What Postgres cannot hold is said here and not by a failing apply.
         if let Err(defect) = json::read(serde_json::json!(settings).to_string().as_bytes()) {
-            self.refuse(place, &format!("cannot be stored: {}", defect.kind));
+            self.refuse(location, &format!("cannot be stored: {}", defect.kind));
         }
         settings
     }
@@ -164,33 +167,33 @@ impl<'a> Checks<'a> {
     ) -> Vec<SubscriptionDeclaration> {
         let mut subscriptions = BTreeSet::new();
         for (index, fields) in list.iter().enumerate() {
-            let place = format!("subscriptions, number {}", index + 1);
-            self.others(&place, &fields.others, &["client", "events"], &[]);
+            let location = format!("subscriptions, number {}", index + 1);
+            self.others(&location, &fields.others, &["client", "events"], &[]);
             if !clients.contains_key(&fields.client) {
-                self.refuse(&place, &format!("there is no [clients.{}] in this file; add it, or mend the name", key(&fields.client)));
+                self.refuse(&location, &format!("there is no [clients.{}] in this file; add it, or mend the name", key(&fields.client)));
             }
             if fields.events.is_empty() {
-                self.refuse(&place, "`events` is empty; name what the client gets, or take the subscription out");
+                self.refuse(&location, "`events` is empty; name what the client gets, or take the subscription out");
             }
             for pattern in &fields.events {
-                self.pattern(&place, pattern);
+                self.pattern(&location, pattern);
                 let subscription = SubscriptionDeclaration { client_id: ClientId::new(&fields.client), event_pattern: pattern.clone() };
                 if !subscriptions.insert(subscription) {
-                    self.refuse(&place, &format!("{pattern:?} is there twice for client {:?}; once is enough", fields.client));
+                    self.refuse(&location, &format!("{pattern:?} is there twice for client {:?}; once is enough", fields.client));
                 }
             }
         }
         subscriptions.into_iter().collect()
     }
 
-    fn pattern(&mut self, place: &str, pattern: &str) {
+    fn pattern(&mut self, location: &str, pattern: &str) {
         let is_fine = match pattern.strip_suffix(".*") {
             Some(prefix) => is_event_type(prefix) && is_event_type(pattern),
             None => pattern == "*" || self.versions.contains_key(pattern),
         };
         if !is_fine {
             self.refuse(
-                place,
+                location,
                 &format!("{pattern:?} is no event type of this tenant; a pattern is an event type's name, `prefix.*` or `*`"),
             );
         }

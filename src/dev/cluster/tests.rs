@@ -60,7 +60,7 @@ struct TemporaryHome(PathBuf);
 
 impl TemporaryHome {
     fn new() -> Self {
-        Self(temporary_parent().unwrap().join(format!("event-processor-test-{}", Uuid::now_v7().simple())))
+        Self(temporary_parent().join(format!("event-processor-test-{}", Uuid::now_v7().simple())))
     }
 }
 

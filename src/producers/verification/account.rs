@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::evidence::{Evidence, Letter, Matches, Row};
-use super::report::{Fate, Report};
+use super::evidence::{DeadLetter, Evidence, Matches, Row};
+use super::report::{Disposition, Report};
 use crate::event::Reason;
 use crate::producers::ledger::{Entry, Sending, Verdict};
 
@@ -19,8 +19,9 @@ pub(super) fn account(entries: &[Entry], evidence: &Evidence) -> Report {
     }
     let mut report = Report::default();
     let mut rows: HashMap<Identity<'_>, &Row> = HashMap::new();
-    let open = evidence.letters.iter().filter(|letter| letter.is_open);
-    let open: HashMap<_, _> = open.map(|letter| ((letter.queue.as_str(), letter.sqs_message_id.as_str()), letter)).collect();
+    let open = evidence.dead_letters.iter().filter(|dead_letter| dead_letter.is_open);
+    let open: HashMap<_, _> =
+        open.map(|dead_letter| ((dead_letter.queue.as_str(), dead_letter.sqs_message_id.as_str()), dead_letter)).collect();
     for row in &evidence.rows {
         let identity = (row.tenant_id.as_str(), row.source.as_str(), row.event_id.as_str());
         if groups.contains_key(&identity) {
@@ -28,44 +29,43 @@ pub(super) fn account(entries: &[Entry], evidence: &Evidence) -> Report {
         } else {
             report.unexpected(format!("event {} of tenant {} is stored, and the ledger has none such", row.event_id, row.tenant_id));
         }
-        if let Some(letter) = open.get(&(row.queue.as_str(), row.sqs_message_id.as_str())) {
-            let told = format!("SQS message {} is both stored and open dead letter {}", row.sqs_message_id, letter.dead_letter_id);
+        if let Some(dead_letter) = open.get(&(row.queue.as_str(), row.sqs_message_id.as_str())) {
+            let told = format!("SQS message {} is both stored and open dead letter {}", row.sqs_message_id, dead_letter.dead_letter_id);
             report.unexpected(told);
         }
     }
-    for letter in &matches.strangers {
-        report.unexpected(format!("dead letter {} ({}) is of no event of the ledger", letter.dead_letter_id, letter.reason));
+    for dead_letter in &matches.strangers {
+        report.unexpected(format!("dead letter {} ({}) is of no event of the ledger", dead_letter.dead_letter_id, dead_letter.reason));
     }
-    let judge = Judge { entries, matches: &matches };
+    let verifier = Verifier { entries, matches: &matches };
     for (identity, group) in &groups {
-        for (position, fate) in judge.fates(group, rows.get(identity).copied()) {
-            report.count(&entries[position], &fate);
+        for (position, disposition) in verifier.dispositions(group, rows.get(identity).copied()) {
+            report.count(&entries[position], &disposition, verifier.reason(position));
         }
     }
-    report.reasons = judge.reasons();
     report
 }
 
-struct Judge<'a> {
+struct Verifier<'a> {
     entries: &'a [Entry],
     matches: &'a Matches<'a>,
 }
 
-impl Judge<'_> {
+impl Verifier<'_> {
     /// The fates of the events that share an identity: one of them is the row, those that are equal to it are duplicates, and the others
     /// conflict with it. Which one is the row is up to the order in which SQS hands them over.
-    fn fates(&self, group: &[usize], row: Option<&Row>) -> Vec<(usize, Fate)> {
+    fn dispositions(&self, group: &[usize], row: Option<&Row>) -> Vec<(usize, Disposition)> {
         let Some(row) = row else { return self.without_row(group) };
         let Some(carrier) = self.carrier(group, row) else {
             let how = format!("is stored from SQS message {}, by which it was not sent", row.sqs_message_id);
-            return group.iter().map(|position| (*position, Fate::Altered(how.clone()))).collect();
+            return group.iter().map(|position| (*position, Disposition::Altered(how.clone()))).collect();
         };
-        let fate = |position: usize| match (position == carrier, self.is_conflict(carrier) || self.is_conflict(position)) {
+        let disposition = |position: usize| match (position == carrier, self.is_conflict(carrier) || self.is_conflict(position)) {
             (true, _) => self.stored(position, row),
-            (false, true) => self.letter(position, Reason::IdConflict.as_str()),
+            (false, true) => self.dead_letter(position, Reason::IdConflict.as_str()),
             (false, false) => self.duplicate(position),
         };
-        group.iter().map(|position| (*position, fate(*position))).collect()
+        group.iter().map(|position| (*position, disposition(*position))).collect()
     }
 
     /// The event whose message became the row.
@@ -80,27 +80,29 @@ impl Judge<'_> {
     }
 
     /// The fates of the events under an identity that no row has.
-    fn without_row(&self, group: &[usize]) -> Vec<(usize, Fate)> {
+    fn without_row(&self, group: &[usize]) -> Vec<(usize, Disposition)> {
         let is_contested = group.iter().any(|position| self.is_conflict(*position));
-        let conflicts = |letter: &&Letter| is_contested && letter.reason == Reason::IdConflict.as_str();
-        let fate = |position: usize| match (self.letters(position).first(), &self.entries[position].reason) {
-            (_, Some(reason)) if !is_contested => self.letter(position, reason),
-            (Some(letter), _) if conflicts(letter) => self.letter(position, Reason::IdConflict.as_str()),
-            (Some(letter), _) => {
-                Fate::Altered(format!("is dead letter {} ({}), but had to be stored", letter.dead_letter_id, letter.reason))
-            }
+        let conflicts = |dead_letter: &&DeadLetter| is_contested && dead_letter.reason == Reason::IdConflict.as_str();
+        let disposition = |position: usize| match (self.dead_letters(position).first(), &self.entries[position].reason) {
+            (_, Some(reason)) if !is_contested => self.dead_letter(position, reason),
+            (Some(dead_letter), _) if conflicts(dead_letter) => self.dead_letter(position, Reason::IdConflict.as_str()),
+            (Some(dead_letter), _) => Disposition::Altered(format!(
+                "is dead letter {} ({}), but had to be stored",
+                dead_letter.dead_letter_id, dead_letter.reason
+            )),
             (None, _) => absent(&self.entries[position]),
         };
-        let mut fates: Vec<(usize, Fate)> = group.iter().map(|position| (*position, fate(*position))).collect();
+        let mut dispositions: Vec<(usize, Disposition)> = group.iter().map(|position| (*position, disposition(*position))).collect();
         // A conflict is one with an event that is stored. That one is not there, also where its sender never heard that it was taken.
-        let has = |fates: &[(usize, Fate)], sought: &Fate| fates.iter().any(|(_, fate)| fate == sought);
-        if is_contested && has(&fates, &Fate::DeadLettered) && !has(&fates, &Fate::Missing) {
-            fates[0].1 = Fate::Missing;
+        let has =
+            |dispositions: &[(usize, Disposition)], sought: &Disposition| dispositions.iter().any(|(_, disposition)| disposition == sought);
+        if is_contested && has(&dispositions, &Disposition::DeadLettered) && !has(&dispositions, &Disposition::Missing) {
+            dispositions[0].1 = Disposition::Missing;
         }
-        fates
+        dispositions
     }
 
-    fn stored(&self, position: usize, row: &Row) -> Fate {
+    fn stored(&self, position: usize, row: &Row) -> Disposition {
         let entry = &self.entries[position];
         let is_foreseen = entry.expected != Verdict::Rejected || self.is_conflict(position);
         let wrong = [
@@ -112,61 +114,60 @@ impl Judge<'_> {
             (row.queue != entry.queue, "is stored as from another queue"),
         ];
         match wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
-            Some((_, how)) => Fate::Altered(how.to_owned()),
-            None => Fate::Stored,
+            Some((_, how)) => Disposition::Altered(how.to_owned()),
+            None => Disposition::Stored,
         }
     }
 
-    fn duplicate(&self, position: usize) -> Fate {
-        match self.letters(position).iter().find(|letter| letter.is_open) {
-            Some(letter) => Fate::Altered(format!("is dead letter {} ({}), but is a duplicate", letter.dead_letter_id, letter.reason)),
-            None if self.entries[position].sending == Sending::Unknown => Fate::Unknown,
-            None => Fate::Duplicate,
+    fn duplicate(&self, position: usize) -> Disposition {
+        match self.dead_letters(position).iter().find(|dead_letter| dead_letter.is_open) {
+            Some(dead_letter) => {
+                Disposition::Altered(format!("is dead letter {} ({}), but is a duplicate", dead_letter.dead_letter_id, dead_letter.reason))
+            }
+            None if self.entries[position].sending == Sending::Unknown => Disposition::Unknown,
+            None => Disposition::Duplicate,
         }
     }
 
     /// The fate of an event that must be a dead letter.
-    fn letter(&self, position: usize, reason: &str) -> Fate {
+    fn dead_letter(&self, position: usize, reason: &str) -> Disposition {
         let entry = &self.entries[position];
-        let mut letters = self.letters(position).iter().filter(|letter| !letter.is_stored).peekable();
-        if letters.peek().is_none() {
+        let mut dead_letters = self.dead_letters(position).iter().filter(|dead_letter| !dead_letter.is_stored).peekable();
+        if dead_letters.peek().is_none() {
             return absent(entry);
         }
-        letters.find_map(|letter| wrong_letter(entry, letter, reason)).unwrap_or(Fate::DeadLettered)
+        dead_letters.find_map(|dead_letter| wrong_dead_letter(entry, dead_letter, reason)).unwrap_or(Disposition::DeadLettered)
     }
 
-    fn letters(&self, position: usize) -> &[&Letter] {
-        &self.matches.letters[position]
+    fn dead_letters(&self, position: usize) -> &[&DeadLetter] {
+        &self.matches.dead_letters[position]
     }
 
-    /// How many events are letters, by reason.
-    fn reasons(&self) -> BTreeMap<String, u64> {
-        let mut reasons = BTreeMap::new();
-        for letter in self.matches.letters.iter().filter_map(|letters| letters.first()).filter(|letter| !letter.is_stored) {
-            *reasons.entry(letter.reason.clone()).or_default() += 1;
-        }
-        reasons
+    /// The reason of an event that is a dead letter.
+    fn reason(&self, position: usize) -> Option<&str> {
+        let dead_letter = self.dead_letters(position).first().filter(|dead_letter| !dead_letter.is_stored);
+        dead_letter.map(|dead_letter| dead_letter.reason.as_str())
     }
 }
 
 /// An event that is in no place.
-fn absent(entry: &Entry) -> Fate {
+fn absent(entry: &Entry) -> Disposition {
     match entry.sending {
-        Sending::Accepted => Fate::Missing,
-        Sending::Unknown => Fate::Unknown,
+        Sending::Accepted => Disposition::Missing,
+        Sending::Unknown => Disposition::Unknown,
     }
 }
 
-fn wrong_letter(entry: &Entry, letter: &Letter, reason: &str) -> Option<Fate> {
-    let Letter { dead_letter_id, tenant_id, body_sha256, .. } = letter;
+fn wrong_dead_letter(entry: &Entry, dead_letter: &DeadLetter, reason: &str) -> Option<Disposition> {
+    let DeadLetter { dead_letter_id, tenant_id, body_sha256, .. } = dead_letter;
     let how = if *body_sha256 != entry.body_sha256 {
         "with another body".to_owned()
-    } else if letter.reason != reason {
-        format!("with the reason {}, not {reason}", letter.reason)
+    } else if dead_letter.reason != reason {
+        format!("with the reason {}, not {reason}", dead_letter.reason)
     } else if tenant_id.as_ref().is_some_and(|tenant_id| *tenant_id != entry.tenant) {
         "of another tenant".to_owned()
     } else {
         return None;
     };
-    Some(Fate::Altered(format!("is dead letter {dead_letter_id} {how}")))
+    Some(Disposition::Altered(format!("is dead letter {dead_letter_id} {how}")))
 }

@@ -10,7 +10,8 @@ use crate::producers::ledger::{Entry, sha256};
 
 /// A dead letter.
 #[derive(Debug)]
-pub(super) struct Letter {
+#[expect(clippy::struct_field_names, reason = "the column's name")]
+pub(super) struct DeadLetter {
     pub(super) dead_letter_id: i64,
     pub(super) tenant_id: Option<String>,
     pub(super) queue: String,
@@ -42,19 +43,19 @@ pub(super) struct Row {
 /// All that bears on a ledger.
 #[derive(Debug)]
 pub(super) struct Evidence {
-    pub(super) letters: Vec<Letter>,
+    pub(super) dead_letters: Vec<DeadLetter>,
     pub(super) rows: Vec<Row>,
 }
 
-/// Reads the rows of the ledger's sources and the letters of its queues.
+/// Reads the rows of the ledger's sources and the dead letters of its queues.
 pub(super) async fn collect(connection: &mut PgConnection, entries: &[Entry]) -> Result<Evidence, sqlx::Error> {
     let distinct = |name: fn(&Entry) -> &String| entries.iter().map(name).collect::<BTreeSet<_>>().into_iter().cloned().collect::<Vec<_>>();
     let (queues, sources) = (distinct(|entry| &entry.queue), distinct(|entry| &entry.source));
     let began = entries.iter().map(|entry| entry.sent_at).min().unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let mut letters = Vec::new();
-    let mut stream = sqlx::query_file!("src/producers/verification/letters.sql", &queues, began).fetch(&mut *connection);
+    let mut dead_letters = Vec::new();
+    let mut stream = sqlx::query_file!("src/producers/verification/dead_letters.sql", &queues, began).fetch(&mut *connection);
     while let Some(row) = stream.try_next().await? {
-        letters.push(Letter {
+        dead_letters.push(DeadLetter {
             dead_letter_id: row.dead_letter_id,
             tenant_id: row.tenant_id,
             queue: row.queue,
@@ -83,16 +84,16 @@ pub(super) async fn collect(connection: &mut PgConnection, entries: &[Entry]) ->
             sqs_message_id: row.sqs_message_id,
         });
     }
-    Ok(Evidence { letters, rows })
+    Ok(Evidence { dead_letters, rows })
 }
 
 /// The ledger and the evidence, each findable by the other.
 #[derive(Debug)]
 pub(super) struct Matches<'a> {
-    /// By position in the ledger: the letters that the event left.
-    pub(super) letters: Vec<Vec<&'a Letter>>,
-    /// Letters that nothing in the ledger explains.
-    pub(super) strangers: Vec<&'a Letter>,
+    /// By position in the ledger: the dead letters that the event left.
+    pub(super) dead_letters: Vec<Vec<&'a DeadLetter>>,
+    /// Dead letters that nothing in the ledger explains.
+    pub(super) strangers: Vec<&'a DeadLetter>,
     by_message: HashMap<(&'a str, &'a str), usize>,
 }
 
@@ -109,12 +110,12 @@ impl<'a> Matches<'a> {
                 by_body.entry((entry.queue.as_str(), entry.body_sha256.as_str())).or_insert(position);
             }
         }
-        let mut matches = Self { letters: entries.iter().map(|_| Vec::new()).collect(), strangers: Vec::new(), by_message };
-        for letter in &evidence.letters {
-            let by_body = || by_body.get(&(letter.queue.as_str(), letter.body_sha256.as_str())).copied();
-            match matches.entry_of(&letter.queue, &letter.sqs_message_id).or_else(by_body) {
-                Some(position) => matches.letters[position].push(letter),
-                None if letter.is_since => matches.strangers.push(letter),
+        let mut matches = Self { dead_letters: entries.iter().map(|_| Vec::new()).collect(), strangers: Vec::new(), by_message };
+        for dead_letter in &evidence.dead_letters {
+            let by_body = || by_body.get(&(dead_letter.queue.as_str(), dead_letter.body_sha256.as_str())).copied();
+            match matches.entry_of(&dead_letter.queue, &dead_letter.sqs_message_id).or_else(by_body) {
+                Some(position) => matches.dead_letters[position].push(dead_letter),
+                None if dead_letter.is_since => matches.strangers.push(dead_letter),
                 None => {}
             }
         }

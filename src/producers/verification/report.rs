@@ -12,7 +12,7 @@ const FINDINGS_MAX: usize = 50;
 
 /// What became of an event of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Disposition {
     Stored,
     Duplicate,
     DeadLettered,
@@ -64,26 +64,55 @@ pub struct Counts {
     pub unexpected: u64,
 }
 
-/// The outcome of a comparison.
+/// What became of events.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Whether every event is accounted for and the queue rests.
-    pub accounted: bool,
+pub struct Tally {
     /// The numbers.
     #[serde(flatten)]
     pub counts: Counts,
     /// Dead letters by reason.
     pub reasons: BTreeMap<String, u64>,
+}
+
+/// The outcome of a comparison.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether every event is accounted for and the queue rests.
+    pub accounted: bool,
+    /// Of all events.
+    #[serde(flatten)]
+    pub total: Tally,
+    /// By the tenant that the events were meant for.
+    pub tenants: BTreeMap<String, Tally>,
     /// Messages that the queues still have.
     pub on_queue: i64,
     /// What is wrong; the first fifty.
     pub findings: Vec<Finding>,
 }
 
+impl Tally {
+    fn count(&mut self, disposition: &Disposition, reason: Option<&str>) {
+        let counts = &mut self.counts;
+        counts.sent += 1;
+        *match disposition {
+            Disposition::Stored => &mut counts.stored,
+            Disposition::Duplicate => &mut counts.duplicates,
+            Disposition::DeadLettered => &mut counts.dead_lettered,
+            Disposition::Unknown => &mut counts.unknown,
+            Disposition::Missing => &mut counts.missing,
+            Disposition::Altered(_) => &mut counts.altered,
+        } += 1;
+        if let Some(reason) = reason {
+            *self.reasons.entry(reason.to_owned()).or_default() += 1;
+        }
+    }
+}
+
 impl Report {
     /// Whether every event is accounted for.
     pub(super) fn is_clean(&self) -> bool {
-        self.counts.missing + self.counts.altered + self.counts.unexpected == 0
+        let Counts { missing, altered, unexpected, .. } = self.total.counts;
+        missing + altered + unexpected == 0
     }
 
     /// Notes what the queues still have; with that, all is known.
@@ -94,28 +123,23 @@ impl Report {
     }
 
     pub(super) fn unexpected(&mut self, what: String) {
-        self.counts.unexpected += 1;
+        self.total.counts.unexpected += 1;
         self.find(Kind::Unexpected, what);
     }
 
-    pub(super) fn count(&mut self, entry: &Entry, fate: &Fate) {
-        let counts = &mut self.counts;
-        counts.sent += 1;
-        *match fate {
-            Fate::Stored => &mut counts.stored,
-            Fate::Duplicate => &mut counts.duplicates,
-            Fate::DeadLettered => &mut counts.dead_lettered,
-            Fate::Unknown => &mut counts.unknown,
-            Fate::Missing => &mut counts.missing,
-            Fate::Altered(_) => &mut counts.altered,
-        } += 1;
+    /// Counts an event, and the reason where it is a dead letter.
+    pub(super) fn count(&mut self, entry: &Entry, disposition: &Disposition, reason: Option<&str>) {
+        let tenant = self.tenants.entry(entry.tenant.clone()).or_default();
+        for tally in [&mut self.total, tenant] {
+            tally.count(disposition, reason);
+        }
         let event = || {
             let message = entry.sqs_message_id.as_deref().unwrap_or("unknown");
             format!("event {} of tenant {} (SQS message {message})", entry.event_id, entry.tenant)
         };
-        match fate {
-            Fate::Missing => self.find(Kind::Missing, format!("{} is neither stored nor a dead letter", event())),
-            Fate::Altered(how) => self.find(Kind::Altered, format!("{} {how}", event())),
+        match disposition {
+            Disposition::Missing => self.find(Kind::Missing, format!("{} is neither stored nor a dead letter", event())),
+            Disposition::Altered(how) => self.find(Kind::Altered, format!("{} {how}", event())),
             _ => {}
         }
     }
@@ -129,12 +153,12 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { sent, stored, duplicates, dead_lettered, unknown, missing, altered, unexpected } = self.counts;
+        let Counts { sent, stored, duplicates, dead_lettered, unknown, missing, altered, unexpected } = self.total.counts;
         writeln!(formatter, "{:<24}{sent:>9}", "sent")?;
         writeln!(formatter, "{:<24}{stored:>9}", "stored")?;
         writeln!(formatter, "{:<24}{duplicates:>9}", "duplicates")?;
         writeln!(formatter, "{:<24}{dead_lettered:>9}", "dead-lettered")?;
-        for (reason, count) in &self.reasons {
+        for (reason, count) in &self.total.reasons {
             writeln!(formatter, "  {reason:<22}{count:>9}")?;
         }
         if unknown > 0 {

@@ -36,7 +36,7 @@ fn github_schema(schemas: &Path, path: &str) -> Result<Compiled, Vec<String>> {
 }
 
 #[test]
-fn githubs_schemas_are_admitted_and_judge_its_payloads() {
+fn githubs_schemas_are_admitted_and_validate_its_payloads() {
     let Some(corpus) = corpus() else { return };
     let schemas = corpus.join("payload-schemas/api.github.com");
     let mut compiled = BTreeMap::new();
@@ -45,7 +45,7 @@ fn githubs_schemas_are_admitted_and_judge_its_payloads() {
         compiled.insert(path, schema);
     }
     let payloads = corpus.join("payload-examples/api.github.com");
-    let (mut judged, mut failed) = (0, Vec::new());
+    let (mut validated, mut failed) = (0, Vec::new());
     for path in files_of(&payloads).into_iter().filter(|path| path.ends_with(".payload.json")) {
         let text = fs::read_to_string(payloads.join(&path)).expect("a payload");
         let payload: Value = serde_json::from_str(&text).expect("JSON");
@@ -56,9 +56,9 @@ fn githubs_schemas_are_admitted_and_judge_its_payloads() {
         for violation in violations(schema, &text) {
             failed.push((path.clone(), violation.expected));
         }
-        judged += 1;
+        validated += 1;
     }
-    assert_eq!(judged, 255);
+    assert_eq!(validated, 255);
     failed.sort();
     failed.dedup();
     assert_eq!(failed.len(), 2, "{failed:?}");

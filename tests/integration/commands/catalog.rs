@@ -27,21 +27,21 @@ async fn a_good_directory_is_checked_without_a_database_and_applied_into_one() {
     copy(&sample_catalog(), &alone.directory.0.join("schemas"));
     let checked = alone.run(PROCESSOR, &["catalog", "check"]).await;
     assert_eq!((checked.status, checked.errors.as_str()), (0, ""));
-    let place = |terminal: &Terminal| terminal.directory.0.join("schemas").display().to_string();
-    assert!(checked.output.starts_with(&format!("{} is good: 5 tenants, 13 event types, ", place(&alone))), "{checked:?}");
+    let location = |terminal: &Terminal| terminal.directory.0.join("schemas").display().to_string();
+    assert!(checked.output.starts_with(&format!("{} is good: 5 tenants, 13 event types, ", location(&alone))), "{checked:?}");
     let checked = alone.run(PROCESSOR, &["catalog", "check", "schemas", "--json"]).await.json();
-    assert_eq!((&checked["directory"], &checked["tenants"]), (&json!(place(&alone)), &json!(5)));
+    assert_eq!((&checked["directory"], &checked["tenants"]), (&json!(location(&alone)), &json!(5)));
 
     let first = terminal.run(PROCESSOR, &["catalog", "apply"]).await;
     assert_eq!((first.status, first.errors.as_str()), (0, ""));
     assert!(
-        first.output.starts_with(&format!("{} is applied: catalog generation 1\n", place(&terminal)))
+        first.output.starts_with(&format!("{} is applied: catalog generation 1\n", location(&terminal)))
             && first.output.contains("\n    + schema order.created/2.json"),
         "{first:?}"
     );
     terminal.directory.write("schemas/platform/extra/1.json", "{\"type\": \"string\"}");
     let second = terminal.run(PROCESSOR, &["catalog", "apply", "schemas", "--json"]).await.json();
-    assert_eq!((&second["generation"], &second["directory"]), (&json!(2), &json!(place(&terminal))));
+    assert_eq!((&second["generation"], &second["directory"]), (&json!(2), &json!(location(&terminal))));
     let added = second["tenants"].as_array().expect("tenants").iter().find(|tenant| tenant["tenant_id"] == "platform").expect("platform");
     assert_eq!(added["added"], json!([{"kind": "event_type", "name": "extra"}, {"kind": "schema", "name": "extra/1.json"}]));
     // What left the files stays.
@@ -170,8 +170,8 @@ async fn check_refused(database: &Database, file: &str, text: &str, sentence: &s
         assert_eq!((ended.status, ended.errors), (65, said), "{command}");
         assert_eq!(ended.output, format!("{sentence}\n"), "{command}");
         let ended = terminal.run(PROCESSOR, &["catalog", command, "--json"]).await;
-        let (place, message) = sentence.split_once(": ").expect("a file and a sentence");
-        assert_eq!((ended.status, ended.json()), (65, json!([{"file": place, "message": message}])), "{command}");
+        let (location, message) = sentence.split_once(": ").expect("a file and a sentence");
+        assert_eq!((ended.status, ended.json()), (65, json!([{"file": location, "message": message}])), "{command}");
     }
     assert_eq!(contents(database).await, before);
 }

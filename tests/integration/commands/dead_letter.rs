@@ -4,13 +4,13 @@ use super::terminal;
 use crate::stack::{PROCESSOR, Stack};
 use crate::terminal::Terminal;
 
-/// The reasons of the letters that a list with these flags shows, the newest first.
+/// The reasons of the dead letters that a list with these flags shows, the newest first.
 async fn check(terminal: &Terminal, flags: &[&str], reasons: &[&str]) {
     let arguments = |more: &[&'static str]| [&["dead-letter", "list"], flags, more].concat();
     let listed = terminal.run(PROCESSOR, &arguments(&["--json"])).await;
     assert_eq!((listed.status, listed.errors.as_str()), (0, ""), "{flags:?}");
     let listed = listed.json();
-    let told: Vec<_> = listed.as_array().expect("an array").iter().filter_map(|letter| letter["reason"].as_str()).collect();
+    let told: Vec<_> = listed.as_array().expect("an array").iter().filter_map(|dead_letter| dead_letter["reason"].as_str()).collect();
     assert_eq!(told, reasons, "{flags:?}");
     let text = terminal.run(PROCESSOR, &arguments(&[])).await.output;
     let lines = if reasons.is_empty() { 1 } else { reasons.len() + 1 };
@@ -19,7 +19,7 @@ async fn check(terminal: &Terminal, flags: &[&str], reasons: &[&str]) {
 }
 
 #[tokio::test]
-async fn letters_are_listed_by_tenant_reason_and_queue_and_shown_with_what_explains_them() {
+async fn dead_letters_are_listed_by_tenant_reason_and_queue_and_shown_with_what_explains_them() {
     let stack = Stack::start(&["events", "shop-events"]).await;
     let daemon = stack.daemon("events?trust=any,shop-events=shop", &[]).await;
     for (queue, body) in [
@@ -45,8 +45,8 @@ async fn letters_are_listed_by_tenant_reason_and_queue_and_shown_with_what_expla
 
     let found = terminal.run(PROCESSOR, &["dead-letter", "list", "--json", "--tenant", "shop"]).await.json();
     let number = found[1]["dead_letter_id"].to_string();
-    let shown = terminal.run(PROCESSOR, &["dead-letter", "show", &number]).await;
-    assert_eq!((shown.status, shown.errors.as_str()), (0, ""));
+    let printed = terminal.run(PROCESSOR, &["dead-letter", "show", &number]).await;
+    assert_eq!((printed.status, printed.errors.as_str()), (0, ""));
     for part in [
         &format!("dead letter {number}: schema_violation (open)\n  The payload breaks its schema."),
         "\n  at the top: expected property `order_id`, found object  (required of order.created/2.json#/required)\n",
@@ -54,16 +54,18 @@ async fn letters_are_listed_by_tenant_reason_and_queue_and_shown_with_what_expla
         "\ntenant      shop\nevent       type order.created, id o1, source web\nqueue       shop-events (native), SQS message ",
         "\nbody\n{\"event_type\":\"order.created\",\"source\":\"web\"",
     ] {
-        assert!(shown.output.contains(part), "{part} is not in {}", shown.output);
+        assert!(printed.output.contains(part), "{part} is not in {}", printed.output);
     }
-    let letter = terminal.run(PROCESSOR, &["dead-letter", "show", &number, "--json"]).await.json();
+    let dead_letter = terminal.run(PROCESSOR, &["dead-letter", "show", &number, "--json"]).await.json();
     for (field, value) in
         [("reason", "schema_violation"), ("tenant_id", "shop"), ("queue_tenant", "shop"), ("event_id", "o1"), ("state", "open")]
     {
-        assert_eq!(letter[field], value, "{letter}");
+        assert_eq!(dead_letter[field], value, "{dead_letter}");
     }
-    assert_eq!((&letter["schema_version"], &letter["receive_count"]), (&2.into(), &1.into()));
-    assert!(letter["errors"].as_array().is_some_and(|errors| errors.len() > 1 && !letter["errors"].to_string().contains("s3cret")));
+    assert_eq!((&dead_letter["schema_version"], &dead_letter["receive_count"]), (&2.into(), &1.into()));
+    assert!(
+        dead_letter["errors"].as_array().is_some_and(|errors| errors.len() > 1 && !dead_letter["errors"].to_string().contains("s3cret"))
+    );
 
     for arguments in [["dead-letter", "show", "999999"].as_slice(), &["dead-letter", "show", "999999", "--json"]] {
         let unknown = terminal.run(PROCESSOR, arguments).await;
@@ -78,7 +80,7 @@ async fn what_strangers_have_sent_cannot_move_the_terminal_that_shows_it() {
     const NASTY: &str = "a\u{1b}[31mb\u{9b}32mc\u{202e}d\u{2066}e\u{200f}f\u{61c}g\u{2028}h\u{7f}i\u{feff}j";
     const SHOWN: &str = "a\\u{1b}[31mb\\u{9b}32mc\\u{202e}d\\u{2066}e\\u{200f}f\\u{61c}g\\u{2028}h\\u{7f}i\\u{feff}j";
     // What an event may be called has no control characters of ASCII.
-    let (name, shown) =
+    let (name, escaped) =
         (NASTY.replace(['\u{1b}', '\u{7f}', '\u{9b}'], ""), SHOWN.replace("\\u{1b}", "").replace("\\u{7f}", "").replace("\\u{9b}", ""));
     let stack = Stack::start(&["shop-events"]).await;
     let daemon = stack.daemon("shop-events=shop", &[]).await;
@@ -115,8 +117,10 @@ async fn what_strangers_have_sent_cannot_move_the_terminal_that_shows_it() {
             assert!(ended.output.contains("c\\u{202e}d"), "{arguments:?}: {ended:?}");
         }
     }
-    let letter = terminal.run(PROCESSOR, &["dead-letter", "show", "1"]).await.output;
-    for line in [format!(", id {shown}, source {shown}\n"), format!("SQS message {SHOWN}, received"), format!("\nsender      {SHOWN}\n")] {
-        assert!(letter.contains(&line), "{line} is not in {letter}");
+    let dead_letter = terminal.run(PROCESSOR, &["dead-letter", "show", "1"]).await.output;
+    for line in
+        [format!(", id {escaped}, source {escaped}\n"), format!("SQS message {SHOWN}, received"), format!("\nsender      {SHOWN}\n")]
+    {
+        assert!(dead_letter.contains(&line), "{line} is not in {dead_letter}");
     }
 }

@@ -84,14 +84,14 @@ async fn a_body_that_would_be_rejected_is_told_why_and_where() {
         let ended = terminal.run_on(PROCESSOR, &["validate", "-", "--queue", queue, "--json"], body).await;
         let verdict = ended.json();
         assert_eq!((ended.status, &verdict["verdict"], &verdict["reason"]), (65, &json!("rejected"), &json!(reason)), "{body}");
-        let place = verdict["errors"][0]["instance_location"].as_str().expect("a place");
-        assert!(error.starts_with(&format!("at {}", if place.is_empty() { "the top" } else { place })), "{error}: {verdict}");
+        let location = verdict["errors"][0]["instance_location"].as_str().expect("a place");
+        assert!(error.starts_with(&format!("at {}", if location.is_empty() { "the top" } else { location })), "{error}: {verdict}");
     }
     assert_eq!(stack.database.count("select count(*) from dead_letter").await, 0);
 }
 
 #[tokio::test]
-async fn a_sender_is_judged_by_the_tenants_list() {
+async fn a_sender_is_validated_by_the_tenants_list() {
     let stack = Stack::start_without_catalog(&[]).await;
     let terminal = terminal(&stack);
     terminal.directory.write("schemas/acme/tenant.toml", "allowed_senders = [\"AROAEXAMPLEEXAMPLE12\"]");

@@ -222,9 +222,10 @@ async fn no_url_of_a_message_is_ever_visited() {
     at_rest(&stack).await;
     assert_eq!(daemon.stop().await, 0);
     assert_eq!(stack.database.count("select count(*) from message").await, 1);
-    let letters = stack.database.rows("select reason, errors -> 0 ->> 'expected' from dead_letter").await;
+    let dead_letters = stack.database.rows("select reason, errors -> 0 ->> 'expected' from dead_letter").await;
     assert!(
-        letters.len() == 2 && letters.iter().all(|letter| letter.starts_with("invalid_envelope | \"Notification\"; this asks to confirm"))
+        dead_letters.len() == 2
+            && dead_letters.iter().all(|dead_letter| dead_letter.starts_with("invalid_envelope | \"Notification\"; this asks to confirm"))
     );
     let visitor = visited.accept().map(|(_, address)| address).map_err(|error| error.kind());
     assert_eq!(visitor, Err(std::io::ErrorKind::WouldBlock));

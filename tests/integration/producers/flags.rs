@@ -43,4 +43,8 @@ async fn a_wrong_flag_ends_with_64_and_a_wrong_value_with_78_and_what_would_be_r
     }
     let without_catalog = terminal.run(PRODUCERS, &["--queue", "events"]).await;
     assert!(without_catalog.status == 78 && without_catalog.errors.contains("name another by --schemas"), "{without_catalog:?}");
+    terminal.directory.write("bare/acme/tenant.toml", "");
+    terminal.directory.write("bare/acme/note/1.json", "{}");
+    let without_examples = terminal.run(PRODUCERS, &["--queue", "events", "--schemas", "bare"]).await;
+    assert!(without_examples.status == 78 && without_examples.errors.contains("below `examples/valid`"), "{without_examples:?}");
 }

@@ -2,7 +2,7 @@
 
 use super::Run;
 
-/// Statements on one row or letter, and the word for what they did.
+/// Statements on one row or dead letter, and the word for what they did.
 const FORGERIES: [(&str, &str); 19] = [
     ("delete from message where event_id = (select max(event_id) from message)", "missing"),
     ("delete from dead_letter where dead_letter_id = (select max(dead_letter_id) from dead_letter where reason = 'malformed_json')", "missing"),
@@ -78,7 +78,10 @@ async fn each_forgery_is_found_and_called_by_its_name() {
     let run = Run::send("events?trust=any", "--events 400 --rate 5000 --invalid 0.3 --duplicates 0.1 --seed 3").await;
     assert_eq!(run.ledger.verify().await.status, 0);
     let database = &run.stack.database;
-    database.execute("create table message_copy as table message; create table dead_letter_copy as table dead_letter").await;
+    // Postgres computes whether a dead letter is open, and takes it from nobody; it is the last column.
+    let copies = "create table message_copy as table message; create table dead_letter_copy as table dead_letter;
+                  alter table dead_letter_copy drop column is_open";
+    database.execute(copies).await;
     database.execute("truncate delivery").await;
     for (forgery, word) in FORGERIES {
         check(&run, forgery, word).await;

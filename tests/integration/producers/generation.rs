@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use event_processor::candidate::QueueBinding;
 use event_processor::catalog::directory;
 use event_processor::producers::generation::{Draft, Expected, Generator, Mix};
 use event_processor::producers::material;
-use event_processor::queue::QueueBinding;
 use event_processor::settings::parse_queues;
 
 use crate::stack::sample_catalog;
@@ -77,4 +77,16 @@ fn shares_and_sizes_are_kept() {
     let reformatted = |draft: &&Draft| draft.expected == Expected::Duplicate && draft.payload.contains("\\u00");
     let again = drafts.iter().filter(reformatted).count();
     assert!(again > 40 && again < duplicates, "{again} of {duplicates} duplicates are in other letters");
+}
+
+#[test]
+fn an_event_type_without_examples_is_passed_over_and_ends_nothing() {
+    let declaration = directory::read(&sample_catalog()).expect("the sample catalog");
+    let mut kinds = material::of_catalog(&sample_catalog(), &declaration, &[], &[], 0).expect("examples");
+    kinds[3].valid.clear();
+    let (bare, others) = (kinds[3].event_type.clone(), kinds.len() - 1);
+    let binding = QueueBinding::from(&parse_queues("events").expect("a queue")[0]);
+    let drafts: Vec<Draft> = Generator::new(kinds, binding, Mix::default(), 1, "run").expect("a generator").take(50).collect();
+    let types: BTreeSet<(&str, &str)> = drafts.iter().map(|draft| (draft.tenant_id.as_str(), draft.event_type.as_str())).collect();
+    assert!(drafts.len() == 50 && types.len() == others, "{} events of {types:?}, without {bare}", drafts.len());
 }

@@ -139,7 +139,7 @@ impl Scene {
                 self.restart("").await;
             }
             Fault::Freeze => self.freeze().await,
-            Fault::Crash(place) => self.crash(place, chance).await,
+            Fault::Crash(location) => self.crash(location, chance).await,
             Fault::Database(bytes, cut) => {
                 self.database.trap_once(bytes, cut);
                 eventually("the request is met", async || (self.database.sprung() > 0).then_some(())).await;
@@ -203,10 +203,10 @@ impl Scene {
         assert_eq!(std::mem::replace(&mut self.daemon, successor).stop().await, 0);
     }
 
-    async fn crash(&mut self, place: &str, chance: u8) {
+    async fn crash(&mut self, location: &str, chance: u8) {
         self.daemon.signal("KILL");
         self.daemon.ended().await;
-        self.restart(&format!("{place}={}*off->return", 1 + chance % 5)).await;
+        self.restart(&format!("{location}={}*off->return", 1 + chance % 5)).await;
         eventually("the daemon crashes", async || {
             // The catalog is read again at each word of a change.
             self.stack.database.execute("select pg_notify('catalog_changed', '')").await;

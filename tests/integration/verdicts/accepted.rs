@@ -23,8 +23,8 @@ async fn check(cases: Vec<Accepted>) {
     for queue in ["shared", "bound"] {
         stack.at_rest(&stack.queue(queue).await).await;
     }
-    let letters = stack.database.rows("select reason, errors, convert_from(body, 'UTF8') from dead_letter").await;
-    assert!(letters.is_empty(), "{letters:#?}");
+    let dead_letters = stack.database.rows("select reason, errors, convert_from(body, 'UTF8') from dead_letter").await;
+    assert!(dead_letters.is_empty(), "{dead_letters:#?}");
     for (sqs_message_id, body, expected) in sent {
         let rows = stack.database.rows(&format!("select {COLUMNS} from message where sqs_message_id = '{sqs_message_id}'")).await;
         assert_eq!(rows, [expected], "{body}");

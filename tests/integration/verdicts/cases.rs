@@ -11,11 +11,11 @@ pub struct Case {
     pub queue: &'static str,
     pub body: String,
     pub attributes: Vec<Attribute>,
-    /// Whose letter it is.
+    /// Whose dead letter it is.
     pub tenant_id: Option<&'static str>,
 }
 
-/// Where an event comes from and how far it gets: the queue, and the tenant that its letter belongs to.
+/// Where an event comes from and how far it gets: the queue, and the tenant that its dead letter belongs to.
 type Origin = (&'static str, Option<&'static str>);
 
 /// On a shared queue, rejected before it is known whose it is.
@@ -50,7 +50,7 @@ fn holding(value: &str) -> String {
     note(&format!(r#""payload":{{"value":{value}}}"#))
 }
 
-/// An event of the type that is dear to judge.
+/// An event of the type that is dear to validate.
 fn heavy(payload: &str) -> String {
     format!(r#"{{"tenant_id":"acme","event_type":"heavy","payload":{payload}}}"#)
 }

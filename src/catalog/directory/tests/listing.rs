@@ -1,8 +1,10 @@
 use super::{GOOD, TemporaryDirectory, check, read};
 
+/// What is said of a file where a version would be.
+const NO_VERSION: &str = "has no place here; an event type's directory holds its versions 1.json, 2.json ... (a number without leading zeros), examples/ and event_type.toml";
+
 #[test]
 fn what_has_no_place_in_the_directory_is_named() {
-    let version = "has no place here; an event type's directory holds its versions 1.json, 2.json ... (a number without leading zeros), examples/ and event_type.toml";
     for (path, expected) in [
         ("README.md", "README.md: has no place here; a catalog holds one directory for each tenant".to_owned()),
         (
@@ -25,11 +27,11 @@ fn what_has_no_place_in_the_directory_is_named() {
             "shop/bestellung.geändert: is not an event type's name: 1-128 printable ASCII characters; rename it".to_owned(),
         ),
         ("shop/order.paid/", "shop/order.paid: has no version of a schema; add 1.json, or take the directory out".to_owned()),
-        ("shop/order.created/01.json", format!("shop/order.created/01.json: {version}")),
-        ("shop/order.created/v1.json", format!("shop/order.created/v1.json: {version}")),
-        ("shop/order.created/0.json", format!("shop/order.created/0.json: {version}")),
-        ("shop/order.created/9999999999.json", format!("shop/order.created/9999999999.json: {version}")),
-        ("shop/order.created/4.json/", format!("shop/order.created/4.json: {version}")),
+        ("shop/order.created/01.json", format!("shop/order.created/01.json: {NO_VERSION}")),
+        ("shop/order.created/v1.json", format!("shop/order.created/v1.json: {NO_VERSION}")),
+        ("shop/order.created/0.json", format!("shop/order.created/0.json: {NO_VERSION}")),
+        ("shop/order.created/9999999999.json", format!("shop/order.created/9999999999.json: {NO_VERSION}")),
+        ("shop/order.created/4.json/", format!("shop/order.created/4.json: {NO_VERSION}")),
         ("shop/common/deep/", "shop/common/deep: has no place here; common/ holds shared definitions, as `....json` files".to_owned()),
         (
             "shop/order.created/examples/one.json",

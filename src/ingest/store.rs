@@ -1,0 +1,260 @@
+//! Stage 5, a writer: takes whatever is ready, up to the limits, and stores it. A quiet system has the latency of one event, a busy one the
+//! efficiency of large batches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
+
+use super::breaker::CircuitBreaker;
+use super::hand_back::HandBack;
+use super::validate::Validator;
+use crate::backoff::Backoff;
+use crate::metrics::Metrics;
+use crate::snapshot::Catalog;
+use crate::store::{self, Entry, Failure, Session, Settled, WRITE_TIMEOUT, Written};
+use crate::window::InFlight;
+
+/// Bodies in one transaction at most; a batch of few large events is as much work as one of many small ones.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// After a batch of so many rows the next one is worth waiting for: more will come. Smaller ones keep pace by themselves.
+const BUSY_ROWS: usize = 100;
+
+/// For how long, then.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// How often a batch is validated again before its events are handed back: each time the catalog was newer than the snapshot.
+const VALIDATIONS_MAX: usize = 5;
+
+/// How often a batch that the database did not take is tried again before its events are handed back.
+const RETRIES_MAX: usize = 2;
+
+/// Before the first and the last of these.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
+
+/// Events with their verdicts, for whichever writer is free.
+pub struct Ready {
+    decided: mpsc::Receiver<Vec<Entry<InFlight>>>,
+    /// Taken already, beyond the last batch.
+    waiting: Vec<Entry<InFlight>>,
+    is_busy: bool,
+}
+
+impl Ready {
+    pub fn new(decided: mpsc::Receiver<Vec<Entry<InFlight>>>) -> Self {
+        Self { decided, waiting: Vec::new(), is_busy: false }
+    }
+
+    /// The next batch; empty when those who find verdicts have ended.
+    async fn take(&mut self, batch_rows_max: usize) -> Vec<Entry<InFlight>> {
+        let mut ready = std::mem::take(&mut self.waiting);
+        if ready.is_empty() {
+            ready = self.decided.recv().await.unwrap_or_default();
+        }
+        if self.is_busy && !ready.is_empty() && ready.len() < batch_rows_max {
+            tokio::time::sleep(LINGER).await;
+        }
+        while ready.len() < batch_rows_max
+            && let Ok(decided) = self.decided.try_recv()
+        {
+            ready.extend(decided);
+        }
+        self.waiting = ready.split_off(batch_rows_max.min(ready.len()));
+        self.is_busy = ready.len() >= BUSY_ROWS;
+        ready
+    }
+}
+
+/// What stores.
+pub struct Writer {
+    pub session: Session,
+    pub batch_rows_max: usize,
+    pub catalog: Catalog,
+    /// For what a newer catalog may decide otherwise.
+    pub validator: Arc<Validator>,
+    pub breaker: Arc<CircuitBreaker>,
+    pub hand_back: Arc<HandBack>,
+    pub metrics: Arc<Metrics>,
+    pub settled: mpsc::Sender<Vec<Settled<InFlight>>>,
+}
+
+/// A batch, and what was already tried with it.
+struct Attempt {
+    batch: Vec<Entry<InFlight>>,
+    validations: usize,
+    retries: usize,
+}
+
+impl Attempt {
+    fn new(batch: Vec<Entry<InFlight>>) -> Self {
+        Self { batch, validations: 0, retries: 0 }
+    }
+}
+
+impl Writer {
+    /// Ends when those who find verdicts have ended and everything they found is dealt with.
+    pub async fn run(mut self, ready: Arc<Mutex<Ready>>) {
+        loop {
+            let ready = ready.lock().await.take(self.batch_rows_max).await;
+            if ready.is_empty() {
+                return;
+            }
+            for batch in split_by_bytes(ready) {
+                self.store(batch).await;
+            }
+        }
+    }
+
+    /// Stores a batch; where Postgres refuses a row, in halves until the row stands alone.
+    async fn store(&mut self, batch: Vec<Entry<InFlight>>) {
+        let mut attempts = vec![Attempt::new(batch)];
+        while let Some(Attempt { batch, validations, retries }) = attempts.pop() {
+            let batch = self.hand_back.drop_lost(batch);
+            if batch.is_empty() {
+                continue;
+            }
+            let began = Instant::now();
+            self.metrics.batch_rows.observe(to_f64(batch.len()));
+            match store::write(&mut self.session, WRITE_TIMEOUT, batch).await {
+                Ok(Written { settled, deferred }) => {
+                    self.metrics.store_duration.observe(began.elapsed().as_secs_f64());
+                    self.breaker.succeed();
+                    self.pass_on(settled).await;
+                    attempts.push(Attempt { batch: deferred, validations, retries });
+                }
+                Err((failure, batch)) => self.go_on(failure, Attempt { batch, validations, retries }, &mut attempts).await,
+            }
+        }
+    }
+
+    /// What follows a batch that was not stored: other attempts, or back to the queue.
+    async fn go_on(&self, failure: Failure, failed: Attempt, attempts: &mut Vec<Attempt>) {
+        let Attempt { mut batch, validations, retries } = failed;
+        match failure {
+            // First by a fresh snapshot, all at once: what is missing is most often missing for many.
+            Failure::Stale | Failure::MissingReference if validations == 0 => {
+                attempts.push(Attempt { batch: self.validate_again(batch).await, validations: 1, retries });
+            }
+            Failure::Refused(_) | Failure::MissingReference if batch.len() > 1 => {
+                let right = batch.split_off(batch.len() / 2);
+                // The left half first: of two events with one identity the earlier is stored.
+                attempts.push(Attempt { batch: right, validations, retries });
+                attempts.push(Attempt { batch, validations, retries });
+            }
+            Failure::Refused(sqlstate) => attempts.extend(self.refuse(batch, &sqlstate)),
+            Failure::Stale | Failure::MissingReference if validations < VALIDATIONS_MAX => {
+                attempts.push(Attempt { batch: self.validate_again(batch).await, validations: validations + 1, retries });
+            }
+            Failure::Stale => {
+                // The catalog changes faster than the rejected can be validated; the others need not wait for it.
+                let (valid, rejected): (Vec<_>, Vec<_>) = batch.into_iter().partition(|entry| entry.decided.verdict.is_ok());
+                self.release(rejected, &failure);
+                attempts.push(Attempt { batch: valid, validations, retries });
+            }
+            Failure::MissingReference => self.release(batch, &failure),
+            Failure::Unavailable(_) | Failure::Deadline | Failure::Unknown(_) => {
+                self.go_on_without_store(&failure, Attempt { batch, validations, retries }, attempts).await;
+            }
+        }
+    }
+
+    /// The fault is ours: polling pauses, the batch is tried again, and then handed back with all that waits behind it.
+    async fn go_on_without_store(&self, failure: &Failure, failed: Attempt, attempts: &mut Vec<Attempt>) {
+        let Attempt { batch, validations, retries } = failed;
+        // Before any pause: what is received from here on would share the fate of this batch.
+        self.breaker.fail(failure.to_string());
+        if matches!(failure, Failure::Unavailable(_)) && retries < RETRIES_MAX {
+            let mut backoff = Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1);
+            let pause = (0..=retries).map(|_| backoff.pause()).last().unwrap_or_default();
+            tokio::time::sleep(pause).await;
+            attempts.push(Attempt { batch, validations, retries: retries + 1 });
+            return;
+        }
+        if matches!(failure, Failure::Unknown(_)) {
+            self.metrics.commits_unknown.inc();
+        }
+        let rest = attempts.drain(..).flat_map(|attempt| attempt.batch);
+        self.release(batch.into_iter().chain(rest).collect(), failure);
+    }
+
+    /// A row that was refused alone is a dead letter; where even that is refused, the fault is ours.
+    fn refuse(&self, batch: Vec<Entry<InFlight>>, sqlstate: &str) -> Vec<Attempt> {
+        let mut attempts = Vec::new();
+        for mut entry in batch {
+            if store::refuse(&mut entry.decided, sqlstate) {
+                attempts.push(Attempt::new(vec![entry]));
+            } else {
+                self.release(vec![entry], &Failure::Refused(sqlstate.to_owned()));
+            }
+        }
+        attempts
+    }
+
+    /// Validates by a snapshot that is newer than the one before, or by the same one where Postgres does not answer.
+    async fn validate_again(&self, batch: Vec<Entry<InFlight>>) -> Vec<Entry<InFlight>> {
+        let snapshot = match self.catalog.reload().await {
+            Some(snapshot) => snapshot,
+            None => self.catalog.snapshot(),
+        };
+        // Whatever has a verdict comes in one of at most so many parts.
+        let (next, mut decided) = mpsc::channel(2 * batch.len().max(1));
+        self.validator.validate(batch.into_iter().map(|entry| entry.origin).collect(), &snapshot, &next).await;
+        let mut again = Vec::new();
+        while let Ok(verdicts) = decided.try_recv() {
+            again.extend(verdicts);
+        }
+        again
+    }
+
+    fn release(&self, batch: Vec<Entry<InFlight>>, failure: &Failure) {
+        if batch.is_empty() {
+            return;
+        }
+        tracing::warn!(events = batch.len(), %failure, "not stored: handed back to the queue");
+        self.hand_back.later(batch.into_iter().map(|entry| entry.origin).collect());
+    }
+
+    async fn pass_on(&self, mut settled: Vec<Settled<InFlight>>) {
+        let snapshot = self.catalog.snapshot();
+        let now = OffsetDateTime::now_utc();
+        for event in &mut settled {
+            let label = snapshot.label(event.tenant_id());
+            let outcome = event.outcome();
+            event.origin.lease.settle();
+            event.origin.permit.free_bytes();
+            event.origin.permit.record(label, outcome);
+            if let Some(reason) = event.reason() {
+                self.metrics.count_rejection(label, reason);
+            }
+            if let Some(sent_at) = event.sent_at() {
+                self.metrics.event_commit_delay.observe((now - sent_at).as_seconds_f64().max(0.0));
+            }
+        }
+        // The acknowledger ends only after the writers; without it the events come again and are duplicates.
+        let _ = self.settled.send(settled).await;
+    }
+}
+
+fn split_by_bytes(ready: Vec<Entry<InFlight>>) -> Vec<Vec<Entry<InFlight>>> {
+    let mut batches: Vec<Vec<Entry<InFlight>>> = Vec::new();
+    let mut bytes = 0;
+    for entry in ready {
+        let size = entry.decided.candidate.body.len();
+        match batches.last_mut() {
+            Some(batch) if bytes + size <= BATCH_BYTES_MAX => batch.push(entry),
+            _ => {
+                bytes = 0;
+                batches.push(vec![entry]);
+            }
+        }
+        bytes += size;
+    }
+    batches
+}
+
+fn to_f64(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
+}
