@@ -15,6 +15,9 @@ use crate::json;
 /// So many bytes of payloads are compared in one transaction; the rest waits for the next, so that the others of the batch do not wait for it.
 const COMPARED_BYTES_MAX: usize = 8 << 20;
 
+/// So many stored payloads are asked for at once: few are read that the transaction may not compare any more.
+const PAYLOADS_PER_STATEMENT_MAX: usize = 16;
+
 /// How an event compares with the one that is stored under its identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
@@ -60,7 +63,7 @@ async fn compare_fields<'a>(
     comparisons: &mut BTreeMap<usize, Comparison>,
 ) -> Result<Positions<'a>, sqlx::Error> {
     let identities: Vec<(&Identity<'a>, &Vec<usize>)> = by_identity.iter().collect();
-    let (numbers, tenant_ids, sources, event_ids) = columns(by_identity);
+    let (numbers, tenant_ids, sources, event_ids) = columns(by_identity.keys());
     let rows = sqlx::query_file!("src/store/select_stored.sql", &numbers, &tenant_ids as _, &sources as _, &event_ids as _);
     let mut by_value: Positions<'a> = BTreeMap::new();
     for row in rows.fetch_all(connection).await? {
@@ -88,22 +91,25 @@ async fn compare_payloads(
     by_value: &Positions<'_>,
     comparisons: &mut BTreeMap<usize, Comparison>,
 ) -> Result<(), sqlx::Error> {
-    let positions: Vec<&Vec<usize>> = by_value.values().collect();
     comparisons.extend(by_value.values().flatten().map(|position| (*position, Comparison::Deferred)));
-    let (numbers, tenant_ids, sources, event_ids) = columns(by_value);
-    let mut rows =
-        sqlx::query_file!("src/store/select_payloads.sql", &numbers, &tenant_ids as _, &sources as _, &event_ids as _).fetch(connection);
+    let by_value: Vec<(&Identity<'_>, &Vec<usize>)> = by_value.iter().collect();
     let mut bytes = 0;
-    while bytes < COMPARED_BYTES_MAX
-        && let Some(row) = rows.try_next().await?
-    {
-        let Some(positions) = usize::try_from(row.position).ok().and_then(|number| positions.get(number)) else { continue };
-        let (batch, positions) = (Arc::clone(batch), (*positions).clone());
-        let left = COMPARED_BYTES_MAX - bytes;
-        let comparing = tokio::task::spawn_blocking(move || compare_with(&row.payload, &batch, &positions, left));
-        let (compared, compared_bytes) = comparing.await.map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
-        bytes += compared_bytes;
-        comparisons.extend(compared);
+    for chunk in by_value.chunks(PAYLOADS_PER_STATEMENT_MAX) {
+        if bytes >= COMPARED_BYTES_MAX {
+            break;
+        }
+        let (numbers, tenant_ids, sources, event_ids) = columns(chunk.iter().map(|(identity, _)| *identity));
+        let rows = sqlx::query_file!("src/store/select_payloads.sql", &numbers, &tenant_ids as _, &sources as _, &event_ids as _);
+        let mut rows = rows.fetch(&mut *connection);
+        while let Some(row) = rows.try_next().await? {
+            let found = usize::try_from(row.position).ok().and_then(|number| chunk.get(number));
+            let Some((_, positions)) = found.filter(|_| bytes < COMPARED_BYTES_MAX) else { continue };
+            let (batch, positions, left) = (Arc::clone(batch), (*positions).clone(), COMPARED_BYTES_MAX - bytes);
+            let comparing = tokio::task::spawn_blocking(move || compare_with(&row.payload, &batch, &positions, left));
+            let (compared, compared_bytes) = comparing.await.map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
+            bytes += compared_bytes;
+            comparisons.extend(compared);
+        }
     }
     Ok(())
 }
@@ -128,8 +134,8 @@ fn compare_with(stored: &str, batch: &[Decided], positions: &[usize], bytes_max:
 }
 
 /// Identities as the arrays that a statement takes, each with its number.
-fn columns<'a>(by_identity: &Positions<'a>) -> (Vec<i32>, Vec<&'a str>, Vec<&'a str>, Vec<&'a str>) {
-    let numbers = (0..).take(by_identity.len()).collect();
-    let column = |value: fn(&Identity<'a>) -> &'a str| by_identity.keys().map(value).collect();
+fn columns<'a>(identities: impl Iterator<Item = &'a Identity<'a>> + Clone) -> (Vec<i32>, Vec<&'a str>, Vec<&'a str>, Vec<&'a str>) {
+    let numbers = (0..).zip(identities.clone()).map(|(number, _)| number).collect();
+    let column = |value: fn(&Identity<'a>) -> &'a str| identities.clone().map(value).collect();
     (numbers, column(|identity| identity.tenant_id), column(|identity| identity.source), column(|identity| identity.event_id))
 }
