@@ -83,9 +83,9 @@ async fn each_planted_bug_fits_the_sources_and_names_a_test() {
 }
 
 /// A copy of the sources, and of what was built of them: bugs are planted in neither of the originals.
-struct Copy(Directory);
+struct Checkout(Directory);
 
-impl Copy {
+impl Checkout {
     async fn make() -> Self {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("planted-{}", uuid::Uuid::now_v7().simple()));
         let program = std::env::current_exe().expect("this program");
@@ -152,7 +152,7 @@ async fn each_planted_bug_is_caught_by_its_test() {
         bugs.retain(|bug| wanted.contains(&bug.name.as_str()));
         assert_eq!(bugs.len(), wanted.len(), "PLANTED_BUGS names some that tests/planted lacks");
     }
-    let copy = Copy::make().await;
+    let copy = Checkout::make().await;
     let mut at_large = Vec::new();
     for bug in &bugs {
         at_large.extend(copy.plant(bug).await);
