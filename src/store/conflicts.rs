@@ -63,7 +63,7 @@ async fn compare_fields<'a>(
     comparisons: &mut BTreeMap<usize, Comparison>,
 ) -> Result<Positions<'a>, sqlx::Error> {
     let identities: Vec<(&Identity<'a>, &Vec<usize>)> = by_identity.iter().collect();
-    let (numbers, tenant_ids, sources, event_ids) = columns(by_identity.keys());
+    let (numbers, tenant_ids, sources, event_ids) = columns(&identities);
     let rows = sqlx::query_file!("src/store/select_stored.sql", &numbers, &tenant_ids as _, &sources as _, &event_ids as _);
     let mut by_value: Positions<'a> = BTreeMap::new();
     for row in rows.fetch_all(connection).await? {
@@ -98,7 +98,7 @@ async fn compare_payloads(
         if bytes >= COMPARED_BYTES_MAX {
             break;
         }
-        let (numbers, tenant_ids, sources, event_ids) = columns(chunk.iter().map(|(identity, _)| *identity));
+        let (numbers, tenant_ids, sources, event_ids) = columns(chunk);
         let rows = sqlx::query_file!("src/store/select_payloads.sql", &numbers, &tenant_ids as _, &sources as _, &event_ids as _);
         let mut rows = rows.fetch(&mut *connection);
         while let Some(row) = rows.try_next().await? {
@@ -134,8 +134,8 @@ fn compare_with(stored: &str, batch: &[Decided], positions: &[usize], bytes_max:
 }
 
 /// Identities as the arrays that a statement takes, each with its number.
-fn columns<'a>(identities: impl Iterator<Item = &'a Identity<'a>> + Clone) -> (Vec<i32>, Vec<&'a str>, Vec<&'a str>, Vec<&'a str>) {
-    let numbers = (0..).zip(identities.clone()).map(|(number, _)| number).collect();
-    let column = |value: fn(&Identity<'a>) -> &'a str| identities.clone().map(value).collect();
+fn columns<'a>(identities: &[(&Identity<'a>, &Vec<usize>)]) -> (Vec<i32>, Vec<&'a str>, Vec<&'a str>, Vec<&'a str>) {
+    let numbers = (0..).zip(identities).map(|(number, _)| number).collect();
+    let column = |value: fn(&Identity<'a>) -> &'a str| identities.iter().map(|(identity, _)| value(identity)).collect();
     (numbers, column(|identity| identity.tenant_id), column(|identity| identity.source), column(|identity| identity.event_id))
 }
