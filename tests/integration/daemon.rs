@@ -90,13 +90,18 @@ impl Daemon {
 
     /// Status and body of a path on the health endpoint.
     pub async fn get(&self, path: &str) -> (u16, String) {
+        self.try_get(path).await.expect("a reply")
+    }
+
+    /// The same; nothing where the connection was closed in favour of newer ones.
+    pub async fn try_get(&self, path: &str) -> Option<(u16, String)> {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let mut stream = tokio::net::TcpStream::connect(&self.address).await.expect("the daemon listens");
-        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.expect("a request");
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.ok()?;
         let mut reply = String::new();
-        stream.read_to_string(&mut reply).await.expect("a reply");
-        let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
-        (head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"), body.to_owned())
+        stream.read_to_string(&mut reply).await.ok()?;
+        let (head, body) = reply.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"), body.to_owned()))
     }
 
     pub async fn ready(&self) {
@@ -117,6 +122,15 @@ impl Daemon {
     pub fn signal(&self, name: &str) {
         let status = std::process::Command::new("/bin/sh").args(["-c", &format!("kill -{name} {}", self.id())]).status();
         assert!(status.expect("sh").success(), "kill -{name}");
+    }
+
+    /// Whether all of its threads have stopped.
+    pub fn stands_still(&self) -> bool {
+        let is_stopped = |thread: std::io::Result<std::fs::DirEntry>| {
+            let status = std::fs::read_to_string(thread.expect("an entry").path().join("status")).unwrap_or_default();
+            status.contains("\nState:\tT")
+        };
+        std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("its threads").all(is_stopped)
     }
 
     /// Ends it as the system does that is out of memory: at once, and without asking.

@@ -50,6 +50,8 @@ async fn a_replica_that_stands_still_past_its_leases_wakes_and_harms_nothing() {
     waiting_for(&stack.database, "message", i64::try_from(WRITERS).expect("a small number")).await;
     eventually("all are held", async || (counted(&first, "in_flight_events", "").await == all).then_some(())).await;
     first.signal("STOP");
+    // Each of its threads stops when it is its turn.
+    eventually("the first stands still", async || first.stands_still().then_some(())).await;
     lock.release().await;
     let second = stack.daemon("events?trust=any", &settings).await;
     stack.at_rest(&queue).await;

@@ -70,12 +70,17 @@ impl Flooded {
         Self { cluster, stack, daemon, sent: 0 }
     }
 
-    /// What a new client is told within a second.
+    /// What a new client is told within a second; where many others came after it, it may have to ask again.
     async fn answer(&self) -> (u16, String) {
         let began = Instant::now();
-        let (status, text) = self.daemon.get("/readyz").await;
-        assert!(began.elapsed() < Duration::from_secs(1), "an answer after {:?}: {text}", began.elapsed());
-        (status, text)
+        let reply = loop {
+            match self.daemon.try_get("/readyz").await {
+                Some(reply) => break reply,
+                None => assert!(began.elapsed() < Duration::from_secs(1), "no answer in {:?}", began.elapsed()),
+            }
+        };
+        assert!(began.elapsed() < Duration::from_secs(1), "an answer after {:?}: {}", began.elapsed(), reply.1);
+        reply
     }
 
     /// Sends events for so long, each of which is stored. The daemon stays ready, but for what a restart has left.
