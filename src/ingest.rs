@@ -39,7 +39,7 @@ use crate::health::{Health, Readiness, queue_part, serve};
 use crate::metrics::{Metrics, MetricsError};
 use crate::queue::Clients;
 use crate::settings::{Database, IngestSettings, QueueSetting};
-use crate::snapshot::{Catalog, CatalogFollower};
+use crate::snapshot::{Catalog, CatalogFollower, CompiledSchemas};
 use crate::store::{Session, Settled};
 use crate::validation::{PoisonAttempts, Pool};
 use crate::window::{InFlight, Window};
@@ -126,8 +126,10 @@ impl Daemon {
     /// When the drain runs out of time, or a task ends that should not.
     pub async fn run(self, stop: CancellationToken) -> Result<(), DaemonError> {
         let Self { database, queues, clients, settings, listener } = self;
-        let (follower, catalog) = CatalogFollower::new(database.clone(), settings.tenant_labels_max);
-        let shared = Shared::new(database, settings, catalog, stop)?;
+        let metrics = Arc::new(Metrics::new()?);
+        let room = CompiledSchemas::new(settings.compiled_schemas_bytes_max, Arc::clone(&metrics));
+        let (follower, catalog) = CatalogFollower::new(database.clone(), settings.tenant_labels_max, room);
+        let shared = Shared::new(database, settings, metrics, catalog, stop);
         for queue in &queues {
             shared.readiness.expect(&queue_part(&queue.name), NOT_KNOWN);
         }
@@ -154,14 +156,14 @@ impl Daemon {
 }
 
 impl Shared {
-    fn new(database: Database, settings: IngestSettings, catalog: Catalog, stop: CancellationToken) -> Result<Self, MetricsError> {
-        let (metrics, readiness) = (Arc::new(Metrics::new()?), Arc::<Readiness>::default());
+    fn new(database: Database, settings: IngestSettings, metrics: Arc<Metrics>, catalog: Catalog, stop: CancellationToken) -> Self {
+        let readiness = Arc::<Readiness>::default();
         let (tracker, drained) = (TaskTracker::new(), CancellationToken::new());
         let visibility_timeout = settings.visibility_timeout;
         let queues = Arc::new(Queues::new(visibility_timeout, settings.hold_max, Arc::clone(&metrics), drained.clone()));
         let hand_back = HandBack { queues: Arc::clone(&queues), catalog: catalog.clone(), tracker: tracker.clone(), visibility_timeout };
         let (breaker, hand_back) = (Arc::new(CircuitBreaker::new(Arc::clone(&metrics), Arc::clone(&readiness))), Arc::new(hand_back));
-        Ok(Self { database, settings, metrics, readiness, catalog, breaker, queues, hand_back, tracker, stop, drained })
+        Self { database, settings, metrics, readiness, catalog, breaker, queues, hand_back, tracker, stop, drained }
     }
 
     fn validator(&self) -> std::io::Result<Validator> {

@@ -70,6 +70,10 @@ pub struct Metrics {
     pub catalog_generation: IntGauge,
     /// Whether the last attempt to read the catalog succeeded.
     pub catalog_last_reload_successful: IntGauge,
+    /// Schemas that are compiled.
+    pub compiled_schemas: IntGauge,
+    /// What they weigh.
+    pub compiled_schemas_weight: IntGauge,
     /// Commits whose outcome is not known.
     pub commits_unknown: IntCounter,
     /// Deletes that failed for good.
@@ -155,6 +159,9 @@ impl Metrics {
             poller_restarts: builder.counters("poller_restarts_total", "Pollers that hung or panicked, started anew", &["queue"])?,
             catalog_generation: builder.gauge("catalog_generation", "The generation that validates")?,
             catalog_last_reload_successful: builder.gauge("catalog_last_reload_successful", "1 when the last reading succeeded")?,
+            compiled_schemas: builder.gauge("compiled_schemas", "Schemas that are compiled")?,
+            compiled_schemas_weight: builder
+                .gauge("compiled_schemas_weight_bytes", "Their weight, as COMPILED_SCHEMAS_BYTES_MAX bounds it")?,
             commits_unknown: builder.counter("commits_unknown_total", "Commits of unknown outcome; nothing of them was deleted")?,
             delete_failures: builder.counters("delete_failures_total", "Deletes that failed for good", &["queue", "reason"])?,
             log_write_failures: builder.counter("log_write_failures_total", "Lines of the log that standard error did not take in time")?,

@@ -6,29 +6,41 @@
 
 mod admission;
 mod bundle;
+mod collection;
+mod documents;
+mod drafts;
+mod ecma;
 mod expansion;
 mod instance;
 mod keywords;
+mod location;
+mod matching;
 mod number;
+mod path;
 mod patterns;
+mod preparation;
 mod violations;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jsonschema::{Draft, Registry, Retrieve, ValidationOptions, Validator};
 use serde_json::Value;
 
-pub use admission::admit;
+pub use admission::{Admitted, admit};
 pub use bundle::{BUNDLE_BYTES_MAX, Bundle, FILES_MAX};
+pub use documents::{Document, Documents};
 pub use instance::interrupt_by;
 
 use crate::event::Violation;
 use crate::json::Node;
 use instance::{Budget, Payload, within};
 use keywords::draft_of;
+use matching::{Matchers, NameWeight};
+use preparation::Prepared;
 use violations::Size;
 
 /// How many steps the validation of any payload may take; a step is a look at a value, and most values are looked at a few times.
@@ -51,7 +63,11 @@ const BASE: &str = "schema:///";
 pub struct Compiled {
     validator: Validator<Payload>,
     root: String,
-    text_weight: usize,
+    /// Expressions for names as they were written, by how the engine has them, where that differs.
+    renamed: HashMap<String, String>,
+    /// How much names count while it is only asked whether a payload conforms, and how much while it is searched for what is wrong.
+    names: [NameWeight; 2],
+    weight: usize,
 }
 
 impl Compiled {
@@ -61,18 +77,34 @@ impl Compiled {
     /// A sentence, where it cannot be compiled.
     pub fn compile(bundle: &Bundle) -> Result<Self, String> {
         let failed = |error: &dyn std::fmt::Display| format!("{}: cannot be compiled: {error}.", bundle.root());
+        let Prepared { files, renamed, names } = Prepared::of(bundle);
         let mut registry = Registry::new().retrieve_known_draft_meta_schemas(false);
-        for (path, file) in bundle.files().iter().filter(|(path, _)| *path != bundle.root()) {
+        for (path, file) in files.iter().filter(|(path, _)| *path != bundle.root()) {
             let resource = draft(file).create_resource_ref(file);
             registry = registry.add(format!("{BASE}{path}"), resource).map_err(|error| failed(&error))?;
         }
         let registry = registry.prepare().map_err(|error| failed(&error))?;
-        let validator = options(draft(bundle.schema()))
+        let schema = &files[bundle.root()];
+        let matchers = Arc::<Matchers>::default();
+        let keyword = Arc::clone(&matchers);
+        let validator = options(draft(schema))
+            .with_keyword("pattern", move |_, value, _| keyword.keyword(value))
             .with_base_uri(format!("{BASE}{}", bundle.root()))
             .with_registry(&registry)
-            .build(bundle.schema())
+            .build(schema)
             .map_err(|error| failed(&error))?;
-        Ok(Self { validator, root: bundle.root().to_owned(), text_weight: patterns::text_weight(bundle) })
+        Ok(Self {
+            validator,
+            root: bundle.root().to_owned(),
+            renamed,
+            names,
+            weight: weight(bundle) + matchers.weight() + names[1].weight(),
+        })
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// Whether a payload conforms. One that cannot be validated within the steps does not.
@@ -91,16 +123,18 @@ impl Compiled {
 
     /// Whether a payload conforms; nothing where that cannot be told within the steps.
     fn validate(&self, payload: &Node<'_>) -> Option<bool> {
-        let validate = |steps| within(self.budget(steps), || self.validator.is_valid(payload));
+        let validate = |steps| within(Budget { steps, names: self.names[0] }, || self.validator.is_valid(payload));
         validate(STEPS_MIN).or_else(|| {
             let steps = (Size::of(payload).bytes * STEPS_PER_BYTE).min(STEPS_MAX);
             if steps > STEPS_MIN { validate(steps) } else { None }
         })
     }
+}
 
-    fn budget(&self, steps: usize) -> Budget {
-        Budget { steps, text_weight: self.text_weight }
-    }
+/// What a bundle takes once it is compiled, without its expressions, in bytes: measured: 291,000 for 13,800
+/// bytes of one of GitHub's, 9,300 for 256 bytes.
+fn weight(bundle: &Bundle) -> usize {
+    4 * 1024 + 22 * bundle.to_json().len()
 }
 
 fn draft(file: &Value) -> Draft {
@@ -114,5 +148,5 @@ fn options<'i>(draft: Draft) -> ValidationOptions<'i, Arc<dyn Retrieve>, Payload
         .offline()
         .with_pattern_options(patterns::engine())
         .should_validate_formats(true)
-        .should_ignore_unknown_formats(false)
+        .should_ignore_unknown_formats(true)
 }

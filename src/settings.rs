@@ -109,6 +109,10 @@ pub struct IngestSettings {
     /// What a body may be.
     #[command(flatten)]
     pub body: BodySettings,
+    /// How much compiled schemas may weigh together; those used longest ago go, and are compiled again on use. Too low: compiling takes longer
+    /// than validating. Too high: memory.
+    #[arg(long, env = "COMPILED_SCHEMAS_BYTES_MAX", value_name = "BYTES", default_value = "256MiB", value_parser = |text: &str| parse_bytes(text, 1 << 20, 64 << 30))]
+    pub compiled_schemas_bytes_max: usize,
     /// How many tenants have a metric label of their own, the first by name; the others share `other`.
     #[arg(long, env = "TENANT_LABELS_MAX", value_name = "COUNT", default_value = "100", value_parser = |text: &str| parse_count(text, 0_usize, 10_000))]
     pub tenant_labels_max: usize,

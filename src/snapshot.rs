@@ -1,15 +1,16 @@
 //! The catalog as it runs: read from Postgres as a whole, swapped as a whole, so that each event is validated by one recorded generation.
 
+mod compiled;
 mod follow;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use sqlx::{Connection as _, PgConnection};
 
 use crate::event::{ClientId, TenantId};
 use crate::metrics::{NO_TENANT, OTHER_TENANTS, is_reserved};
-use crate::schema::{Bundle, Compiled};
+pub use compiled::{CompiledSchemas, Schema};
 pub use follow::{Catalog, CatalogFollower};
 
 /// Everything that tenants have declared, as of one generation. What is inactive is not in it.
@@ -19,6 +20,7 @@ pub struct Snapshot {
     pub generation: i64,
     tenants: HashMap<TenantId, Arc<Tenant>>,
     schemas_by_digest: HashMap<Vec<u8>, Arc<Schema>>,
+    room: Arc<CompiledSchemas>,
 }
 
 /// A tenant and what it has declared.
@@ -40,28 +42,6 @@ pub struct EventType {
     versions: BTreeMap<i32, Arc<Schema>>,
     /// The clients that get an event of this type which names none.
     pub subscribers: Arc<Vec<ClientId>>,
-}
-
-/// A published schema version with its files; compiled when the first event needs it.
-#[derive(Debug)]
-pub struct Schema {
-    bundle: String,
-    compiled: OnceLock<Result<Compiled, String>>,
-}
-
-impl Schema {
-    fn new(bundle: String) -> Self {
-        Self { bundle, compiled: OnceLock::new() }
-    }
-
-    /// The compiled schema.
-    ///
-    /// # Errors
-    /// Why a published schema does not compile: it was put into the table by another way than `catalog apply`.
-    pub fn compiled(&self) -> Result<&Compiled, &str> {
-        let compile = || Bundle::from_json(&self.bundle).and_then(|bundle| Compiled::compile(&bundle));
-        self.compiled.get_or_init(compile).as_ref().map_err(String::as_str)
-    }
 }
 
 impl EventType {
@@ -95,6 +75,11 @@ impl Tenant {
 }
 
 impl Snapshot {
+    /// One that nothing was read for yet, with room for compiled schemas.
+    fn empty(room: CompiledSchemas) -> Self {
+        Self { room: Arc::new(room), ..Self::default() }
+    }
+
     /// An active tenant by its name.
     pub fn tenant(&self, name: &str) -> Option<&Arc<Tenant>> {
         self.tenants.get(name)
@@ -108,20 +93,21 @@ impl Snapshot {
         }
     }
 
-    /// Reads the catalog in one transaction. What `previous` has already compiled is kept.
+    /// Reads the catalog in one transaction. What `previous` has already compiled is kept, and its room.
     ///
     /// # Errors
     /// When Postgres does not answer or its tables are not what this build expects.
     pub async fn load(connection: &mut PgConnection, previous: Option<&Self>, tenant_labels_max: usize) -> Result<Self, sqlx::Error> {
         let mut transaction = connection.begin_with("begin isolation level repeatable read read only").await?;
         let generation = sqlx::query_file_scalar!("src/snapshot/load_generation.sql").fetch_one(&mut *transaction).await?;
-        let mut loading = Loading::default();
+        let room = previous.map(|snapshot| Arc::clone(&snapshot.room)).unwrap_or_default();
+        let mut loading = Loading { room, ..Loading::default() };
         loading.load_tenants(&mut transaction, tenant_labels_max).await?;
         loading.load_event_types(&mut transaction, previous).await?;
         loading.load_clients(&mut transaction).await?;
         transaction.commit().await?;
         let tenants = loading.tenants.into_iter().map(|(tenant_id, tenant)| (tenant_id, Arc::new(tenant))).collect();
-        Ok(Self { generation, tenants, schemas_by_digest: loading.schemas_by_digest })
+        Ok(Self { generation, tenants, schemas_by_digest: loading.schemas_by_digest, room: loading.room })
     }
 }
 
@@ -130,6 +116,7 @@ impl Snapshot {
 struct Loading {
     tenants: HashMap<TenantId, Tenant>,
     schemas_by_digest: HashMap<Vec<u8>, Arc<Schema>>,
+    room: Arc<CompiledSchemas>,
 }
 
 impl Loading {
@@ -166,7 +153,7 @@ impl Loading {
         for row in sqlx::query_file!("src/snapshot/load_schemas.sql", &known).fetch_all(connection).await? {
             let schema = match (row.bundle, previous.and_then(|snapshot| snapshot.schemas_by_digest.get(&row.digest))) {
                 (None, Some(schema)) => Arc::clone(schema),
-                (bundle, _) => Arc::new(Schema::new(bundle.unwrap_or_default())),
+                (bundle, _) => Arc::new(Schema::new(bundle.unwrap_or_default(), Arc::clone(&self.room))),
             };
             let schema = self.schemas_by_digest.entry(row.digest).or_insert(schema);
             let tenant = self.tenants.get_mut(row.tenant_id.as_str());

@@ -117,7 +117,7 @@ impl Declared {
     pub fn validate(self) -> Result<Verdict, SchemaUnusable> {
         let compiled = match self.schema.compiled() {
             Ok(compiled) => compiled,
-            Err(problem) => return Err(SchemaUnusable { key: self.schema_key(), problem: problem.to_owned() }),
+            Err(problem) => return Err(SchemaUnusable { key: self.schema_key(), problem }),
         };
         let violations = compiled.violations(self.admitted.decoded.payload());
         if let Some(first) = violations.first() {

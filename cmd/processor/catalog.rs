@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use event_processor::catalog::declaration::Declaration;
-use event_processor::catalog::directory::read;
+use event_processor::catalog::directory::{Problem, read};
 use event_processor::catalog::publication::{PublicationError, Undeclared, apply};
 use event_processor::output::print;
 use event_processor::settings::DatabaseSettings;
@@ -28,6 +28,9 @@ pub struct CheckSettings {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Take warnings for problems: keywords and formats that a schema's draft does not know and would ignore, for example.
+    #[arg(long)]
+    strict: bool,
 }
 
 #[derive(Args)]
@@ -38,6 +41,9 @@ pub struct ApplySettings {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Take warnings for problems: keywords and formats that a schema's draft does not know and would ignore, for example.
+    #[arg(long)]
+    strict: bool,
     /// Deactivate what the files do not declare: its events are refused from then on, and a queue of an inactive tenant is not polled.
     /// Nothing is deleted, and what comes back to the files is active again. Without it such things stay as they are.
     #[arg(long)]
@@ -55,16 +61,18 @@ struct Printed<T> {
     directory: String,
     #[serde(flatten)]
     found: T,
+    warnings: Vec<Problem>,
 }
 
 pub async fn run(command: CatalogCommand) -> Result<(), Failure> {
     match command {
-        CatalogCommand::Check(CheckSettings { directory, json }) => {
-            let declaration = read_directory(&directory, json, "cannot be applied")?;
-            let (directory, found) = (absolute(&directory), declaration.summary());
+        CatalogCommand::Check(CheckSettings { directory, json, strict }) => {
+            let declaration = read_directory(&directory, strict, json, "cannot be applied")?;
+            let (directory, found, warnings) = (absolute(&directory), declaration.summary(), declaration.warnings);
             if json {
-                return print_json(&Printed { directory, found });
+                return print_json(&Printed { directory, found, warnings });
             }
+            print_warnings(&warnings);
             print(format_args!("{directory} is good: {found}"));
             Ok(())
         }
@@ -73,7 +81,7 @@ pub async fn run(command: CatalogCommand) -> Result<(), Failure> {
 }
 
 async fn apply_directory(settings: ApplySettings) -> Result<(), Failure> {
-    let declaration = read_directory(&settings.directory, settings.json, "was not applied")?;
+    let declaration = read_directory(&settings.directory, settings.strict, settings.json, "was not applied")?;
     let is_declared = |name: &&String| declaration.tenants.iter().any(|tenant| tenant.tenant_id.as_str() == name.as_str());
     if let Some(tenant) = settings.tenants.iter().find(is_declared) {
         let problem = "the files declare this tenant, so it is not pruned; take its directory out, or leave the flag out";
@@ -89,17 +97,25 @@ async fn apply_directory(settings: ApplySettings) -> Result<(), Failure> {
         }
         Err(error) => return Err(Failure::unavailable(error)),
     };
-    let directory = absolute(&settings.directory);
+    let (directory, warnings) = (absolute(&settings.directory), declaration.warnings);
     if settings.json {
-        return print_json(&Printed { directory, found });
+        return print_json(&Printed { directory, found, warnings });
     }
+    print_warnings(&warnings);
     print(format_args!("{directory} is applied: {found}"));
     Ok(())
 }
 
 /// The files' declaration; where something is wrong with them, each problem is printed, and then what that means for the directory.
-fn read_directory(directory: &Path, is_json: bool, consequence: &str) -> Result<Declaration, Failure> {
-    read(directory).map_err(|problems| {
+fn read_directory(directory: &Path, is_strict: bool, is_json: bool, consequence: &str) -> Result<Declaration, Failure> {
+    let mut read = read(directory);
+    if let Ok(declaration) = &mut read
+        && is_strict
+        && !declaration.warnings.is_empty()
+    {
+        read = Err(std::mem::take(&mut declaration.warnings));
+    }
+    read.map_err(|problems| {
         if is_json {
             return print_json(&problems).err().unwrap_or_else(Failure::found);
         }
@@ -112,6 +128,12 @@ fn read_directory(directory: &Path, is_json: bool, consequence: &str) -> Result<
         };
         Failure { sentence: format!("{count}; {} {consequence}", absolute(directory)), status: 65 }
     })
+}
+
+fn print_warnings(warnings: &[Problem]) {
+    for Problem { file, message } in warnings {
+        print(format_args!("{file}: warning: {message}"));
+    }
 }
 
 /// The directory by its whole path: what a relative one means depends on where the command runs.

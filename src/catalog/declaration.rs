@@ -3,6 +3,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::files::Problem;
 use crate::event::{ClientId, TenantId};
 
 /// All that a catalog directory declares. Everything in it has been checked; all lists are sorted by their names.
@@ -10,6 +11,8 @@ use crate::event::{ClientId, TenantId};
 pub struct Declaration {
     /// The tenants.
     pub tenants: Vec<TenantDeclaration>,
+    /// What is no problem, but may not have been meant: what the drafts say to ignore.
+    pub warnings: Vec<Problem>,
 }
 
 /// A tenant and all that is its own.

@@ -1,7 +1,4 @@
-use std::collections::BTreeMap;
 use std::path::Path;
-
-use serde_json::Value;
 
 use super::declaration::{Declaration, EventTypeDeclaration, SchemaDeclaration, TenantDeclaration};
 use super::examples;
@@ -10,7 +7,7 @@ use super::files::{Files, SCHEMA_BYTES_MAX};
 use super::tenant_file::{self, TenantFile};
 use crate::event::{TenantId, is_name};
 use crate::metrics::is_reserved;
-use crate::schema::{self, Bundle, Compiled};
+use crate::schema::{self, Admitted, Bundle, Compiled, Document, Documents};
 use listing::{EventTypeListing, Listing};
 
 mod listing;
@@ -20,7 +17,8 @@ mod tests;
 /// How many schema files, shared ones included, a catalog may hold.
 const SCHEMA_FILES_MAX: usize = 10_000;
 
-/// Reads a catalog directory, admits every schema and proves every example.
+/// Reads a catalog directory, admits every schema and proves every example. What is no problem but may not have been meant is among the
+/// declaration's warnings.
 ///
 /// # Errors
 /// All that is wrong anywhere in the directory, sorted by file.
@@ -56,12 +54,12 @@ pub fn read(directory: &Path) -> Result<Declaration, Vec<Problem>> {
             tenants.push(read_tenant(&mut files, &entry.name, &listing));
         }
     }
-    let declaration = files.finish(Declaration { tenants })?;
+    let (tenants, warnings) = files.finish(tenants)?;
     if is_empty {
         let message = "holds no tenant; give the directory that holds the tenants' directories, such as `schemas`".to_owned();
         return Err(vec![Problem { file: directory.display().to_string(), message }]);
     }
-    Ok(declaration)
+    Ok(Declaration { tenants, warnings })
 }
 
 fn read_tenant(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> TenantDeclaration {
@@ -128,44 +126,53 @@ fn read_tenant_file(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> O
     }
 }
 
-/// A tenant's JSON documents by their path; nothing where one cannot be read. References are resolved among these and nowhere else.
-type Documents = BTreeMap<String, Option<Value>>;
-
 fn read_documents(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> Documents {
-    listing.documents().map(|path| (path.clone(), read_document(files, &format!("{tenant}/{path}")))).collect()
+    Documents::new(listing.documents().map(|path| (path.clone(), read_document(files, tenant, &path))).collect())
 }
 
-fn read_document(files: &mut Files<'_>, path: &str) -> Option<Value> {
-    let bytes = files.bytes(path, SCHEMA_BYTES_MAX)?;
-    files.json(path, &bytes)?;
-    serde_json::from_slice(&bytes).map_err(|error| files.refuse(path, format!("is not JSON that can be used: {error}"))).ok()
+fn read_document(files: &mut Files<'_>, tenant: &str, path: &str) -> Option<Document> {
+    let file = format!("{tenant}/{path}");
+    let bytes = files.bytes(&file, SCHEMA_BYTES_MAX)?;
+    let node = files.json(&file, &bytes)?;
+    let value = serde_json::from_slice(&bytes);
+    let value = value.map_err(|error| files.refuse(&file, format!("is not JSON that can be used: {error}"))).ok()?;
+    Some(Document::new(path, value, &node))
 }
 
 /// A schema with all that it refers to, and compiled, where it can be admitted.
 fn admit_schema(files: &mut Files<'_>, tenant: &str, path: &str, documents: &Documents) -> Option<(Bundle, Compiled)> {
-    let mut load = |path: &str| match documents.get(path) {
-        Some(Some(document)) => Ok(document.clone()),
-        Some(None) => Err("has a problem of its own".to_owned()),
-        None => Err("is referred to, but there is no such file in the tenant's directory; add it, or mend the reference".to_owned()),
-    };
-    let admitted = Bundle::collect(path, &mut load).and_then(|bundle| schema::admit(&bundle).map(|compiled| (bundle, compiled)));
-    admitted
-        .map_err(|sentences| {
+    let admitted = Bundle::collect(path, documents).and_then(|bundle| schema::admit(&bundle).map(|admitted| (bundle, admitted)));
+    match admitted {
+        Ok((bundle, Admitted { compiled, warnings })) => {
+            for warning in warnings {
+                let (path, rest) = split(&warning);
+                files.warn(&format!("{tenant}/{path}"), rest);
+            }
+            Some((bundle, compiled))
+        }
+        Err(sentences) => {
             for sentence in sentences {
                 refuse_schema(files, tenant, path, &sentence, documents);
             }
-        })
-        .ok()
+            None
+        }
+    }
+}
+
+/// The file that a sentence begins with, and the rest.
+fn split(sentence: &str) -> (&str, &str) {
+    let sentence = sentence.trim_end_matches('.');
+    let (path, rest) = sentence.split_at(sentence.find(['#', ':']).unwrap_or(0));
+    (path, rest.trim_start_matches(": "))
 }
 
 /// Notes what is wrong with a schema at the file that the sentence begins with, so that what many refer to is told once.
 fn refuse_schema(files: &mut Files<'_>, tenant: &str, root: &str, sentence: &str, documents: &Documents) {
-    let sentence = sentence.trim_end_matches('.');
-    let (path, rest) = sentence.split_at(sentence.find(['#', ':']).unwrap_or(0));
-    match documents.get(path) {
-        Some(Some(_)) => files.refuse(&format!("{tenant}/{path}"), rest.trim_start_matches(": ")),
+    let (path, rest) = split(sentence);
+    match documents.is_read(path) {
+        Some(true) => files.refuse(&format!("{tenant}/{path}"), rest),
         // The file itself has been refused; what refers to it is not to blame.
-        Some(None) => {}
-        None => files.refuse(&format!("{tenant}/{root}"), sentence),
+        Some(false) => {}
+        None => files.refuse(&format!("{tenant}/{root}"), sentence.trim_end_matches('.')),
     }
 }

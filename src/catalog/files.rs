@@ -1,7 +1,7 @@
-//! The catalog directory as a place to read from: within limits, links not followed, every problem noted with its file.
+//! The catalog directory as a place to read from: within limits, links followed as long as they stay in it, every problem noted with its file.
 
 use std::fmt;
-use std::fs::{DirEntry, File};
+use std::fs::{DirEntry, File, FileType};
 use std::io::Read;
 use std::path::Path;
 
@@ -54,27 +54,38 @@ pub(super) struct Entry {
 pub(super) struct Files<'a> {
     root: &'a Path,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
 }
 
 impl<'a> Files<'a> {
     pub(super) fn new(root: &'a Path) -> Self {
-        Self { root, problems: Vec::new() }
+        Self { root, problems: Vec::new(), warnings: Vec::new() }
     }
 
-    /// What was read, or all that was wrong, sorted by file.
-    pub(super) fn finish<T>(mut self, read: T) -> Result<T, Vec<Problem>> {
-        if self.problems.is_empty() {
-            return Ok(read);
+    /// What was read with all warnings, or all that was wrong, sorted by file.
+    pub(super) fn finish<T>(mut self, read: T) -> Result<(T, Vec<Problem>), Vec<Problem>> {
+        for problems in [&mut self.problems, &mut self.warnings] {
+            problems.sort();
+            problems.dedup();
         }
-        self.problems.sort();
-        self.problems.dedup();
-        Err(self.problems)
+        if self.problems.is_empty() { Ok((read, self.warnings)) } else { Err(self.problems) }
     }
 
     /// Notes a problem; the path is from the catalog directory, empty for the directory itself.
     pub(super) fn refuse(&mut self, path: &str, message: impl Into<String>) {
+        let problem = self.problem(path, message.into());
+        self.problems.push(problem);
+    }
+
+    /// Notes what is no problem, but may not have been meant.
+    pub(super) fn warn(&mut self, path: &str, message: &str) {
+        let problem = self.problem(path, message.to_owned());
+        self.warnings.push(problem);
+    }
+
+    fn problem(&self, path: &str, message: String) -> Problem {
         let location = if path.is_empty() { self.root.to_owned() } else { self.root.join(path) };
-        self.problems.push(Problem { file: location.display().to_string(), message: message.into() });
+        Problem { file: location.display().to_string(), message }
     }
 
     /// The files and directories in a directory, sorted by name, without hidden files and editors' backups.
@@ -108,10 +119,10 @@ impl<'a> Files<'a> {
             self.refuse(&path, "has a name that is not UTF-8; rename it");
             return None;
         }
-        match entry.file_type() {
+        match self.kind(&entry.path()) {
             Ok(kind) if kind.is_dir() || kind.is_file() => Some(Entry { name: lossy.into_owned(), path, is_directory: kind.is_dir() }),
             Ok(kind) if kind.is_symlink() => {
-                self.refuse(&path, "is a symbolic link, and links are not followed; put the file itself here");
+                self.refuse(&path, "is a symbolic link that leads out of the catalog's directory; put the file itself here");
                 None
             }
             Ok(_) => {
@@ -123,6 +134,17 @@ impl<'a> Files<'a> {
                 None
             }
         }
+    }
+
+    /// What there is under a path, behind links as long as they stay within the catalog's directory: as Kubernetes mounts a `ConfigMap`, each
+    /// name in it is a link to one in `..data`, and that is a link to what holds now.
+    fn kind(&self, path: &Path) -> std::io::Result<FileType> {
+        let kind = std::fs::symlink_metadata(path)?.file_type();
+        if !kind.is_symlink() {
+            return Ok(kind);
+        }
+        let (target, root) = (path.canonicalize()?, self.root.canonicalize()?);
+        if target.starts_with(&root) { Ok(std::fs::metadata(target)?.file_type()) } else { Ok(kind) }
     }
 
     /// A file's bytes, where it can be read and is not above the limit.

@@ -47,6 +47,9 @@ impl CatalogFiles {
                 return None;
             }
         };
+        for warning in &declaration.warnings {
+            announce(format_args!("warning: {warning}"));
+        }
         match publication::apply(connection, &declaration, Undeclared::Stays).await {
             Ok(report) => {
                 let changed = report.tenants.iter().filter(|tenant| !tenant.added.is_empty() || !tenant.changed.is_empty());

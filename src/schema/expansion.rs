@@ -2,9 +2,13 @@
 
 use std::collections::HashMap;
 
+use jsonschema::Draft;
+
 use super::Bundle;
-use super::bundle::resolve;
-use super::keywords::{Applies, Location, add_locations, draft_of};
+use super::drafts::is_of_draft;
+use super::keywords::Applies;
+use super::location::Locations;
+use super::path::resolve;
 
 /// How many schemas may come to be applied to one value.
 const SAME_VALUE_MAX: u64 = 2_000;
@@ -19,39 +23,58 @@ const PATHS_MAX: u64 = 10_000;
 /// How deep schemas may lead to each other, through parts of the value as well.
 const PATHS_DEPTH_MAX: usize = 256;
 
+/// As how many the schema of a draft counts, with all in it: it is known.
+const OF_DRAFT: u64 = 200;
+
 /// All schemas of a bundle, and which of them refers to which.
 pub(super) struct Graph<'a> {
-    pub locations: Vec<Location<'a>>,
-    /// By file and JSON pointer, or by file and the name of an `$anchor`.
-    index: HashMap<(String, String), usize>,
+    pub locations: Locations<'a>,
+    /// Where a `$dynamicRef` may lead, by the name in it.
+    dynamic: HashMap<&'a str, Vec<usize>>,
+    /// Where a `$recursiveRef` may lead, besides what it stands in.
+    recursive: Vec<usize>,
 }
 
 impl<'a> Graph<'a> {
     pub fn of(bundle: &'a Bundle) -> Self {
-        let mut locations = Vec::new();
-        for (path, file) in bundle.files() {
-            add_locations(&mut locations, path, draft_of(file).unwrap_or_default(), file);
-        }
-        let mut index = HashMap::new();
-        for (number, location) in locations.iter().enumerate() {
-            index.insert((location.file.to_owned(), location.pointer.clone()), number);
-            if let Some(name) = location.get("$anchor").and_then(|name| name.as_str()) {
-                index.insert((location.file.to_owned(), name.to_owned()), number);
+        let locations = Locations::of(bundle);
+        let (mut dynamic, mut recursive) = (HashMap::<_, Vec<_>>::new(), Vec::new());
+        for (number, location) in locations.all().iter().enumerate() {
+            for name in ["$anchor", "$dynamicAnchor"].iter().filter_map(|keyword| location.get(keyword)?.as_str()) {
+                dynamic.entry(name).or_default().push(number);
+            }
+            if location.get("$recursiveAnchor").is_some() {
+                recursive.push(number);
             }
         }
-        Self { locations, index }
+        Self { locations, dynamic, recursive }
     }
 
-    /// The schema that a place's `$ref` refers to; nothing where it has none or it leads to no schema.
-    pub fn target(&self, location: &Location<'_>) -> Option<usize> {
-        let (file, fragment) = resolve(location.file, location.get("$ref")?.as_str()?).ok()?;
-        self.index.get(&(file, fragment.to_owned())).copied()
+    /// The schemas that a schema's references may lead to. Which one it is can depend on the way to it: then all are counted.
+    fn targets(&self, number: usize) -> Vec<usize> {
+        let location = &self.locations.all()[number];
+        let mut targets: Vec<_> = self.locations.target(location).into_iter().collect();
+        if let Some(reference) = location.get("$dynamicRef").and_then(|text| text.as_str()).filter(|_| location.draft == Draft::Draft202012)
+        {
+            let (_, fragment) = reference.split_once('#').unwrap_or((reference, ""));
+            match self.dynamic.get(fragment) {
+                Some(named) => targets.extend(named),
+                None => {
+                    targets.extend(resolve(location.file, reference).ok().and_then(|(file, fragment)| self.locations.at(&file, fragment)));
+                }
+            }
+        }
+        if location.get("$recursiveRef").is_some() && location.draft == Draft::Draft201909 {
+            targets.extend(self.locations.resource(location).into_iter().filter(|own| !self.recursive.contains(own)));
+            targets.extend(&self.recursive);
+        }
+        targets
     }
 
     /// Refuses what would expand without end or too far; the sentence says where.
     pub fn check(&self) -> Result<(), String> {
         let mut same = Meter::new(self, Reach::SameValue);
-        for number in 0..self.locations.len() {
+        for number in 0..self.locations.all().len() {
             let count = same.count(number, 0)?;
             if count > SAME_VALUE_MAX {
                 return Err(format!(
@@ -62,7 +85,7 @@ impl<'a> Graph<'a> {
             }
         }
         let mut all = Meter::new(self, Reach::Parts);
-        for number in 0..self.locations.len() {
+        for number in 0..self.locations.all().len() {
             let count = all.count(number, 0)?;
             if count > PATHS_MAX {
                 return Err(format!(
@@ -75,8 +98,8 @@ impl<'a> Graph<'a> {
         Ok(())
     }
 
-    pub fn name(&self, number: usize) -> String {
-        format!("{}#{}", self.locations[number].file, self.locations[number].pointer)
+    fn name(&self, number: usize) -> String {
+        self.locations.all()[number].to_string()
     }
 }
 
@@ -98,7 +121,7 @@ struct Meter<'g, 'a> {
 
 impl<'g, 'a> Meter<'g, 'a> {
     fn new(graph: &'g Graph<'a>, reach: Reach) -> Self {
-        let size = graph.locations.len();
+        let size = graph.locations.all().len();
         Self { graph, reach, counts: vec![None; size], is_open: vec![false; size] }
     }
 
@@ -114,15 +137,18 @@ impl<'g, 'a> Meter<'g, 'a> {
         if depth == depth_max {
             return Err(self.refusal(number, &format!("is reached through more than {depth_max} others")));
         }
+        let location = &self.graph.locations.all()[number];
+        if is_of_draft(location.file) {
+            return Ok(OF_DRAFT);
+        }
         self.is_open[number] = true;
-        let location = &self.graph.locations[number];
         let mut total: u64 = 1;
         let within = location.children.iter().filter(|(applies, _)| match applies {
             Applies::Same => true,
             Applies::Below => self.reach == Reach::Parts,
             Applies::Apart => false,
         });
-        let next: Vec<_> = within.map(|(_, child)| *child).chain(self.graph.target(location)).collect();
+        let next: Vec<_> = within.map(|(_, child)| *child).chain(self.graph.targets(number)).collect();
         for child in next {
             total = total.saturating_add(self.count(child, depth + 1)?);
         }

@@ -15,14 +15,12 @@ use jsonschema::JsonType;
 use jsonschema::json::{Array, Json, Node as JsonNode, NodeIdentity, Object};
 use serde_json::Value;
 
+use super::matching::NameWeight;
 use super::number::Text;
 use crate::json::{Member, Node, canonical};
 
 /// So many lookups in an object compare its names one by one; further ones use an index, where there are more members than that.
 const LOOKUPS_SCANNED_MAX: usize = 16;
-
-/// So many bytes of text count as one step where no regular expression is applied to them.
-const BYTES_A_STEP: usize = 64;
 
 /// How many steps an error counts: the validator keeps all that it meets until it is done, so they cost memory.
 const ERROR_STEPS: usize = 100;
@@ -32,13 +30,13 @@ const ERROR_STEPS: usize = 100;
 pub(super) struct Budget {
     /// How many steps it may take.
     pub steps: usize,
-    /// How many steps [`BYTES_A_STEP`] bytes of text count.
-    pub text_weight: usize,
+    /// How much names count.
+    pub names: NameWeight,
 }
 
 thread_local! {
     static STEPS_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
-    static TEXT_WEIGHT: Cell<usize> = const { Cell::new(1) };
+    static NAMES: Cell<NameWeight> = const { Cell::new(NameWeight::LIGHT) };
     static INTERRUPT: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
@@ -56,7 +54,7 @@ pub fn interrupt_by(flag: Arc<AtomicBool>) {
 /// Runs a validation within a budget; nothing where that did not suffice, or it was interrupted.
 pub(super) fn within<T>(budget: Budget, run: impl FnOnce() -> T) -> Option<T> {
     STEPS_LEFT.set(budget.steps);
-    TEXT_WEIGHT.set(budget.text_weight);
+    NAMES.set(budget.names);
     // The validator itself holds nothing that could be left half-changed.
     match std::panic::catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => Some(result),
@@ -66,7 +64,7 @@ pub(super) fn within<T>(budget: Budget, run: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Counts steps of work; does not return when there are none left.
-fn spend(steps: usize) {
+pub(super) fn spend(steps: usize) {
     let before = STEPS_LEFT.get();
     let left = before.saturating_sub(steps);
     STEPS_LEFT.set(left);
@@ -75,6 +73,11 @@ fn spend(steps: usize) {
         // No panic: nothing is wrong, and nobody has to hear of it.
         std::panic::resume_unwind(Box::new(Stop));
     }
+}
+
+/// Counts a look at a text, so many sixteenths of a step for each of its bytes.
+pub(super) fn spend_short(bytes: usize, sixteenths: usize) {
+    spend(1 + bytes * sixteenths / 16);
 }
 
 /// The representation of [`Node`] for the validator.
@@ -94,6 +97,7 @@ impl Json for Payload {
     }
 
     fn with_string_node<T>(buffer: &mut Node<'static>, string: &str, run: impl for<'n> FnOnce(&'n Node<'n>) -> T) -> T {
+        spend_short(string.len(), 1);
         *buffer = Node::String(Cow::Owned(string.to_owned()));
         run(buffer)
     }
@@ -118,7 +122,7 @@ impl<'a> JsonNode<'a, Payload> for &'a Node<'a> {
 
     fn as_string(&self) -> Option<Cow<'a, str>> {
         let Node::String(string) = self else { return None };
-        spend(1 + string.len() * TEXT_WEIGHT.get() / BYTES_A_STEP);
+        spend_short(string.len(), 1);
         Some(Cow::Borrowed(string))
     }
 
@@ -240,8 +244,9 @@ impl<'a> Iterator for MembersIter<'a> {
     type Item = (&'a str, &'a Node<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        spend(1);
-        self.0.next().map(|member| (member.name.as_ref(), &member.value))
+        let member = self.0.next()?;
+        NAMES.get().spend(member.name.len());
+        Some((member.name.as_ref(), &member.value))
     }
 }
 

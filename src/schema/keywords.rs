@@ -44,8 +44,15 @@ const fn keyword(name: &'static str, first: Draft, last: Draft, holds: Holds, ap
 
 const KEYWORDS: &[Keyword] = &[
     keyword("$schema", Draft4, Draft202012, Nothing, Apart),
+    keyword("id", Draft4, Draft4, Nothing, Apart),
+    keyword("$id", Draft6, Draft202012, Nothing, Apart),
     keyword("$ref", Draft4, Draft202012, Nothing, Apart),
     keyword("$anchor", Draft201909, Draft202012, Nothing, Apart),
+    keyword("$recursiveRef", Draft201909, Draft201909, Nothing, Apart),
+    keyword("$recursiveAnchor", Draft201909, Draft201909, Nothing, Apart),
+    keyword("$dynamicRef", Draft202012, Draft202012, Nothing, Apart),
+    keyword("$dynamicAnchor", Draft202012, Draft202012, Nothing, Apart),
+    keyword("$vocabulary", Draft201909, Draft202012, Nothing, Apart),
     keyword("definitions", Draft4, Draft202012, InMap, Apart),
     keyword("$defs", Draft201909, Draft202012, InMap, Apart),
     keyword("allOf", Draft4, Draft202012, Many, Same),
@@ -112,6 +119,21 @@ pub(super) fn draft_of(file: &Value) -> Option<Draft> {
     }
 }
 
+/// Keywords that the validator acts on in drafts that have them no more. What is unknown in its draft shall check nothing.
+pub(super) fn is_outlived(draft: Draft, name: &str) -> bool {
+    matches!(name, "dependencies" | "additionalItems") && !is_known(draft, name)
+}
+
+/// Whether what stands beside a schema's `$ref` is ignored.
+pub(super) fn ignores_siblings(draft: Draft, schema: &Value) -> bool {
+    draft <= Draft7 && schema.get("$ref").is_some()
+}
+
+/// Whether a keyword's value holds numbers that payloads are compared with.
+pub(super) fn compares(name: &str) -> bool {
+    matches!(name, "const" | "enum" | "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf")
+}
+
 /// Whether a keyword only describes.
 pub(super) fn is_annotation(name: &str) -> bool {
     name.starts_with("x-") || ANNOTATIONS.contains(&name)
@@ -126,51 +148,8 @@ fn find(draft: Draft, name: &str) -> Option<&'static Keyword> {
     KEYWORDS.iter().find(|keyword| keyword.name == name && (keyword.first..=keyword.last).contains(&draft))
 }
 
-/// A schema within a file.
-pub(super) struct Location<'a> {
-    /// The file's path.
-    pub file: &'a str,
-    /// JSON pointer to the schema in its file.
-    pub pointer: String,
-    /// The file's draft.
-    pub draft: Draft,
-    /// The schema: an object, true or false, or something that is none.
-    pub schema: &'a Value,
-    /// How many schemas it stands in.
-    pub nesting: usize,
-    /// The schemas directly in it: their places in the list that this one is in.
-    pub children: Vec<(Applies, usize)>,
-}
-
-impl<'a> Location<'a> {
-    /// The schema's keywords; none where it is `true` or `false`.
-    pub fn keywords(&self) -> impl Iterator<Item = (&'a str, &'a Value)> + use<'a> {
-        self.schema.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
-    }
-
-    /// A keyword's value.
-    pub fn get(&self, keyword: &str) -> Option<&'a Value> {
-        self.schema.get(keyword)
-    }
-}
-
-/// Adds the schemas of a file to a list, the file's own first.
-pub(super) fn add_locations<'a>(locations: &mut Vec<Location<'a>>, file: &'a str, draft: Draft, schema: &'a Value) {
-    add_location(locations, Location { file, pointer: String::new(), draft, schema, nesting: 0, children: Vec::new() });
-}
-
-fn add_location<'a>(locations: &mut Vec<Location<'a>>, location: Location<'a>) -> usize {
-    let (number, file, draft, nesting) = (locations.len(), location.file, location.draft, location.nesting + 1);
-    let parts = location.schema.as_object().map(|keywords| subschemas(draft, &location.pointer, keywords)).unwrap_or_default();
-    locations.push(location);
-    for (applies, pointer, schema) in parts {
-        let child = add_location(locations, Location { file, pointer, draft, schema, nesting, children: Vec::new() });
-        locations[number].children.push((applies, child));
-    }
-    number
-}
-
-fn subschemas<'a>(draft: Draft, pointer: &str, keywords: &'a Map<String, Value>) -> Vec<(Applies, String, &'a Value)> {
+/// The schemas directly in a schema: to what each is applied, and where it stands.
+pub(super) fn subschemas<'a>(draft: Draft, pointer: &str, keywords: &'a Map<String, Value>) -> Vec<(Applies, String, &'a Value)> {
     let mut found = Vec::new();
     for (name, value) in keywords {
         let Some(keyword) = find(draft, name) else { continue };

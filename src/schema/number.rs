@@ -5,6 +5,38 @@ use std::borrow::Cow;
 use jsonschema::json::JsonNumber;
 use serde_json::Number;
 
+use super::keywords::escape;
+use crate::json::{Node, canonical};
+
+/// The numbers of a file that are others once they are integers of 64 bits or doubles, which is how schemas are kept: where they stand, and
+/// how they were written. `0.1` is none of them: it is how the double next to it is written.
+pub(super) fn inexact(file: &Node<'_>) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    add_inexact(file, &mut String::new(), &mut found);
+    found
+}
+
+fn add_inexact(node: &Node<'_>, pointer: &mut String, found: &mut Vec<(String, String)>) {
+    let length = pointer.len();
+    let mut within = |name: &str, value: &Node<'_>| {
+        pointer.push('/');
+        pointer.push_str(name);
+        add_inexact(value, pointer, found);
+        pointer.truncate(length);
+    };
+    match node {
+        Node::Number(text) => {
+            let kept = serde_json::from_str::<Number>(text).map(|number| number.to_string());
+            if kept.is_ok_and(|kept| kept != **text && canonical(&Node::Number(&kept)) != canonical(node)) {
+                found.push((pointer.clone(), (*text).to_owned()));
+            }
+        }
+        Node::Array(items) => items.iter().enumerate().for_each(|(index, item)| within(&index.to_string(), item)),
+        Node::Object(members) => members.iter().for_each(|member| within(&escape(&member.name), &member.value)),
+        Node::Null | Node::Boolean(_) | Node::String(_) => {}
+    }
+}
+
 /// A number as it was written.
 pub(super) struct Text<'a>(pub(super) &'a str);
 

@@ -5,17 +5,17 @@ use jsonschema::Regex;
 use regex_syntax::ast::ErrorKind;
 use serde_json::{Value, json};
 
-use super::Bundle;
-use super::keywords::{Location, add_locations, draft_of};
+use super::ecma::translate;
+use super::location::Location;
 
 /// How large a regular expression may become when it is compiled, and its cache when it is used.
-const BYTES_MAX: usize = 256 * 1024;
+pub(super) const BYTES_MAX: usize = 256 * 1024;
+
+/// Up to this size an expression is light.
+pub(super) const LIGHT_BYTES_MAX: usize = 16 * 1024;
 
 /// Up to this size it is tried when it was not taken, to tell what is too large from what is wrong.
 const TRIED_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// Up to this size it looks at a megabyte of the worst text in about a quarter of a second.
-const LIGHT_BYTES_MAX: usize = 16 * 1024;
 
 /// The engine for every schema.
 pub(super) fn engine() -> PatternOptions<Regex> {
@@ -38,12 +38,18 @@ pub(super) fn refusal(pattern: &str) -> Option<String> {
     if compiles(pattern, engine().size_limit(TRIED_BYTES_MAX).dfa_size_limit(TRIED_BYTES_MAX)) {
         return Some(too_large.to_owned());
     }
-    let (what, location) = match regex_syntax::parse(pattern) {
+    let read = regex_syntax::parse(&translate(pattern));
+    let (what, location) = match read {
         // It is well-formed, and larger still.
         Ok(_) => return Some(too_large.to_owned()),
-        Err(regex_syntax::Error::Parse(error)) if is_beyond_linear(error.kind(), &pattern[error.span().start.offset..]) => {
-            let sentence = "it has lookaround or a back-reference, for which no engine answers in linear time; write it without them, \
-                            perhaps as several `pattern`s in an `allOf`, or within `not`";
+        Err(regex_syntax::Error::Parse(error)) if *error.kind() == ErrorKind::UnsupportedLookAround => {
+            let sentence = "it has lookaround, for which no engine answers in linear time; write what must and must not be there as several \
+                            `pattern`s in an `allOf`, or within `not`";
+            return Some(sentence.to_owned());
+        }
+        Err(regex_syntax::Error::Parse(error)) if is_back_reference(error.kind(), &error.pattern()[error.span().start.offset..]) => {
+            let sentence = "it has a back-reference, for which no engine answers in linear time; write out what it may refer to, or leave \
+                            the comparison to those who read the event";
             return Some(sentence.to_owned());
         }
         Err(regex_syntax::Error::Parse(error)) => (error.kind().to_string(), error.span().start.column),
@@ -53,27 +59,23 @@ pub(super) fn refusal(pattern: &str) -> Option<String> {
     Some(format!("it is not well-formed: {what} (character {location}); correct it"))
 }
 
-/// Whether what cannot be read, from its place on, is what other engines take and need more than linear time for.
-fn is_beyond_linear(kind: &ErrorKind, rest: &str) -> bool {
-    match kind {
-        ErrorKind::UnsupportedLookAround => true,
-        // A zero is a character by its number, as the parser sees it.
-        ErrorKind::UnsupportedBackreference => !rest.starts_with("\\0"),
-        _ => rest.starts_with("\\k<"),
-    }
+/// Whether what cannot be read, from its place on, refers to what a group has matched.
+fn is_back_reference(kind: &ErrorKind, rest: &str) -> bool {
+    // A zero is a character by its number, as the parser sees it.
+    (*kind == ErrorKind::UnsupportedBackreference && !rest.starts_with("\\0")) || rest.starts_with("\\k<")
 }
 
-/// How many steps each 64 bytes of a payload's text count, given what the bundle's regular expressions may do with them.
-pub(super) fn text_weight(bundle: &Bundle) -> usize {
-    let mut locations = Vec::new();
-    for (path, file) in bundle.files() {
-        add_locations(&mut locations, path, draft_of(file).unwrap_or_default(), file);
-    }
-    let is_light = |pattern| compiles(pattern, engine().size_limit(LIGHT_BYTES_MAX));
-    let weights = locations.iter().flat_map(patterns).map(|pattern| if is_light(pattern) { 64 } else { 1024 });
-    weights.max().unwrap_or(1)
+/// Whether an expression stays below a size.
+pub(super) fn compiles_within(pattern: &str, bytes_max: usize) -> bool {
+    compiles(pattern, engine().size_limit(bytes_max))
 }
 
 fn compiles(pattern: &str, engine: PatternOptions<Regex>) -> bool {
-    jsonschema::options().with_pattern_options(engine).build(&json!({ "pattern": pattern })).is_ok()
+    jsonschema::options().with_pattern_options(engine).build(&json!({ "pattern": translate(pattern) })).is_ok()
+}
+
+/// Whether ECMA 262 has such an expression; the engine knows more.
+pub(super) fn is_of_ecma(pattern: &str) -> bool {
+    let formats = jsonschema::options().should_validate_formats(true).build(&json!({ "format": "regex" }));
+    formats.is_ok_and(|format| format.is_valid(&Value::from(pattern)))
 }

@@ -1,14 +1,15 @@
 //! What is wrong with a payload, in the form that is stored: where, by which rule, and what the schema expects, but never a value.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{JsonType, ValidationError};
-use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::instance::within;
-use super::keywords::ends_in_keyword;
+use super::instance::{Budget, within};
+use super::keywords::{ends_in_keyword, escape};
+use super::path::decoded;
 use super::{BASE, BUDGET, Compiled};
 use crate::event::{VIOLATIONS_MAX, Violation};
 use crate::json::Node;
@@ -34,13 +35,14 @@ const VIOLATIONS_BYTES_MAX: usize = 4 * 1024;
 /// What is wrong with a payload that does not conform.
 pub(super) fn locate(schema: &Compiled, payload: &Node<'_>) -> Vec<Violation> {
     let size = Size::of(payload);
+    let budget = |steps| Budget { steps, names: schema.names[1] };
     let mut errors = None;
     if size.nodes <= NODES_MAX && size.bytes <= TEXT_BYTES_MAX {
         let all = || schema.validator.iter_errors(payload).take(VIOLATIONS_MAX).collect::<Vec<_>>();
-        errors = within(schema.budget(ALL_STEPS_MAX), all);
+        errors = within(budget(ALL_STEPS_MAX), all);
     }
     let first = || schema.validator.validate(payload).err().into_iter().collect();
-    let errors = errors.or_else(|| within(schema.budget(FIRST_STEPS_MAX), first)).unwrap_or_default();
+    let errors = errors.or_else(|| within(budget(FIRST_STEPS_MAX), first)).unwrap_or_default();
     if errors.is_empty() {
         // The search takes more steps than validating does: it keeps no results.
         let expected = "a payload that the schema allows; it would take too many steps to tell what exactly is wrong";
@@ -95,7 +97,7 @@ fn length(violation: &Violation) -> usize {
 fn violation(schema: &Compiled, payload: &Node<'_>, error: &ValidationError<'_>) -> Violation {
     let pointer = error.instance_path().as_str();
     let location = match error.absolute_keyword_location() {
-        Some(uri) => percent_decode_str(uri.as_str().trim_start_matches(BASE)).decode_utf8_lossy().into_owned(),
+        Some(uri) => place(uri.as_str(), &schema.renamed),
         None => format!("{}#{}", schema.root, error.schema_path()),
     };
     let (keyword, expected) = match error.kind() {
@@ -175,7 +177,8 @@ fn expected(kind: &Kind) -> String {
         Kind::MaxProperties { limit } => format!("at most {limit} properties"),
         Kind::MinProperties { limit } => format!("at least {limit} properties"),
         Kind::Not { .. } => "a value that `not` does not describe".to_owned(),
-        Kind::Pattern { pattern } => format!("text that matches {pattern}"),
+        // The only keyword of our own.
+        Kind::Custom { message, .. } => format!("text that matches {message}"),
         Kind::PropertyNames { .. } => "property names that `propertyNames` allows".to_owned(),
         Kind::Required { property } => format!("property `{}`", property.as_str().unwrap_or_default()),
         Kind::Type { kind } => types(kind),
@@ -209,6 +212,22 @@ fn types(kind: &TypeKind) -> String {
             format!("one of the types {}", names.join(", "))
         }
     }
+}
+
+/// File and pointer from the URI of a keyword: what stands in a schema with a name of its own has that schema's pointer before the fragment.
+fn place(uri: &str, renamed: &HashMap<String, String>) -> String {
+    let uri = uri.trim_start_matches(BASE);
+    let (file, fragment) = uri.split_once('#').unwrap_or((uri, ""));
+    let (file, pointer) = file.split_once('?').unwrap_or((file, ""));
+    let place = decoded(&format!("{file}#{pointer}{fragment}")).unwrap_or_default();
+    if renamed.is_empty() {
+        return place;
+    }
+    let as_written = |segment: &str| match renamed.get(&segment.replace("~1", "/").replace("~0", "~")) {
+        Some(pattern) => escape(pattern),
+        None => segment.to_owned(),
+    };
+    place.split('/').map(as_written).collect::<Vec<_>>().join("/")
 }
 
 fn cut(text: &str) -> String {

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Snapshot;
+use super::{CompiledSchemas, Snapshot};
 use crate::database::{self, Setting};
 use crate::fault;
 use crate::settings::Database;
@@ -76,8 +76,8 @@ pub struct CatalogFollower {
 
 impl CatalogFollower {
     /// A follower that has read nothing yet, and the handle to what it will read.
-    pub fn new(database: Database, tenant_labels_max: usize) -> (Self, Catalog) {
-        let (snapshot_sender, snapshot_receiver) = watch::channel(Arc::new(Snapshot::default()));
+    pub fn new(database: Database, tenant_labels_max: usize, room: CompiledSchemas) -> (Self, Catalog) {
+        let (snapshot_sender, snapshot_receiver) = watch::channel(Arc::new(Snapshot::empty(room)));
         let (reload_sender, reload_receiver) = mpsc::channel(16);
         let follower = Self { database, connection: None, tenant_labels_max, snapshots: snapshot_sender, reloads: reload_receiver };
         (follower, Catalog { snapshots: snapshot_receiver, reloads: reload_sender })

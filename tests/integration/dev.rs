@@ -1,8 +1,8 @@
 //! `processor dev`: which Postgres it uses, what it leaves for other commands, and what it shows.
 
 use crate::readme::Dev;
-use crate::stack::{Database, PROCESSOR, PRODUCERS, Stack, eventually};
-use crate::terminal::Terminal;
+use crate::stack::{Database, Directory, PROCESSOR, PRODUCERS, Stack, eventually, sample_catalog};
+use crate::terminal::{Terminal, copy};
 
 /// What a developer may have set for another Postgres.
 const OF_ANOTHER_POSTGRES: [(&str, &str); 11] = [
@@ -143,4 +143,25 @@ async fn what_dev_has_left_is_used_only_where_nothing_else_is_named_and_only_wha
         let own = terminal(&[(name, value)]).run_on(PRODUCERS, &["send", "--queue", "events"], "{}").await;
         assert!(!own.errors.contains(".dev/env"), "{name}: {own:?}");
     }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn dev_follows_a_config_map_when_kubernetes_swaps_its_link() {
+    use std::os::unix::fs::symlink;
+    let directory = Directory::create();
+    let schemas = directory.0.join("schemas");
+    copy(&sample_catalog(), &schemas.join("..2026_11_30_1"));
+    copy(&sample_catalog(), &schemas.join("..2026_11_30_2"));
+    directory.write("schemas/..2026_11_30_2/platform/note/1.json", "true");
+    symlink("..2026_11_30_1", schemas.join("..data")).expect("a link");
+    for tenant in ["crm", "customers", "onboarding", "platform", "shop"] {
+        symlink(format!("..data/{tenant}"), schemas.join(tenant)).expect("a link");
+    }
+    let mut dev = Dev::start_in(directory, &[], &[]);
+    dev.says("In another terminal").await;
+    symlink("..2026_11_30_2", schemas.join("..data_tmp")).expect("a link");
+    std::fs::rename(schemas.join("..data_tmp"), schemas.join("..data")).expect("swapped");
+    dev.says("; new or changed: platform\n").await;
+    assert_eq!(dev.interrupt().await, 0, "{}{}", dev.output(), dev.errors());
 }

@@ -91,7 +91,7 @@ async fn receive_often(stack: &Stack, times: usize, messages: usize) {
     }
 }
 
-async fn drain(stack: &Stack, settings: &[(&'static str, &str)]) -> (Daemon, Duration) {
+pub async fn drain(stack: &Stack, settings: &[(&'static str, &str)]) -> (Daemon, Duration) {
     let daemon = stack.daemon(QUEUES, settings).await;
     let began = Instant::now();
     stack.at_rest(&stack.queue("events").await).await;

@@ -158,17 +158,45 @@ zoo.json: has no place here; a catalog holds one directory for each tenant",
 
 #[cfg(unix)]
 #[test]
-fn links_are_not_followed() {
+fn links_that_lead_out_of_the_directory_are_not_followed() {
     let secret = TemporaryDirectory::with(&[("secret.json", "{}"), ("tenant.toml", "")]);
     let directory = TemporaryDirectory::with(GOOD);
     for (target, link) in [("secret.json", "shop/common/secret.json"), ("secret.json", "shop/order.created/4.json"), (".", "linked")] {
         std::os::unix::fs::symlink(secret.0.join(target), directory.0.join(link)).expect(link);
     }
-    let sentence = "is a symbolic link, and links are not followed; put the file itself here";
+    std::os::unix::fs::symlink("nowhere", directory.0.join("shop/common/broken.json")).expect("a link");
+    let sentence = "is a symbolic link that leads out of the catalog's directory; put the file itself here";
     assert_eq!(
         directory.problems(),
-        format!("linked: {sentence}\nshop/common/secret.json: {sentence}\nshop/order.created/4.json: {sentence}")
+        format!(
+            "linked: {sentence}\nshop/common/broken.json: cannot be looked at (No such file or directory (os error 2))\nshop/common/secret.json: {sentence}\nshop/order.created/4.json: {sentence}"
+        )
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_as_kubernetes_mounts_a_config_map_is_read_and_holds_what_its_link_leads_to() {
+    use std::os::unix::fs::symlink;
+    let directory = TemporaryDirectory::with(&[]);
+    for (version, minimum) in [("..2026_11_30_1", 0), ("..2026_11_30_2", 1)] {
+        for (path, text) in GOOD {
+            directory.write(&format!("{version}/{path}"), text);
+        }
+        directory.write(&format!("{version}/shop/common/money.json"), &format!("{{\"minimum\": {minimum}}}"));
+    }
+    symlink("..2026_11_30_1", directory.0.join("..data")).expect("a link");
+    symlink("..data/shop", directory.0.join("shop")).expect("a link");
+    let digest = || {
+        let declaration = read(&directory.0).unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert_eq!(declaration.summary().to_string(), "1 tenant, 1 event type, 2 schemas, 2 examples, 0 clients, 0 subscriptions");
+        declaration.tenants[0].event_types[0].schemas[0].digest
+    };
+    let before = digest();
+    symlink("..2026_11_30_2", directory.0.join("..data_tmp")).expect("a link");
+    std::fs::rename(directory.0.join("..data_tmp"), directory.0.join("..data")).expect("swapped");
+    std::fs::remove_dir_all(directory.0.join("..2026_11_30_1")).expect("removed");
+    assert_ne!(digest(), before);
 }
 
 #[test]
@@ -227,7 +255,7 @@ fn a_reference_leads_to_a_file_of_the_tenant_or_nowhere() {
         (
             "https://example.com/a.json",
             format!(
-                "#/properties/amount/$ref: `https://example.com/a.json` names a scheme or a host, and nothing is ever fetched; {advice}"
+                "#/properties/amount/$ref: `https://example.com/a.json` is the `$id` of no schema of the tenant's, and nothing is ever fetched; {advice}"
             ),
         ),
     ] {
@@ -250,9 +278,19 @@ fn a_schema_that_cannot_be_admitted_is_named_once_and_what_refers_to_it_is_not()
         "shop/common/money.json: is not JSON that can be used: line 1, column 1: an unknown word; strings stand in double quotes",
     );
     let directory = TemporaryDirectory::with(GOOD);
-    for (path, text) in problems(r#"{"minLenght": 1}"#) {
+    for (path, text) in problems(r#"{"pattern": "(?=a)"}"#) {
         directory.write(path, text);
     }
     let told = directory.problems();
-    assert!(told.starts_with("shop/common/money.json: #/minLenght: ") && told.lines().count() == 1, "{told}");
+    assert!(told.starts_with("shop/common/money.json: #: the regular expression ") && told.lines().count() == 1, "{told}");
+}
+
+#[test]
+fn what_a_draft_ignores_is_told_once_with_its_file_and_is_no_problem() {
+    let directory = TemporaryDirectory::with(GOOD);
+    directory.write("shop/common/money.json", r#"{"type": "integer", "minimun": 0}"#);
+    directory.write("shop/order.created/4.json", r#"{"required": ["amount"], "properties": {"amount": {"$ref": "../common/money.json"}}}"#);
+    let warnings = read(&directory.0).expect("a good directory").warnings;
+    let [warning] = &warnings[..] else { panic!("one warning: {warnings:?}") };
+    assert!(warning.file.ends_with("shop/common/money.json") && warning.message.starts_with("#/minimun: is no keyword"), "{warning}");
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::super::{Bundle, Compiled, admit};
-use super::violations;
+use super::super::{Bundle, admit};
+use super::{documents, violations};
 
 /// The corpus beside the repository; nothing, with a message, where there is none.
-fn corpus() -> Option<PathBuf> {
+pub(super) fn corpus() -> Option<PathBuf> {
     let corpus = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus/github");
     if !corpus.is_dir() {
         eprintln!("skipped: there is no {}", corpus.display());
@@ -20,29 +20,28 @@ fn corpus() -> Option<PathBuf> {
 }
 
 /// The files in the directories of a directory, as `directory/file`.
-fn files_of(directory: &Path) -> Vec<String> {
+pub(super) fn files_of(directory: &Path) -> Vec<String> {
     let names = |path: PathBuf| fs::read_dir(path).expect("a directory").map(|entry| entry.expect("an entry").file_name().into_string());
-    let directories = names(directory.to_owned()).map(|name| name.expect("UTF-8"));
+    let directories = names(directory.to_owned()).map(|name| name.expect("UTF-8")).filter(|name| directory.join(name).is_dir());
     directories.flat_map(|inner| names(directory.join(&inner)).map(move |name| format!("{inner}/{}", name.expect("UTF-8")))).collect()
 }
 
-/// A schema of GitHub's; its references count from the directory of all schemas, ours from the file's own.
-fn github_schema(schemas: &Path, path: &str) -> Result<Compiled, Vec<String>> {
-    let bundle = Bundle::collect(path, &mut |path| {
-        let text = fs::read_to_string(schemas.join(path)).map_err(|error| error.to_string())?;
-        serde_json::from_str(&text.replace("\"common/", "\"../common/")).map_err(|error| error.to_string())
-    });
-    admit(&bundle?)
+/// GitHub's schemas; their references count from the directory of all schemas, ours from the file's own.
+pub(super) fn github_schemas(schemas: &Path) -> Vec<(String, String)> {
+    let text = |path: &String| fs::read_to_string(schemas.join(path)).expect("a schema").replace("\"common/", "\"../common/");
+    files_of(schemas).into_iter().map(|path| (path.clone(), text(&path))).collect()
 }
 
 #[test]
 fn githubs_schemas_are_admitted_and_validate_its_payloads() {
     let Some(corpus) = corpus() else { return };
     let schemas = corpus.join("payload-schemas/api.github.com");
+    let files = github_schemas(&schemas);
+    let documents = documents(&files.iter().map(|(path, text)| (path.as_str(), text.clone())).collect::<Vec<_>>());
     let mut compiled = BTreeMap::new();
     for path in files_of(&schemas) {
-        let schema = github_schema(&schemas, &path).unwrap_or_else(|errors| panic!("{errors:?}"));
-        compiled.insert(path, schema);
+        let admitted = Bundle::collect(&path, &documents).and_then(|bundle| admit(&bundle));
+        compiled.insert(path, admitted.unwrap_or_else(|errors| panic!("{errors:?}")).compiled);
     }
     let payloads = corpus.join("payload-examples/api.github.com");
     let (mut validated, mut failed) = (0, Vec::new());

@@ -157,6 +157,38 @@ async fn a_tenant_that_has_stored_lately_is_pruned_only_when_it_is_named() {
     assert_eq!(database.rows(tenants).await, ["busy | false", "calm | false", "idle | false"]);
 }
 
+#[tokio::test]
+async fn what_a_draft_ignores_is_a_warning_and_with_strict_a_problem() {
+    let (database, terminal) = start().await;
+    let schema = r##"{"$schema": "http://json-schema.org/draft-07/schema#", "product": "Sample", "type": "object",
+        "properties": {"data": {"$ref": "#/definitions/data", "description": "ignored", "minimum": 1}},
+        "definitions": {"data": {"type": "string", "format": "binary"}}}"##;
+    terminal.directory.write("schemas/shop/note/1.json", schema);
+    let problems = [
+        "#/product: is no keyword of this draft and checks nothing; correct it, or begin it with `x-` if it only describes",
+        "#/definitions/data/format: `binary` is no format of this draft and checks nothing; use one that it has, a newer draft, or a `pattern`",
+        "#/properties/data/minimum: is ignored beside `$ref` in this draft; put both into an `allOf`",
+    ];
+    let mut sorted = problems.map(|problem| ("schemas/shop/note/1.json", problem));
+    sorted.sort_unstable();
+    let lines = |kind: &str| sorted.map(|(file, problem)| format!("{file}: {kind}{problem}\n")).concat();
+    let generations = "select count(*) from catalog";
+    for command in ["check", "apply"] {
+        let ended = terminal.run(PROCESSOR, &["catalog", command, "--strict"]).await;
+        assert_eq!((ended.status, ended.output), (65, lines("")), "{command}");
+        assert!(ended.errors.starts_with("3 problems; "), "{}", ended.errors);
+    }
+    assert_eq!(database.count(&format!("{generations} where generation > 0")).await, 0);
+    for command in ["check", "apply"] {
+        let ended = terminal.run(PROCESSOR, &["catalog", command]).await;
+        assert_eq!((ended.status, ended.errors.as_str()), (0, ""), "{command}");
+        assert!(ended.output.starts_with(&lines("warning: ")), "{}", ended.output);
+        let told = terminal.run(PROCESSOR, &["catalog", command, "--json"]).await.json();
+        assert_eq!(told["warnings"].as_array().map(Vec::len), Some(3), "{told}");
+        assert_eq!(told["warnings"][0], json!({"file": sorted[0].0, "message": sorted[0].1}));
+    }
+}
+
 /// With this file the directory is refused, by `check` and by `apply`, with this sentence; nothing is applied.
 async fn check_refused(database: &Database, file: &str, text: &str, sentence: &str) {
     let terminal = Terminal::with(vec![("DATABASE_URL", database.url.clone())]);

@@ -1,0 +1,178 @@
+//! Schemas that others wrote: the official suite's, each group an event type, each of its tests an example and an event.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use event_processor::catalog::directory;
+use event_processor::json;
+use serde_json::{Value, json};
+
+use crate::corpus::{Finding, Findings, send};
+use crate::stack::{Directory, Stack, corpus};
+
+/// Each so-manieth group goes through the daemon; `SUITE_SHARE=1` lets all.
+const SHARE: usize = 12;
+
+/// The drafts' directories in the suite, which are the tenants' names as well.
+const DRAFTS: [(&str, &str); 5] = [
+    ("draft4", "http://json-schema.org/draft-04/schema#"),
+    ("draft6", "http://json-schema.org/draft-06/schema#"),
+    ("draft7", "http://json-schema.org/draft-07/schema#"),
+    ("draft2019-09", "https://json-schema.org/draft/2019-09/schema"),
+    ("draft2020-12", "https://json-schema.org/draft/2020-12/schema"),
+];
+
+/// A group of the suite.
+struct Group {
+    tenant: &'static str,
+    event_type: String,
+    name: String,
+    schema: Value,
+    tests: Vec<Value>,
+}
+
+/// The JSON files below a directory, with their paths from it.
+fn files_below(directory: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            files.extend(files_below(&entry.path(), &format!("{path}/")));
+        } else {
+            files.push((path, entry.path()));
+        }
+    }
+    files.sort();
+    files
+}
+
+fn json_of(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).expect("a file")).expect("JSON")
+}
+
+/// What Postgres cannot hold is refused before a schema is asked.
+fn is_storable(value: &Value) -> bool {
+    json::read(value.to_string().as_bytes()).is_ok()
+}
+
+/// A value's text in the characters that SQS carries, whatever stands in it.
+fn ascii(value: &Value) -> String {
+    let mut text = String::new();
+    for character in value.to_string().chars() {
+        if matches!(character, ' '..='~') {
+            text.push(character);
+        } else {
+            text.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    text
+}
+
+/// The groups, but for those in which formats only describe and those that Postgres cannot hold.
+fn groups(corpus: &Path) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for (tenant, draft) in DRAFTS {
+        let files = files_below(&corpus.join("tests").join(tenant), "");
+        let counts = |path: &str| path != "format.json" && (!path.starts_with("optional/") || path.starts_with("optional/format/"));
+        for (path, file) in files.into_iter().filter(|(path, _)| counts(path)) {
+            for (index, group) in
+                json_of(&file).as_array().expect("groups").iter().enumerate().filter(|(_, group)| is_storable(&group["schema"]))
+            {
+                let mut schema = group["schema"].clone();
+                if let Some(keywords) = schema.as_object_mut() {
+                    keywords.entry("$schema").or_insert_with(|| json!(draft));
+                }
+                let event_type = format!("{}.{index}", path.trim_end_matches(".json").replace('/', "."));
+                let name = format!("{tenant}/{path}: {}", group["description"]);
+                groups.push(Group { tenant, event_type, name, schema, tests: group["tests"].as_array().expect("tests").clone() });
+            }
+        }
+    }
+    groups
+}
+
+/// The tenants, with what remote references lead to as shared definitions.
+fn write_tenants(corpus: &Path, catalog: &Directory) {
+    for (tenant, _) in DRAFTS {
+        catalog.write(&format!("{tenant}/tenant.toml"), "");
+        for (path, file) in files_below(&corpus.join("remotes"), "") {
+            let mut schema = json_of(&file);
+            schema["$id"] = json!(format!("http://localhost:1234/{path}"));
+            catalog.write(&format!("{tenant}/common/{}", path.replace('/', "-")), &schema.to_string());
+        }
+    }
+}
+
+impl Group {
+    /// As an event type, its tests as examples.
+    fn write(&self, catalog: &Directory) {
+        let Self { tenant, event_type, schema, tests, .. } = self;
+        catalog.write(&format!("{tenant}/{event_type}/1.json"), &schema.to_string());
+        for (index, test) in tests.iter().enumerate().filter(|(_, test)| is_storable(&test["data"])) {
+            let kind = if test["valid"] == true { "valid" } else { "invalid" };
+            catalog.write(&format!("{tenant}/{event_type}/examples/{kind}/{index}.json"), &test["data"].to_string());
+        }
+    }
+
+    /// Why it is refused alone; nothing where it is admitted and each example is what it is said to be.
+    fn problems(&self, catalog: &Directory) -> Vec<String> {
+        self.write(catalog);
+        let problems = directory::read(&catalog.0).err().unwrap_or_default();
+        std::fs::remove_dir_all(catalog.0.join(self.tenant).join(&self.event_type)).expect("removed");
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    async fn send(&self, queue: &event_processor::queue::Queue) -> Vec<(String, &Value)> {
+        let mut sent = Vec::new();
+        for (index, test) in self.tests.iter().enumerate().filter(|(_, test)| is_storable(&test["data"])) {
+            let Self { tenant, event_type, .. } = self;
+            let event_id = format!("{event_type}/{index}");
+            let body = json!({ "tenant_id": tenant, "event_type": event_type, "event_id": event_id, "payload": test["data"] });
+            sent.push((send(queue, ascii(&body).as_bytes()).await, test));
+        }
+        sent
+    }
+}
+
+#[tokio::test]
+async fn the_official_suites_events_are_stored_and_refused_as_their_examples_are_proven() {
+    let Some(corpus) = corpus("json-schema-test-suite") else { return };
+    let share = std::env::var("SUITE_SHARE").ok().and_then(|share| share.parse().ok()).unwrap_or(SHARE);
+    let (alone, catalog) = (Directory::create(), Directory::create());
+    write_tenants(&corpus, &alone);
+    write_tenants(&corpus, &catalog);
+    let (mut admitted, mut refused) = (Vec::new(), BTreeMap::new());
+    for group in groups(&corpus).into_iter().step_by(share) {
+        let problems = group.problems(&alone);
+        let wrong: Vec<_> = problems.iter().filter(|problem| problem.contains("/examples/")).collect();
+        assert!(wrong.is_empty(), "{}: {wrong:?}", group.name);
+        if problems.is_empty() {
+            group.write(&catalog);
+            admitted.push(group);
+        } else {
+            refused.insert(group.name, problems);
+        }
+    }
+    println!("{} groups admitted, {} refused: {refused:#?}", admitted.len(), refused.len());
+    assert!(refused.len() * 100 <= 3 * (admitted.len() + refused.len()));
+
+    let stack = Stack::start_without_catalog(&["suite"]).await;
+    stack.database.apply(&catalog.0).await;
+    let queue = stack.queue("suite").await;
+    let mut sent = Vec::new();
+    for group in &admitted {
+        sent.extend(group.send(&queue).await.into_iter().map(|(sqs_message_id, test)| (sqs_message_id, test, &group.name)));
+    }
+    let daemon = stack.daemon("suite?trust=any", &[]).await;
+    stack.at_rest(&queue).await;
+    let mut findings = Findings::of(&stack).await;
+    for (sqs_message_id, test, name) in &sent {
+        let finding = findings.take(sqs_message_id);
+        let expected = if test["valid"] == true { "stored" } else { "schema_violation" };
+        assert_eq!(finding.verdict(), expected, "{name}: {}: {finding:?}", test["description"]);
+        assert!(!matches!(finding, Finding::Lost));
+    }
+    findings.finish();
+    assert_eq!(daemon.stop().await, 0);
+}
