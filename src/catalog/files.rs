@@ -119,10 +119,13 @@ impl<'a> Files<'a> {
             self.refuse(&path, "has a name that is not UTF-8; rename it");
             return None;
         }
-        match self.kind(&entry.path()) {
+        match self.kind(&path) {
             Ok(kind) if kind.is_dir() || kind.is_file() => Some(Entry { name: lossy.into_owned(), path, is_directory: kind.is_dir() }),
             Ok(kind) if kind.is_symlink() => {
-                self.refuse(&path, "is a symbolic link that leads out of the catalog's directory; put the file itself here");
+                self.refuse(
+                    &path,
+                    "is a symbolic link that leads out of its tenant's or the catalog's directory; put the file itself here",
+                );
                 None
             }
             Ok(_) => {
@@ -136,15 +139,17 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// What there is under a path, behind links as long as they stay within the catalog's directory: as Kubernetes mounts a `ConfigMap`, each
-    /// name in it is a link to one in `..data`, and that is a link to what holds now.
-    fn kind(&self, path: &Path) -> std::io::Result<FileType> {
-        let kind = std::fs::symlink_metadata(path)?.file_type();
+    /// What there is under a path, behind links as long as they stay within the tenant's directory, or within the catalog's where they are
+    /// directly in it: as Kubernetes mounts a `ConfigMap`, each name in it is a link to one in `..data`, and that is a link to what holds now.
+    fn kind(&self, path: &str) -> std::io::Result<FileType> {
+        let place = self.root.join(path);
+        let kind = std::fs::symlink_metadata(&place)?.file_type();
         if !kind.is_symlink() {
             return Ok(kind);
         }
-        let (target, root) = (path.canonicalize()?, self.root.canonicalize()?);
-        if target.starts_with(&root) { Ok(std::fs::metadata(target)?.file_type()) } else { Ok(kind) }
+        let within = path.split_once('/').map_or_else(|| self.root.to_path_buf(), |(tenant, _)| self.root.join(tenant)).canonicalize()?;
+        let target = place.canonicalize()?;
+        if target.starts_with(&within) { Ok(std::fs::metadata(target)?.file_type()) } else { Ok(kind) }
     }
 
     /// A file's bytes, where it can be read and is not above the limit.

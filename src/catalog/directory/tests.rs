@@ -164,12 +164,14 @@ fn links_that_lead_out_of_the_directory_are_not_followed() {
     for (target, link) in [("secret.json", "shop/common/secret.json"), ("secret.json", "shop/order.created/4.json"), (".", "linked")] {
         std::os::unix::fs::symlink(secret.0.join(target), directory.0.join(link)).expect(link);
     }
+    directory.write("crm/tenant.toml", "");
+    std::os::unix::fs::symlink("../../crm/tenant.toml", directory.0.join("shop/common/of_another.json")).expect("a link");
     std::os::unix::fs::symlink("nowhere", directory.0.join("shop/common/broken.json")).expect("a link");
-    let sentence = "is a symbolic link that leads out of the catalog's directory; put the file itself here";
+    let sentence = "is a symbolic link that leads out of its tenant's or the catalog's directory; put the file itself here";
     assert_eq!(
         directory.problems(),
         format!(
-            "linked: {sentence}\nshop/common/broken.json: cannot be looked at (No such file or directory (os error 2))\nshop/common/secret.json: {sentence}\nshop/order.created/4.json: {sentence}"
+            "linked: {sentence}\nshop/common/broken.json: cannot be looked at (No such file or directory (os error 2))\nshop/common/of_another.json: {sentence}\nshop/common/secret.json: {sentence}\nshop/order.created/4.json: {sentence}"
         )
     );
 }
