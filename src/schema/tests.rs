@@ -4,6 +4,7 @@ mod admission;
 mod expressions;
 mod github;
 mod names;
+mod official_suite;
 mod suite;
 
 use serde_json::{Map, Value, json};

@@ -1,55 +1,18 @@
 //! Schemas that others wrote: the official suite's, each group an event type, each of its tests an example and an event.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use event_processor::catalog::directory;
 use event_processor::json;
 use serde_json::{Value, json};
 
 use crate::corpus::{Finding, Findings, send};
+use crate::official_suite::{DRAFTS, Group, groups, remotes};
 use crate::stack::{Directory, Stack, corpus};
 
 /// Each so-manieth group goes through the daemon; `SUITE_SHARE=1` lets all.
 const SHARE: usize = 12;
-
-/// The drafts' directories in the suite, which are the tenants' names as well.
-const DRAFTS: [(&str, &str); 5] = [
-    ("draft4", "http://json-schema.org/draft-04/schema#"),
-    ("draft6", "http://json-schema.org/draft-06/schema#"),
-    ("draft7", "http://json-schema.org/draft-07/schema#"),
-    ("draft2019-09", "https://json-schema.org/draft/2019-09/schema"),
-    ("draft2020-12", "https://json-schema.org/draft/2020-12/schema"),
-];
-
-/// A group of the suite.
-struct Group {
-    tenant: &'static str,
-    event_type: String,
-    name: String,
-    schema: Value,
-    tests: Vec<Value>,
-}
-
-/// The JSON files below a directory, with their paths from it.
-fn files_below(directory: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if entry.path().is_dir() {
-            files.extend(files_below(&entry.path(), &format!("{path}/")));
-        } else {
-            files.push((path, entry.path()));
-        }
-    }
-    files.sort();
-    files
-}
-
-fn json_of(path: &Path) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(path).expect("a file")).expect("JSON")
-}
 
 /// What Postgres cannot hold is refused before a schema is asked.
 fn is_storable(value: &Value) -> bool {
@@ -69,37 +32,12 @@ fn ascii(value: &Value) -> String {
     text
 }
 
-/// The groups, but for those in which formats only describe and those that Postgres cannot hold.
-fn groups(corpus: &Path) -> Vec<Group> {
-    let mut groups = Vec::new();
-    for (tenant, draft) in DRAFTS {
-        let files = files_below(&corpus.join("tests").join(tenant), "");
-        let counts = |path: &str| path != "format.json" && (!path.starts_with("optional/") || path.starts_with("optional/format/"));
-        for (path, file) in files.into_iter().filter(|(path, _)| counts(path)) {
-            for (index, group) in
-                json_of(&file).as_array().expect("groups").iter().enumerate().filter(|(_, group)| is_storable(&group["schema"]))
-            {
-                let mut schema = group["schema"].clone();
-                if let Some(keywords) = schema.as_object_mut() {
-                    keywords.entry("$schema").or_insert_with(|| json!(draft));
-                }
-                let event_type = format!("{}.{index}", path.trim_end_matches(".json").replace('/', "."));
-                let name = format!("{tenant}/{path}: {}", group["description"]);
-                groups.push(Group { tenant, event_type, name, schema, tests: group["tests"].as_array().expect("tests").clone() });
-            }
-        }
-    }
-    groups
-}
-
 /// The tenants, with what remote references lead to as shared definitions.
 fn write_tenants(corpus: &Path, catalog: &Directory) {
     for (tenant, _) in DRAFTS {
         catalog.write(&format!("{tenant}/tenant.toml"), "");
-        for (path, file) in files_below(&corpus.join("remotes"), "") {
-            let mut schema = json_of(&file);
-            schema["$id"] = json!(format!("http://localhost:1234/{path}"));
-            catalog.write(&format!("{tenant}/common/{}", path.replace('/', "-")), &schema.to_string());
+        for (path, text) in remotes(corpus) {
+            catalog.write(&format!("{tenant}/{path}"), &text);
         }
     }
 }
@@ -143,7 +81,7 @@ async fn the_official_suites_events_are_stored_and_refused_as_their_examples_are
     write_tenants(&corpus, &alone);
     write_tenants(&corpus, &catalog);
     let (mut admitted, mut refused) = (Vec::new(), BTreeMap::new());
-    for group in groups(&corpus).into_iter().step_by(share) {
+    for group in groups(&corpus).into_iter().filter(|group| is_storable(&group.schema)).step_by(share) {
         let problems = group.problems(&alone);
         let wrong: Vec<_> = problems.iter().filter(|problem| problem.contains("/examples/")).collect();
         assert!(wrong.is_empty(), "{}: {wrong:?}", group.name);

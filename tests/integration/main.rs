@@ -10,6 +10,8 @@ mod ledger;
 mod load;
 mod producer;
 mod proxy;
+#[path = "../../src/schema/tests/official_suite.rs"]
+mod official_suite;
 mod stack;
 mod poison;
 mod terminal;
