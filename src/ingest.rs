@@ -16,6 +16,7 @@ mod leases;
 mod hand_back;
 mod queue_check;
 mod watchdog;
+mod pace;
 mod poll;
 mod validate;
 mod often_received;

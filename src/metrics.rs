@@ -64,6 +64,8 @@ pub struct Metrics {
     pub store_up: IntGauge,
     /// When a queue last answered a poll.
     pub last_poll_timestamp: GaugeVec,
+    /// Polls that pay at the moment.
+    pub polls: IntGaugeVec,
     /// Pollers that were started anew.
     pub poller_restarts: IntCounterVec,
     /// The generation that validates.
@@ -156,6 +158,7 @@ impl Metrics {
             store_up: builder.gauge("store_up", "1 when Postgres takes events")?,
             last_poll_timestamp: builder
                 .register(GaugeVec::new(opts("last_poll_timestamp_seconds", "When the queue last answered a poll"), &["queue"]))?,
+            polls: builder.register(IntGaugeVec::new(opts("polls", "Polls that pay at the moment: one when idle"), &["queue"]))?,
             poller_restarts: builder.counters("poller_restarts_total", "Pollers that hung or panicked, started anew", &["queue"])?,
             catalog_generation: builder.gauge("catalog_generation", "The generation that validates")?,
             catalog_last_reload_successful: builder.gauge("catalog_last_reload_successful", "1 when the last reading succeeded")?,

@@ -100,7 +100,8 @@ pub struct IngestSettings {
     /// before their turn comes.
     #[arg(long, env = "IN_FLIGHT_EVENTS_MAX", value_name = "COUNT", default_value = "5000", value_parser = |text: &str| parse_count(text, 1_usize, 100_000))]
     pub in_flight_events_max: usize,
-    /// How many bytes of bodies may be in memory at once. A poll reserves 1 MiB for each message that it asks for.
+    /// How many bytes of bodies may be in memory at once. A poll reserves what the queue's messages weighed lately; what
+    /// comes larger is held all the same, and the next polls wait.
     #[arg(long, env = "IN_FLIGHT_BYTES_MAX", value_name = "BYTES", default_value = "64MiB", value_parser = |text: &str| parse_bytes(text, SQS_MESSAGE_BYTES_MAX, 16 << 30))]
     pub in_flight_bytes_max: usize,
     /// How many events one transaction stores at most.

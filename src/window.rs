@@ -1,36 +1,49 @@
-//! A permit first, then a receive: nothing is received that there is no room to hold.
+//! Room first, then a receive: nothing is received that there is no room to hold.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::candidate::{Candidate, QueueBinding};
 use crate::metrics::{Metrics, Outcome};
 use crate::queue::{Lease, MESSAGES_PER_REQUEST_MAX, ReceivedMessage};
-use crate::settings::SQS_MESSAGE_BYTES_MAX;
 
-/// Bytes are counted in units of 1 KiB, rounded up: a semaphore's permits are 32 bits wide.
-const BYTES_UNIT: usize = 1 << 10;
-
-const MESSAGE_UNITS: usize = SQS_MESSAGE_BYTES_MAX / BYTES_UNIT;
-
-/// What the poll of an idle queue reserves: many idle queues must not hold the room that a busy one needs.
-const IDLE_UNITS: usize = 64;
+/// How long a poll waits for the room of a whole request before it takes what there is: room comes free by the message, and polls that took
+/// each as it came would ask for one at a time.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The room for received messages, by number and by bytes.
 #[derive(Debug, Clone)]
-pub struct Window {
-    events: Arc<Semaphore>,
-    bytes: Arc<Semaphore>,
+pub struct Window(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    free: Mutex<Room>,
+    freed: Notify,
+    /// First come, first served.
+    turn: tokio::sync::Mutex<()>,
+    events_max: usize,
+    bytes_max: usize,
     metrics: Arc<Metrics>,
 }
 
-/// Room for the messages of one receive, each taken to be as large as SQS allows until it is there.
+/// What is free; less than nothing where more came than was reserved for, and then the next polls wait until it is worked off.
+#[derive(Debug)]
+struct Room {
+    events: i64,
+    bytes: i64,
+}
+
+/// Room for the messages of one receive, each taken to be as large as the queue's were lately until it is there.
 #[derive(Debug)]
 pub struct Reservation {
-    events: OwnedSemaphorePermit,
-    bytes: OwnedSemaphorePermit,
+    events: usize,
+    message_bytes: usize,
     messages_max: usize,
+    /// Whether there was less room at first than was asked for: more polls would only wait.
+    pub has_waited: bool,
     window: Window,
 }
 
@@ -48,77 +61,121 @@ pub struct InFlight {
 /// One message's room. It is in flight until its outcome is recorded; dropped without one (by a panic), it was released.
 #[derive(Debug)]
 pub struct Permit {
-    _event: Option<OwnedSemaphorePermit>,
-    bytes: Option<OwnedSemaphorePermit>,
     body_bytes: i64,
     queue: Arc<QueueBinding>,
     has_outcome: bool,
-    metrics: Arc<Metrics>,
+    window: Window,
 }
 
 impl Window {
     /// A window of so many messages and bytes.
     pub fn new(events_max: usize, bytes_max: usize, metrics: Arc<Metrics>) -> Self {
-        let bytes = Semaphore::new(bytes_max / BYTES_UNIT);
-        Self { events: Arc::new(Semaphore::new(events_max)), bytes: Arc::new(bytes), metrics }
+        let free = Mutex::new(Room { events: to_i64(events_max), bytes: to_i64(bytes_max) });
+        let (freed, turn) = (Notify::new(), tokio::sync::Mutex::new(()));
+        Self(Arc::new(Shared { free, freed, turn, events_max, bytes_max, metrics }))
     }
 
-    /// Waits for room for one message, then takes what is free at once, up to `messages_max`. Cancel-safe.
-    pub async fn reserve(&self, messages_max: usize) -> Reservation {
-        let mut reservation = self.acquire(MESSAGE_UNITS).await;
-        while reservation.messages_max < messages_max.min(MESSAGES_PER_REQUEST_MAX) {
-            let (Some(event), Some(units)) = (try_acquire(&self.events, 1), try_acquire(&self.bytes, MESSAGE_UNITS)) else { break };
-            reservation.events.merge(event);
-            reservation.bytes.merge(units);
-            reservation.messages_max += 1;
-        }
+    /// Waits for room for up to `messages_max` messages of `message_bytes` each: a while for all of them, then for one at least. Cancel-safe.
+    pub async fn reserve(&self, messages_max: usize, message_bytes: usize) -> Reservation {
+        let fitting = self.0.bytes_max / message_bytes.max(1);
+        let wanted = messages_max.min(MESSAGES_PER_REQUEST_MAX).min(self.0.events_max).min(fitting).max(1);
+        let (events, has_waited) = self.acquire(wanted, message_bytes.min(self.0.bytes_max)).await;
+        Reservation { events, message_bytes: message_bytes.min(self.0.bytes_max), messages_max: events, has_waited, window: self.clone() }
+    }
+
+    /// Waits for room for one message, with the right to overshoot the window by those that come with it: many idle queues must not hold the
+    /// room that a busy one needs. Cancel-safe.
+    pub async fn reserve_idle(&self, messages_max: usize, message_bytes: usize) -> Reservation {
+        let mut reservation = self.reserve(1, message_bytes).await;
+        reservation.messages_max = messages_max.min(MESSAGES_PER_REQUEST_MAX);
         reservation
     }
 
-    /// Waits for room for one message, with the right to overshoot the window by those that come with it. Cancel-safe.
-    pub async fn reserve_idle(&self, messages_max: usize) -> Reservation {
-        let reservation = self.acquire(IDLE_UNITS).await;
-        Reservation { messages_max: messages_max.min(MESSAGES_PER_REQUEST_MAX), ..reservation }
+    /// How many events there was room for, and whether for fewer at first.
+    async fn acquire(&self, wanted: usize, message_bytes: usize) -> (usize, bool) {
+        let mut has_waited = self.0.turn.try_lock().is_err();
+        let _turn = self.0.turn.lock().await;
+        let patient_until = Instant::now() + PATIENCE;
+        let mut least = wanted;
+        loop {
+            let freed = self.0.freed.notified();
+            if let Some(events) = self.try_acquire(least, wanted, message_bytes) {
+                return (events, has_waited);
+            }
+            has_waited = true;
+            if least > 1 {
+                let _ = tokio::time::timeout_at(patient_until, freed).await;
+                least = if Instant::now() < patient_until { wanted } else { 1 };
+            } else {
+                freed.await;
+            }
+        }
     }
 
-    async fn acquire(&self, units: usize) -> Reservation {
-        let events = Arc::clone(&self.events).acquire_owned().await;
-        let bytes = Arc::clone(&self.bytes).acquire_many_owned(to_permits(units)).await;
-        match (events, bytes) {
-            (Ok(events), Ok(bytes)) => Reservation { events, bytes, messages_max: 1, window: self.clone() },
-            // Neither semaphore is ever closed.
-            _ => std::future::pending().await,
+    fn try_acquire(&self, least: usize, wanted: usize, message_bytes: usize) -> Option<usize> {
+        let mut free = self.free();
+        let by_bytes = if message_bytes == 0 { free.events } else { free.bytes / to_i64(message_bytes) };
+        let events = usize::try_from(free.events.min(by_bytes)).unwrap_or(0).min(wanted);
+        if events < least {
+            return None;
         }
+        free.events -= to_i64(events);
+        free.bytes -= to_i64(events * message_bytes);
+        Some(events)
+    }
+
+    fn release(&self, events: i64, bytes: i64) {
+        {
+            let mut free = self.free();
+            free.events += events;
+            free.bytes += bytes;
+        }
+        self.0.freed.notify_one();
+    }
+
+    fn free(&self) -> MutexGuard<'_, Room> {
+        // A panic elsewhere leaves the room whole.
+        self.0.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Reservation {
-    /// How many messages there is room for.
+    /// How many messages may be asked for.
     pub fn messages(&self) -> usize {
         self.messages_max
     }
 
+    /// Gives the room back but for one message: a receive that waits has found the queue empty, and others need the room meanwhile.
+    pub fn shrink(&mut self) {
+        let surplus = self.events.saturating_sub(1);
+        self.events -= surplus;
+        self.window.release(to_i64(surplus), to_i64(surplus * self.message_bytes));
+    }
+
     /// Gives each message of a receive its permit, and the rest of the room back.
-    pub fn fill(mut self, messages: Vec<ReceivedMessage>) -> Vec<InFlight> {
-        let count = u64::try_from(messages.len()).unwrap_or(u64::MAX);
-        let bytes = messages.iter().map(|message| body_bytes(&message.candidate)).sum();
-        let metrics = Arc::clone(&self.window.metrics);
-        metrics.in_flight_events.add(i64::try_from(count).unwrap_or(i64::MAX));
+    pub fn fill(self, messages: Vec<ReceivedMessage>) -> Vec<InFlight> {
+        let count = to_i64(messages.len());
+        let bytes: i64 = messages.iter().map(|message| body_bytes(&message.candidate)).sum();
+        let metrics = &self.window.0.metrics;
+        metrics.in_flight_events.add(count);
         metrics.in_flight_bytes.add(bytes);
         if let Some(message) = messages.first() {
-            metrics.messages_received.with_label_values(&[&message.candidate.queue.name]).inc_by(count);
+            metrics.messages_received.with_label_values(&[&message.candidate.queue.name]).inc_by(count.unsigned_abs());
         }
+        // What was reserved comes back with `self`.
+        self.window.release(-count, -bytes);
         messages.into_iter().map(|message| self.fill_one(message)).collect()
     }
 
-    fn fill_one(&mut self, ReceivedMessage { candidate, lease }: ReceivedMessage) -> InFlight {
-        let units = candidate.body.len().div_ceil(BYTES_UNIT).min(MESSAGE_UNITS);
-        // What was not reserved is taken where it is free; where it is not, the window overshoots.
-        let event = self.events.split(1).or_else(|| try_acquire(&self.window.events, 1));
-        let bytes = self.bytes.split(units).or_else(|| try_acquire(&self.window.bytes, units));
-        let (body_bytes, metrics) = (body_bytes(&candidate), Arc::clone(&self.window.metrics));
-        let permit = Permit { _event: event, bytes, body_bytes, queue: Arc::clone(&candidate.queue), has_outcome: false, metrics };
-        InFlight { candidate, lease, permit }
+    fn fill_one(&self, ReceivedMessage { candidate, lease }: ReceivedMessage) -> InFlight {
+        let (body_bytes, queue) = (body_bytes(&candidate), Arc::clone(&candidate.queue));
+        InFlight { candidate, lease, permit: Permit { body_bytes, queue, has_outcome: false, window: self.window.clone() } }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.window.release(to_i64(self.events), to_i64(self.events * self.message_bytes));
     }
 }
 
@@ -127,15 +184,17 @@ impl Permit {
     pub fn record(&mut self, tenant_label: &str, outcome: Outcome) {
         if !self.has_outcome {
             self.has_outcome = true;
-            self.metrics.in_flight_events.dec();
-            self.metrics.count_outcome(&self.queue.name, tenant_label, outcome);
+            let metrics = &self.window.0.metrics;
+            metrics.in_flight_events.dec();
+            metrics.count_outcome(&self.queue.name, tenant_label, outcome);
         }
     }
 
     /// Frees the bytes: the body is no longer in memory.
     pub fn free_bytes(&mut self) {
-        self.bytes = None;
-        self.metrics.in_flight_bytes.sub(std::mem::take(&mut self.body_bytes));
+        let bytes = std::mem::take(&mut self.body_bytes);
+        self.window.0.metrics.in_flight_bytes.sub(bytes);
+        self.window.release(0, bytes);
     }
 }
 
@@ -143,17 +202,14 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.record("unknown", Outcome::Released);
         self.free_bytes();
+        self.window.release(1, 0);
     }
 }
 
 fn body_bytes(candidate: &Candidate) -> i64 {
-    i64::try_from(candidate.body.len()).unwrap_or(i64::MAX)
+    to_i64(candidate.body.len())
 }
 
-fn try_acquire(semaphore: &Arc<Semaphore>, permits: usize) -> Option<OwnedSemaphorePermit> {
-    Arc::clone(semaphore).try_acquire_many_owned(to_permits(permits)).ok()
-}
-
-fn to_permits(units: usize) -> u32 {
-    u32::try_from(units).unwrap_or(u32::MAX)
+fn to_i64(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -20,8 +20,8 @@ use crate::window::InFlight;
 /// How long the last few of a batch wait for others to share their request.
 const BATCH_AGE_MAX: Duration = Duration::from_millis(20);
 
-/// Delete requests of one queue in flight at most.
-const DELETES_MAX: usize = 8;
+/// Delete requests of one queue in flight at most. There are only as many as events are settled in a request's time.
+const DELETES_MAX: usize = 64;
 
 /// How often what SQS did not delete is tried again.
 const RETRIES_MAX: usize = 3;
@@ -138,7 +138,7 @@ impl Acknowledger {
         for event in &*events {
             event.origin.lease.finished().await;
         }
-        let reply = leases.queue.delete(events.iter().map(|event| &event.origin.lease)).await;
+        let reply = leases.queue.delete(&events.iter().map(|event| &event.origin.lease).collect::<Vec<_>>()).await;
         let result = reply.as_ref().map_or_else(ClientError::class, |_| "ok");
         self.metrics.sqs_requests.with_label_values(&[name, "delete", result]).inc();
         fault::crash("mid_delete");

@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::queue::{BatchReply, ClientError, Extending, Lease, MESSAGES_PER_REQUEST_MAX, Queue, ReceivedMessage};
 
 /// Requests of one queue in flight at most.
-const EXTENSIONS_MAX: usize = 8;
+const EXTENSIONS_MAX: usize = 64;
 
 /// The queues that are polled, by name: who deletes and hands back finds them here.
 #[derive(Debug)]

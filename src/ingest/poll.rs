@@ -1,15 +1,16 @@
-//! Stage 1, long polls of one queue, several at once when it is busy, one when it is idle.
+//! Stage 1, long polls of one queue, as many at once as pay, one when it is idle.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::breaker::CircuitBreaker;
 use super::hand_back::HandBack;
 use super::leases::{Leases, Queues};
+use super::pace::Pace;
 use super::queue_check;
 use super::watchdog::{Silence, Watchdog};
 use crate::backoff::Backoff;
@@ -21,8 +22,11 @@ use crate::settings::QueueSetting;
 use crate::snapshot::{Catalog, Snapshot};
 use crate::window::{InFlight, Reservation, Window};
 
-/// Polls of one queue in flight at most.
-const POLLERS_MAX: usize = 4;
+/// How long a poll waits beside others: the last of them ends so long after a burst has.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
+
+/// A receive that has brought nothing for so long is waiting for messages to be sent.
+const WAITING_AFTER: Duration = Duration::from_millis(250);
 
 /// Between asking SQS how many messages a queue has.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
@@ -53,16 +57,16 @@ impl Polls {
         };
         queue_check::check(&queue, self.hold_max);
         let leases = self.queues.add(queue.clone());
-        // How many pollers are awake: doubled by a full reply, one again after an empty one.
-        let awake = Arc::new(watch::Sender::new(1));
+        let pace = Arc::new(Pace::new());
         // SQS counts in whole seconds. A drain waits for the polls under way, so that their wait has to leave time for the rest.
         let wait = POLL_WAIT_MAX.min(self.drain_timeout / 2).max(Duration::from_secs(1));
         let start = |number, silence| {
             let (leases, polls) = (Arc::clone(&leases), Arc::clone(&self));
-            Poller { number, wait, silence, leases, polls, received: received.clone(), awake: Arc::clone(&awake) }.run()
+            let wait = if number == 0 { wait } else { wait.min(BUSY_WAIT) };
+            Poller { number, wait, silence, leases, polls, received: received.clone(), pace: Arc::clone(&pace) }.run()
         };
         let watchdog = Watchdog { queue: &setting.name, readiness: &self.readiness, metrics: &self.metrics, stop: &self.stop };
-        tokio::join!(watchdog.run(wait, 0..POLLERS_MAX, start), self.watch_depth(&queue));
+        tokio::join!(watchdog.run(wait, pace.subscribe(), start), self.watch_depth(&queue));
     }
 
     /// Looks for the queue until it is there and may be used; the other queues do not wait for this one.
@@ -122,10 +126,11 @@ struct Poller {
     leases: Arc<Leases>,
     polls: Arc<Polls>,
     received: mpsc::Sender<Vec<InFlight>>,
-    awake: Arc<watch::Sender<usize>>,
+    pace: Arc<Pace>,
 }
 
 impl Poller {
+    /// Ends when it is told to stop, or when there are more pollers than pay.
     async fn run(self) {
         let stop = &self.polls.stop;
         let mut backoff = Backoff::default();
@@ -134,11 +139,11 @@ impl Poller {
                 () = stop.cancelled() => return,
                 reservation = self.reserve() => reservation,
             };
-            let asked = reservation.messages();
-            let messages = match self.receive(asked).await {
-                Ok(messages) => reservation.fill(messages),
+            let Some(reservation) = reservation else { return };
+            let (asked, has_waited) = (reservation.messages(), reservation.has_waited);
+            let messages = match self.receive_into(reservation).await {
+                Ok(messages) => messages,
                 Err(trouble) => {
-                    drop(reservation);
                     self.report(trouble, &backoff);
                     tokio::select! {
                         () = stop.cancelled() => return,
@@ -148,7 +153,8 @@ impl Poller {
             };
             backoff.reset();
             self.report_success();
-            self.adapt(messages.len(), asked);
+            self.pace.learn(&messages, asked, has_waited);
+            self.show_pace();
             if stop.is_cancelled() {
                 return self.polls.hand_back.now(messages);
             }
@@ -165,20 +171,23 @@ impl Poller {
         }
     }
 
-    /// Waits until this poller is wanted, its events can be stored, and there is room.
-    async fn reserve(&self) -> Reservation {
-        let mut awake = self.awake.subscribe();
+    /// Waits until events can be stored and there is room; none where there are more pollers than pay.
+    async fn reserve(&self) -> Option<Reservation> {
         let mut catalog = self.polls.catalog.clone();
         let (breaker, window) = (&self.polls.breaker, &self.polls.window);
         loop {
-            // The sender lives as long as a poller does.
-            let _ = awake.wait_for(|awake| *awake > self.number).await;
+            if self.number >= self.pace.polls() {
+                return None;
+            }
             let messages_max = breaker.pass(self.number == 0, MESSAGES_PER_REQUEST_MAX).await;
             self.wait_for_catalog(&mut catalog).await;
-            let is_idle = *self.awake.borrow() == 1;
-            let reservation = if is_idle { window.reserve_idle(messages_max).await } else { window.reserve(messages_max).await };
+            let message_bytes = self.pace.message_bytes();
+            let reservation = match self.pace.polls() {
+                1 => window.reserve_idle(messages_max, message_bytes).await,
+                _ => window.reserve(messages_max, message_bytes).await,
+            };
             if breaker.is_closed() {
-                return reservation;
+                return Some(reservation);
             }
         }
     }
@@ -206,7 +215,20 @@ impl Poller {
         snapshot.generation > 0 && tenant.is_none_or(|tenant| snapshot.tenant(tenant.as_str()).is_some())
     }
 
-    /// Polls once. The leases of what comes are extended from here on.
+    /// Polls once; while it waits for messages to be sent it takes next to no room.
+    async fn receive_into(&self, mut reservation: Reservation) -> Result<Vec<InFlight>, Trouble> {
+        let mut receiving = std::pin::pin!(self.receive(reservation.messages()));
+        let received = match tokio::time::timeout(WAITING_AFTER, &mut receiving).await {
+            Ok(received) => received,
+            Err(_) => {
+                reservation.shrink();
+                receiving.await
+            }
+        };
+        Ok(reservation.fill(received?))
+    }
+
+    /// The leases of what comes are extended from here on.
     async fn receive(&self, asked: usize) -> Result<Vec<ReceivedMessage>, Trouble> {
         let began = Instant::now();
         let receiving = async {
@@ -231,20 +253,10 @@ impl Poller {
         &self.leases.queue.binding.name
     }
 
-    fn adapt(&self, received: usize, asked: usize) {
-        self.awake.send_if_modified(|awake| {
-            let wanted = match received {
-                0 => 1,
-                received if received == asked => (*awake * 2).min(POLLERS_MAX),
-                _ => *awake,
-            };
-            std::mem::replace(awake, wanted) != wanted
-        });
-    }
-
     /// Says what is wrong, and leaves it to one poller to find out when it is not any more.
     fn report(&self, trouble: Trouble, backoff: &Backoff) {
-        self.awake.send_replace(1);
+        self.pace.fall();
+        self.show_pace();
         let advice = match trouble {
             Trouble::Failed(error) => error.advice(),
             // SQS does so itself now and then.
@@ -256,6 +268,11 @@ impl Poller {
             }
         };
         self.polls.readiness.set(&queue_part(self.name()), Err(advice));
+    }
+
+    fn show_pace(&self) {
+        let polls = i64::try_from(self.pace.polls()).unwrap_or(i64::MAX);
+        self.polls.metrics.polls.with_label_values(&[self.name()]).set(polls);
     }
 
     fn report_success(&self) {

@@ -1,9 +1,10 @@
 //! A poller whose receive never returns, or that panics, is started anew: polling must not stop silently.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -74,21 +75,24 @@ struct Pollers<'a, F> {
 }
 
 impl Watchdog<'_> {
-    /// Runs the pollers, by their numbers, until each has ended by itself, which they do when they are told to stop.
-    pub async fn run<P>(self, wait: Duration, numbers: std::ops::Range<usize>, start: impl Fn(usize, Silence) -> P)
+    /// Runs as many pollers as are wanted, by their numbers, until all have ended by themselves: each does when it is told to stop, and all
+    /// but the first when they are not wanted any more.
+    pub async fn run<P>(self, wait: Duration, mut wanted: watch::Receiver<usize>, start: impl Fn(usize, Silence) -> P)
     where
         P: Future<Output = ()> + Send + 'static,
     {
         let silence_max = poll_time_max(wait) + fault::shortened("watchdog_slack", SLACK);
         let mut pollers = Pollers { watchdog: self, start, tasks: JoinSet::new(), watched: HashMap::new() };
-        for number in numbers {
-            pollers.spawn(number, Duration::ZERO);
-        }
+        pollers.spawn(0, Duration::ZERO);
         let mut ticks = tokio::time::interval(silence_max / TICKS);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !pollers.tasks.is_empty() {
             tokio::select! {
-                Some(ended) = pollers.tasks.join_next_with_id() => pollers.replace(ended),
+                Some(ended) = pollers.tasks.join_next_with_id() => {
+                    pollers.replace(ended);
+                    pollers.spawn_missing(*wanted.borrow());
+                }
+                Ok(()) = wanted.changed() => pollers.spawn_missing(*wanted.borrow_and_update()),
                 _ = ticks.tick() => {
                     for poller in pollers.watched.values().filter(|poller| poller.silence.tick()) {
                         // The connection of a receive that never returns goes with it; what it may have leased comes again.
@@ -113,6 +117,16 @@ where
             poller.await;
         });
         self.watched.insert(task.id(), Watched { number, silence, task });
+    }
+
+    fn spawn_missing(&mut self, wanted: usize) {
+        if self.watchdog.stop.is_cancelled() || self.watched.len() >= wanted {
+            return;
+        }
+        let running: HashSet<usize> = self.watched.values().map(|poller| poller.number).collect();
+        for number in (0..wanted).filter(|number| !running.contains(number)) {
+            self.spawn(number, Duration::ZERO);
+        }
     }
 
     /// Starts the poller anew that did not end by itself.

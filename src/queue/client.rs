@@ -1,4 +1,4 @@
-//! The SDK's clients: one pair a region and endpoint, set up so that a poll can neither hang for ever nor starve acknowledgements.
+//! The SDK's clients, one a region and endpoint, and the way to an endpoint for requests that are many.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,25 +7,32 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::retry::{RetryConfig, RetryPartition};
+use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{SharedHttpClient, StalledStreamProtectionConfig};
 use aws_sdk_sqs::types::QueueAttributeName;
 use aws_types::service_config::ServiceConfigKey;
 
 use super::credentials::FitCredentials;
+use super::endpoint::Endpoint;
 use super::error::ClientError;
+use super::signing::Signer;
+use super::wire::Wire;
 use super::{connector, region};
 use crate::settings::{QueueSetting, WrongSetting, check_sdk_environment, is_http_url};
 
-/// All requests but polls answer at once or not at all.
-const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// All requests of the SDK's answer at once or not at all: none is a poll.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Clients for queues in any region and at any endpoint.
 #[derive(Debug, Clone)]
 pub struct Clients {
     shared: SdkConfig,
-    pairs: Arc<Mutex<HashMap<Location, Pair>>>,
+    signer: Arc<Signer>,
+    heeds_proxies: bool,
+    by_location: Arc<Mutex<HashMap<Location, Client>>>,
 }
 
 /// Where a queue is, as far as its URL says so; the configuration says the rest.
@@ -35,14 +42,6 @@ struct Location {
     endpoint_url: Option<String>,
     /// Whether the URL already has the FIPS or dual-stack host that the SDK would refuse to make of it.
     is_variant: bool,
-}
-
-/// The client to poll by and the one for all else. Their retry budgets are apart: the SDK shares one within a process, and failing polls
-/// would use up what deletes need.
-#[derive(Debug, Clone)]
-pub(super) struct Pair {
-    pub poll: Client,
-    pub acknowledge: Client,
 }
 
 impl Clients {
@@ -57,7 +56,7 @@ impl Clients {
         let credentials = shared.credentials_provider().map(FitCredentials).map(SharedCredentialsProvider::new);
         let mut builder = shared.into_builder();
         builder.set_credentials_provider(credentials);
-        Ok(Self::of(builder.build()))
+        Ok(Self::of(builder.build(), true))
     }
 
     /// For a server on this machine that takes any credentials, whatever the environment says.
@@ -65,18 +64,19 @@ impl Clients {
         let credentials = aws_sdk_sqs::config::Credentials::new("test", "test", None, None, "local");
         let loader = Self::loader(connector::direct()).empty_test_environment();
         let loader = loader.endpoint_url(endpoint_url).region(Region::new(region.to_owned())).credentials_provider(credentials);
-        Self::of(loader.load().await)
+        Self::of(loader.load().await, false)
     }
 
-    fn of(shared: SdkConfig) -> Self {
-        Self { shared, pairs: Arc::default() }
+    fn of(shared: SdkConfig, heeds_proxies: bool) -> Self {
+        let signer = Arc::new(Signer::new(shared.credentials_provider()));
+        Self { shared, signer, heeds_proxies, by_location: Arc::default() }
     }
 
     fn loader(http_client: SharedHttpClient) -> aws_config::ConfigLoader {
         let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client);
         // Each client below has its own; a wrong one in the environment or a profile would end the process.
         let loader = loader.retry_config(RetryConfig::standard());
-        // Long polls are streams that stall by design.
+        // What is slow here has a limit of its own.
         loader.stalled_stream_protection(StalledStreamProtectionConfig::disabled())
     }
 
@@ -97,38 +97,32 @@ impl Clients {
         self.shared.region().is_some_and(|region| !region.as_ref().is_empty())
     }
 
-    /// The clients for a queue, shared by all queues of its region and endpoint.
-    pub(super) fn pair(&self, setting: &QueueSetting) -> Pair {
+    /// The client for a queue, shared by all queues of its region and endpoint.
+    pub(super) fn client(&self, setting: &QueueSetting) -> Client {
         let location = Location::of(setting);
         // A panic elsewhere leaves the map whole.
-        let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
-        pairs.entry(location).or_insert_with_key(|location| self.build(location)).clone()
+        let mut by_location = self.by_location.lock().unwrap_or_else(PoisonError::into_inner);
+        by_location.entry(location).or_insert_with_key(|location| self.build(location)).clone()
     }
 
-    fn build(&self, location: &Location) -> Pair {
-        let builder = || {
-            let mut builder = aws_sdk_sqs::config::Builder::from(&self.shared);
-            if let Some(region) = &location.region {
-                builder = builder.region(Region::new(region.clone()));
-            }
-            if let Some(endpoint_url) = &location.endpoint_url {
-                builder = builder.endpoint_url(endpoint_url);
-            }
-            if location.is_variant {
-                builder = builder.use_fips(false).use_dual_stack(false);
-            }
-            builder
-        };
-        let poll = builder()
-            .retry_config(RetryConfig::disabled())
-            .retry_partition(RetryPartition::new("event-processor-poll"))
-            // Each poll limits itself, by its own wait.
-            .timeout_config(timeouts().build());
-        let acknowledge = builder()
-            .retry_config(RetryConfig::standard())
-            .retry_partition(RetryPartition::new("event-processor-acknowledge"))
-            .timeout_config(timeouts().operation_attempt_timeout(ACKNOWLEDGE_TIMEOUT).build());
-        Pair { poll: Client::from_conf(poll.build()), acknowledge: Client::from_conf(acknowledge.build()) }
+    /// The way to where a request of the SDK's has gone.
+    pub(super) fn wire(&self, Endpoint { uri, region }: Endpoint) -> Wire {
+        Wire::new(uri, region, Arc::clone(&self.signer), self.heeds_proxies)
+    }
+
+    fn build(&self, location: &Location) -> Client {
+        let mut builder = aws_sdk_sqs::config::Builder::from(&self.shared);
+        if let Some(region) = &location.region {
+            builder = builder.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint_url) = &location.endpoint_url {
+            builder = builder.endpoint_url(endpoint_url);
+        }
+        if location.is_variant {
+            builder = builder.use_fips(false).use_dual_stack(false);
+        }
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT);
+        Client::from_conf(builder.retry_config(RetryConfig::standard()).timeout_config(timeouts.build()).build())
     }
 }
 
@@ -158,13 +152,9 @@ fn check_profile(shared: &SdkConfig) -> Result<(), WrongSetting> {
     }
 }
 
-fn timeouts() -> aws_sdk_sqs::config::timeout::TimeoutConfigBuilder {
-    TimeoutConfig::builder().connect_timeout(Duration::from_secs(3))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Clients, Location, Pair, StalledStreamProtectionConfig};
+    use super::{Clients, Location};
     use crate::settings::parse_queues;
 
     #[tokio::test]
@@ -172,13 +162,9 @@ mod tests {
         let clients = Clients::local("http://127.0.0.1:1", "us-east-1").await;
         let queues = "a,b,http://127.0.0.1:2/1/c,http://127.0.0.1:2/1/d,https://sqs.eu-central-1.amazonaws.com/123456789012/e";
         for setting in parse_queues(queues).expect("queues") {
-            let Pair { poll, acknowledge } = clients.pair(&setting);
-            for client in [poll, acknowledge] {
-                let is_protected = client.config().stalled_stream_protection().is_none_or(StalledStreamProtectionConfig::is_enabled);
-                assert!(!is_protected, "a long poll is taken for a stalled stream");
-            }
+            clients.client(&setting);
         }
-        assert_eq!(clients.pairs.lock().expect("pairs").len(), 3);
+        assert_eq!(clients.by_location.lock().expect("pairs").len(), 3);
     }
 
     #[test]

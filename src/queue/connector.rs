@@ -1,5 +1,6 @@
 //! The HTTP client that the SDK sends by: through a proxy where the environment names one, and with the host in its errors.
 
+use std::error::Error;
 use std::net::IpAddr;
 
 use aws_sdk_sqs::config::http::HttpRequest;
@@ -54,14 +55,14 @@ impl HttpConnector for Routes<SharedHttpConnector> {
         let url = url::Url::parse(request.uri()).ok();
         let is_near = url.as_ref().is_some_and(is_near);
         let sending = if is_near { &self.near } else { &self.far }.call(request);
-        let may_be_proxied = self.has_proxy && !is_near;
-        HttpConnectorFuture::new(async move { sending.await.map_err(|error| with_host(error, url.as_ref(), may_be_proxied)) })
+        let host = host_of(url.as_ref(), self.has_proxy && !is_near);
+        HttpConnectorFuture::new(async move { sending.await.map_err(|error| with_host(error, &host)) })
     }
 }
 
 /// This machine itself, and what tells its credentials: the addresses of the metadata service and of the agents of ECS and EKS are the same
 /// on each machine, so that a proxy would be told its own.
-fn is_near(url: &url::Url) -> bool {
+pub(super) fn is_near(url: &url::Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     match host.trim_matches(['[', ']']).parse() {
         Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
@@ -70,13 +71,22 @@ fn is_near(url: &url::Url) -> bool {
     }
 }
 
-/// The same error, of the same kind, which decides on trying again.
-fn with_host(error: ConnectorError, url: Option<&url::Url>, may_be_proxied: bool) -> ConnectorError {
+/// A host as errors name it.
+pub(super) fn host_of(url: Option<&url::Url>, may_be_proxied: bool) -> String {
     let port = url.and_then(url::Url::port).map_or_else(String::new, |port| format!(":{port}"));
     let proxy = if may_be_proxied { " (or the proxy before it)" } else { "" };
-    let host = format!("{}{port}{proxy}", url.and_then(url::Url::host_str).unwrap_or_default());
+    format!("{}{port}{proxy}", url.and_then(url::Url::host_str).unwrap_or_default())
+}
+
+/// What went wrong, with the host on the way to which it did.
+pub(super) fn at_host(host: &str, source: Box<dyn Error + Send + Sync>) -> Box<dyn Error + Send + Sync> {
+    Box::new(AtHost { host: host.to_owned(), source })
+}
+
+/// The same error, of the same kind, which decides on trying again.
+fn with_host(error: ConnectorError, host: &str) -> ConnectorError {
     let (is_timeout, is_user, is_io, other) = (error.is_timeout(), error.is_user(), error.is_io(), error.as_other());
-    let at_host = Box::new(AtHost { host, source: error.into_source() });
+    let at_host = at_host(host, error.into_source());
     match (is_timeout, is_user, is_io) {
         (true, ..) => ConnectorError::timeout(at_host),
         (_, true, _) => ConnectorError::user(at_host),

@@ -133,43 +133,57 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     fn from(error: SdkError<E>) -> Self {
-        let of = |code: &str, message: String| Self { code: code.to_owned(), message };
         // By code, not by variant: the SDK types the same error sometimes and sometimes not.
         match (&error, error.code()) {
-            (_, Some(code)) => of(code, error.message().unwrap_or("no reason is given").to_owned()),
+            (_, Some(code)) => Self::told(code, error.message()),
             (SdkError::TimeoutError(_), _) => Self::timeout(),
             (SdkError::DispatchFailure(failure), _) => match failure.as_connector_error() {
                 Some(cause) => Self::not_sent(cause),
-                None => of("connection", root_of(&error).to_string()),
+                None => Self { code: "connection".to_owned(), message: root_of(&error).to_string() },
             },
-            (SdkError::ConstructionFailure(_), _) => of("request", root_of(&error).to_string()),
-            // A proxy's answer has a status alone.
-            _ => {
-                let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-                let code = match status {
-                    401 | 403 => "AccessDenied",
-                    429 => "TooManyRequests",
-                    500.. => "ServiceUnavailable",
-                    _ => "response",
-                };
-                of(code, format!("an answer of status {status} that is not SQS's"))
-            }
+            (SdkError::ConstructionFailure(_), _) => Self::not_made(&error),
+            _ => Self::answered(error.raw_response().map_or(0, |response| response.status().as_u16())),
         }
     }
 }
 
 impl ClientError {
+    /// What SQS says itself.
+    pub(super) fn told(code: &str, message: Option<&str>) -> Self {
+        Self { code: code.to_owned(), message: message.unwrap_or("no reason is given").to_owned() }
+    }
+
+    /// An answer without a code of SQS's: a proxy's has a status alone.
+    pub(super) fn answered(status: u16) -> Self {
+        let code = match status {
+            401 | 403 => "AccessDenied",
+            429 => "TooManyRequests",
+            500.. => "ServiceUnavailable",
+            _ => "response",
+        };
+        Self { code: code.to_owned(), message: format!("an answer of status {status} that is not SQS's") }
+    }
+
+    /// A request that cannot be made.
+    pub(super) fn not_made(error: &(dyn Error + 'static)) -> Self {
+        Self { code: "request".to_owned(), message: root_of(error).to_string() }
+    }
+
+    /// A request that could not be signed.
+    pub(super) fn without_credentials(error: &(dyn Error + 'static)) -> Self {
+        let unfit = chain(error).find_map(<dyn Error>::downcast_ref::<UnfitCredential>);
+        // Of others only that they are missing: what a `credential_process` wrote may be in the error, and be a secret.
+        Self { code: NO_CREDENTIALS.to_owned(), message: unfit.map_or_else(|| "no credentials can be had".to_owned(), ToString::to_string) }
+    }
+
     /// A request that was not answered: the SDK says it in the same way when it could not be signed or had no address to go to.
-    fn not_sent(error: &ConnectorError) -> Self {
-        let of = |code: &str, message: String| Self { code: code.to_owned(), message };
+    pub(super) fn not_sent(error: &ConnectorError) -> Self {
         if chain(error).any(<dyn Error>::is::<CredentialsError>) {
-            let unfit = chain(error).find_map(<dyn Error>::downcast_ref::<UnfitCredential>);
-            // Of others only that they are missing: what a `credential_process` wrote may be in the error, and be a secret.
-            return of(NO_CREDENTIALS, unfit.map_or_else(|| "no credentials can be had".to_owned(), ToString::to_string));
+            return Self::without_credentials(error);
         }
         match chain(error).find_map(<dyn Error>::downcast_ref::<AtHost>) {
-            Some(AtHost { host, .. }) => of("connection", trouble(host, error)),
-            None => of("request", root_of(error).to_string()),
+            Some(AtHost { host, .. }) => Self { code: "connection".to_owned(), message: trouble(host, error) },
+            None => Self::not_made(error),
         }
     }
 }

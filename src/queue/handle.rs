@@ -7,8 +7,10 @@ use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::types::{BatchResultErrorEntry, QueueAttributeName};
 
 use super::attributes::QueueAttributes;
-use super::client::{Clients, Pair};
+use super::client::Clients;
+use super::endpoint::Sent;
 use super::error::ClientError;
+use super::wire::Wire;
 use crate::candidate::QueueBinding;
 use crate::settings::QueueSetting;
 
@@ -23,8 +25,8 @@ pub struct Queue {
     /// How it was set up when it was opened.
     pub attributes: QueueAttributes,
     pub(super) url: String,
-    pub(super) poll: aws_sdk_sqs::Client,
-    pub(super) acknowledge: aws_sdk_sqs::Client,
+    pub(super) client: aws_sdk_sqs::Client,
+    pub(super) wire: Arc<Wire>,
 }
 
 impl Queue {
@@ -33,21 +35,23 @@ impl Queue {
     /// # Errors
     /// When SQS does not answer, refuses, or has no such queue.
     pub async fn open(clients: &Clients, setting: &QueueSetting) -> Result<Self, ClientError> {
-        let Pair { poll, acknowledge } = clients.pair(setting);
+        let client = clients.client(setting);
         // Whoever opens a queue decides on trying again: the SDK would do so at once, also where SQS has asked for less.
         let once = || aws_sdk_sqs::config::Builder::new().retry_config(RetryConfig::disabled());
         let url = match &setting.url {
             Some(url) => url.clone(),
             None => {
-                let reply = acknowledge.get_queue_url().queue_name(&setting.name).customize().config_override(once()).send().await?;
+                let reply = client.get_queue_url().queue_name(&setting.name).customize().config_override(once()).send().await?;
                 reply.queue_url.unwrap_or_default()
             }
         };
         // This also proves that the queue exists and that this process may use it. All, because not every server knows each by name.
-        let request = acknowledge.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::All);
-        let reply = request.customize().config_override(once()).send().await?;
+        let request = client.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::All);
+        let sent = Sent::default();
+        let reply = request.customize().config_override(once()).interceptor(sent.clone()).send().await?;
         let attributes = QueueAttributes::read(&reply.attributes.unwrap_or_default());
-        Ok(Self { binding: Arc::new(setting.into()), attributes, url, poll, acknowledge })
+        let wire = Arc::new(clients.wire(sent.take()?));
+        Ok(Self { binding: Arc::new(setting.into()), attributes, url, client, wire })
     }
 
     /// Where SQS has it.
@@ -66,7 +70,7 @@ impl Queue {
             (QueueAttributeName::ApproximateNumberOfMessagesDelayed, "delayed"),
         ];
         let names = states.iter().map(|(name, _)| name.clone()).collect();
-        let reply = self.acknowledge.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(names)).send().await?;
+        let reply = self.client.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(names)).send().await?;
         let attributes = reply.attributes.unwrap_or_default();
         Ok(states.into_iter().filter_map(|(name, state)| Some((state, attributes.get(&name)?.parse().ok()?))).collect())
     }

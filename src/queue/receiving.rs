@@ -1,15 +1,17 @@
 //! Receiving: long polls, and what they bring.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::error::ClientError;
-use super::handle::{Queue, to_seconds};
+use super::handle::{MESSAGES_PER_REQUEST_MAX, Queue, to_seconds};
 use super::lease::Lease;
+use super::wire::{read_reply, request_body};
 use crate::candidate::{Candidate, MessageAttribute};
 use crate::fault;
 
@@ -20,19 +22,15 @@ pub const POLL_WAIT_MAX: Duration = Duration::from_secs(20);
 const POLL_GRACE: Duration = Duration::from_secs(10);
 
 /// What SQS is asked to tell of a message, of what it knows itself.
-const SYSTEM_ATTRIBUTES: [MessageSystemAttributeName; 7] = [
-    MessageSystemAttributeName::SentTimestamp,
-    MessageSystemAttributeName::ApproximateReceiveCount,
-    MessageSystemAttributeName::SenderId,
-    MessageSystemAttributeName::MessageGroupId,
-    MessageSystemAttributeName::SequenceNumber,
-    MessageSystemAttributeName::MessageDeduplicationId,
-    MessageSystemAttributeName::AwsTraceHeader,
+const SYSTEM_ATTRIBUTES: [&str; 7] = [
+    "SentTimestamp",
+    "ApproximateReceiveCount",
+    "SenderId",
+    "MessageGroupId",
+    "SequenceNumber",
+    "MessageDeduplicationId",
+    "AWSTraceHeader",
 ];
-
-/// Those of them that no column holds: they are kept beside the event, under SQS's own names.
-const KEPT_ATTRIBUTES: [MessageSystemAttributeName; 2] =
-    [MessageSystemAttributeName::AwsTraceHeader, MessageSystemAttributeName::MessageDeduplicationId];
 
 /// How long a reply may take from SQS's picking of its messages to our having them.
 const REPLY_TIME: Duration = Duration::from_millis(500);
@@ -44,6 +42,56 @@ pub struct ReceivedMessage {
     pub candidate: Arc<Candidate>,
     /// By which it is ours, for a time.
     pub lease: Lease,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Receive<'a> {
+    queue_url: &'a str,
+    max_number_of_messages: usize,
+    wait_time_seconds: i32,
+    visibility_timeout: i32,
+    message_system_attribute_names: [&'static str; 7],
+    message_attribute_names: [&'static str; 1],
+}
+
+/// Whatever SQS does not say, or says to be null, is none.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Received {
+    messages: Option<Vec<Entry>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry {
+    message_id: Option<String>,
+    receipt_handle: Option<String>,
+    body: Option<String>,
+    attributes: Option<SystemAttributes>,
+    message_attributes: Option<HashMap<String, AttributeValue>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase")]
+struct SystemAttributes {
+    sent_timestamp: Option<String>,
+    approximate_receive_count: Option<String>,
+    sender_id: Option<String>,
+    message_group_id: Option<String>,
+    sequence_number: Option<String>,
+    message_deduplication_id: Option<String>,
+    #[serde(rename = "AWSTraceHeader")]
+    trace_header: Option<String>,
+}
+
+/// A binary one is in base64 as it comes.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AttributeValue {
+    data_type: Option<String>,
+    string_value: Option<String>,
+    binary_value: Option<String>,
 }
 
 impl Queue {
@@ -58,40 +106,42 @@ impl Queue {
         wait: Duration,
         visibility_timeout: Duration,
     ) -> Result<Vec<ReceivedMessage>, ClientError> {
-        let request = self
-            .poll
-            .receive_message()
-            .queue_url(&self.url)
-            .max_number_of_messages(i32::try_from(messages_max).unwrap_or(1).clamp(1, 10))
-            .wait_time_seconds(to_seconds(wait))
-            .visibility_timeout(to_seconds(visibility_timeout))
-            .set_message_system_attribute_names(Some(SYSTEM_ATTRIBUTES.to_vec()))
-            .message_attribute_names("All");
+        let request = Receive {
+            queue_url: &self.url,
+            max_number_of_messages: messages_max.clamp(1, MESSAGES_PER_REQUEST_MAX),
+            wait_time_seconds: to_seconds(wait),
+            visibility_timeout: to_seconds(visibility_timeout),
+            message_system_attribute_names: SYSTEM_ATTRIBUTES,
+            message_attribute_names: ["All"],
+        };
+        let request = request_body(&request)?;
         let sent_at = Instant::now();
-        let reply = tokio::time::timeout(poll_time_max(wait), request.send()).await.map_err(|_| ClientError::timeout())??;
-        let messages = reply.messages.unwrap_or_default();
+        let reply = self.wire.call("AmazonSQS.ReceiveMessage", request, poll_time_max(wait)).await?;
+        let messages = read_reply::<Received>(&reply)?.messages.unwrap_or_default();
         // A lease begins when SQS picks its message, at the end of a long poll; never before the request.
         let leased_at = Instant::now().checked_sub(REPLY_TIME).map_or(sent_at, |picked_at| picked_at.max(sent_at));
         Ok(messages.into_iter().map(|message| self.take(message, leased_at + visibility_timeout)).collect())
     }
 
-    fn take(&self, message: Message, lease_ends_at: Instant) -> ReceivedMessage {
-        let mut system = message.attributes.unwrap_or_default();
-        let number = |text: Option<&String>| text.and_then(|text| text.parse::<i64>().ok());
-        let sent_ms = number(system.get(&MessageSystemAttributeName::SentTimestamp));
-        let receive_count = number(system.get(&MessageSystemAttributeName::ApproximateReceiveCount));
-        let kept = KEPT_ATTRIBUTES.iter().filter_map(|name| Some((name.as_str().to_owned(), system.remove(name)?))).collect();
+    fn take(&self, message: Entry, lease_ends_at: Instant) -> ReceivedMessage {
+        let system = message.attributes.unwrap_or_default();
+        let number = |text: Option<String>| text.and_then(|text| text.parse::<i64>().ok());
+        let sent_ms = number(system.sent_timestamp);
+        let receive_count = number(system.approximate_receive_count);
+        // Those that no column holds are kept beside the event, under SQS's own names.
+        let kept = [("AWSTraceHeader", system.trace_header), ("MessageDeduplicationId", system.message_deduplication_id)];
+        let kept = kept.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
         let candidate = Candidate {
             queue: Arc::clone(&self.binding),
             message_id: message.message_id.unwrap_or_default(),
             body: message.body.unwrap_or_default().into_bytes(),
             attributes: message.message_attributes.unwrap_or_default().into_iter().map(attribute).collect(),
             system_attributes: kept,
-            sender_id: system.remove(&MessageSystemAttributeName::SenderId),
+            sender_id: system.sender_id,
             sent_at: sent_ms.and_then(|ms| OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()),
             receive_count: receive_count.and_then(|count| i32::try_from(count).ok()).unwrap_or(2),
-            message_group: system.remove(&MessageSystemAttributeName::MessageGroupId),
-            sequence_number: system.remove(&MessageSystemAttributeName::SequenceNumber),
+            message_group: system.message_group_id,
+            sequence_number: system.sequence_number,
         };
         let lease = Lease::new(message.receipt_handle.unwrap_or_default(), Some(lease_ends_at));
         ReceivedMessage { candidate: Arc::new(candidate), lease }
@@ -103,9 +153,7 @@ pub fn poll_time_max(wait: Duration) -> Duration {
     wait + fault::shortened("poll_grace", POLL_GRACE)
 }
 
-fn attribute((name, value): (String, MessageAttributeValue)) -> (String, MessageAttribute) {
-    use base64::Engine as _;
-    let binary = |value: aws_sdk_sqs::primitives::Blob| base64::engine::general_purpose::STANDARD.encode(value);
-    let text = value.string_value.or_else(|| value.binary_value.map(binary)).unwrap_or_default();
-    (name, MessageAttribute { data_type: value.data_type, value: text })
+fn attribute((name, value): (String, AttributeValue)) -> (String, MessageAttribute) {
+    let text = value.string_value.or(value.binary_value).unwrap_or_default();
+    (name, MessageAttribute { data_type: value.data_type.unwrap_or_default(), value: text })
 }

@@ -40,7 +40,7 @@ impl Queue {
     /// When SQS does not answer in time or refuses.
     pub async fn send(&self, body: &str) -> Result<String, ClientError> {
         let (group, deduplication) = self.fifo_ids(None).unzip();
-        let request = self.acknowledge.send_message().queue_url(&self.url).message_body(body);
+        let request = self.client.send_message().queue_url(&self.url).message_body(body);
         let reply = request.set_message_group_id(group).set_message_deduplication_id(deduplication).send().await?;
         Ok(reply.message_id.unwrap_or_default())
     }
@@ -55,7 +55,7 @@ impl Queue {
     /// # Errors
     /// When SQS does not answer in time or refuses the whole batch.
     pub async fn send_batch<'a>(&self, messages: &[impl Copy + Into<Outgoing<'a>>]) -> Result<SendReply, ClientError> {
-        let mut request = self.acknowledge.send_message_batch().queue_url(&self.url);
+        let mut request = self.client.send_message_batch().queue_url(&self.url);
         for (position, message) in messages.iter().enumerate() {
             let Outgoing { body, group } = (*message).into();
             let (group, deduplication) = self.fifo_ids(group).unzip();

@@ -121,7 +121,7 @@ async fn failing_polls_leave_deletes_their_retries() {
     }
     assert_eq!(endpoint.requests("ReceiveMessage"), 121, "a poll is the daemon's own to repeat");
     endpoint.next("DeleteMessageBatch", &[Answer::Unavailable, Answer::Unavailable]);
-    let reply = queue.delete([&received[0].lease]).await.expect("the third attempt succeeds");
+    let reply = queue.delete(&[&received[0].lease]).await.expect("the third attempt succeeds");
     assert_eq!((reply.successful, endpoint.requests("DeleteMessageBatch")), (vec![0], 3));
 }
 

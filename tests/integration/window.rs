@@ -20,27 +20,29 @@ fn messages(count: usize, bytes: usize) -> Vec<ReceivedMessage> {
     (0..count).map(|_| ReceivedMessage { candidate: candidate(), lease: Lease::new(String::new(), None) }).collect()
 }
 
-/// How many messages a poll may ask for now; none where it would have to wait.
+const MIB: usize = 1 << 20;
+
+/// How many messages of up to 1 MiB a poll may ask for; none where it has to wait for the first.
 async fn room(window: &Window) -> Option<usize> {
-    let reservation = tokio::time::timeout(Duration::ZERO, window.reserve(10)).await.ok()?;
+    let reservation = tokio::time::timeout(Duration::from_millis(200), window.reserve(10, MIB)).await.ok()?;
     Some(reservation.messages())
 }
 
 #[tokio::test]
 async fn a_poll_asks_for_what_there_is_room_for_by_number_and_by_bytes() {
-    assert_eq!(room(&window(3, 64 << 20).0).await, Some(3));
-    assert_eq!(room(&window(100, 4 << 20).0).await, Some(4));
-    assert_eq!(room(&window(100, 64 << 20).0).await, Some(10));
+    assert_eq!(room(&window(3, 64 * MIB).0).await, Some(3));
+    assert_eq!(room(&window(100, 4 * MIB).0).await, Some(4));
+    assert_eq!(room(&window(100, 64 * MIB).0).await, Some(10));
 }
 
 #[tokio::test]
 async fn what_is_in_flight_takes_room_until_it_is_dropped() {
-    let (window, metrics) = window(4, 4 << 20);
-    let mut in_flight = window.reserve(10).await.fill(messages(3, 1000));
+    let (window, metrics) = window(4, 4 * MIB);
+    let mut in_flight = window.reserve(10, MIB).await.fill(messages(3, 1000));
     assert_eq!((metrics.in_flight_events.get(), metrics.in_flight_bytes.get()), (3, 3000));
-    // Three messages of 1 KiB are in_flight; a fourth of up to 1 MiB fits.
+    // Three messages of 1 KB are in flight; a fourth of up to 1 MiB fits.
     assert_eq!(room(&window).await, Some(1));
-    let more = window.reserve(10).await.fill(messages(1, 1000));
+    let more = window.reserve(10, MIB).await.fill(messages(1, 1000));
     assert_eq!(room(&window).await, None);
     drop(more);
     in_flight.truncate(1);
@@ -48,9 +50,9 @@ async fn what_is_in_flight_takes_room_until_it_is_dropped() {
 }
 
 #[tokio::test]
-async fn an_idle_poll_holds_one_permit_and_may_overshoot() {
-    let (window, metrics) = window(1, 1 << 20);
-    let reservation = window.reserve_idle(10).await;
+async fn an_idle_poll_holds_room_for_one_message_and_may_overshoot() {
+    let (window, metrics) = window(1, MIB);
+    let reservation = window.reserve_idle(10, 64 << 10).await;
     assert_eq!(reservation.messages(), 10);
     let in_flight = reservation.fill(messages(10, 200_000));
     assert_eq!(metrics.in_flight_events.get(), 10);
@@ -61,9 +63,33 @@ async fn an_idle_poll_holds_one_permit_and_may_overshoot() {
 }
 
 #[tokio::test]
+async fn what_is_larger_than_what_was_reserved_is_held_and_the_next_polls_wait_for_it() {
+    let (window, _) = window(100, 4 * MIB);
+    let in_flight = window.reserve(10, 1_000).await.fill(messages(10, MIB));
+    assert_eq!(room(&window).await, None, "6 MiB too much are held");
+    let mut rest = in_flight;
+    rest.truncate(4);
+    assert_eq!(room(&window).await, None, "the room is full");
+    rest.truncate(2);
+    assert_eq!(room(&window).await, Some(2));
+}
+
+#[tokio::test]
+async fn a_poll_that_waits_for_messages_leaves_its_room_to_others_but_for_one_message() {
+    let (window, _) = window(10, 10 * MIB);
+    let mut waiting = window.reserve(10, MIB).await;
+    assert!(!waiting.has_waited);
+    assert_eq!(room(&window).await, None);
+    waiting.shrink();
+    assert_eq!(room(&window).await, Some(9));
+    drop(waiting);
+    assert_eq!(room(&window).await, Some(10));
+}
+
+#[tokio::test]
 async fn each_copy_gets_exactly_one_outcome_and_one_that_is_dropped_was_released() {
     let (window, metrics) = window(10, 10 << 20);
-    let mut in_flight = window.reserve(10).await.fill(messages(2, 10));
+    let mut in_flight = window.reserve(10, MIB).await.fill(messages(2, 10));
     in_flight[0].permit.record("shop", Outcome::Stored);
     in_flight[0].permit.record("shop", Outcome::Duplicate);
     assert_eq!(metrics.in_flight_events.get(), 1);

@@ -1,0 +1,155 @@
+//! Signs requests by SigV4, with credentials that are renewed before they end and by SQS's clock.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::identity::Identity;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::HeaderMap;
+use tokio::time::Instant;
+
+use super::error::ClientError;
+
+/// Credentials that say no end are asked for anew after so long, as the SDK has it: a file may hold others by then.
+const KEPT_MAX: Duration = Duration::from_mins(15);
+
+/// Before they end.
+const RENEWED_BEFORE: Duration = Duration::from_mins(1);
+
+/// Between two attempts to renew what is still good.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
+
+/// As the SDK has it.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// SQS takes requests whose time differs by less. AWS: five minutes.
+const SKEW_MAX_MS: u64 = 4 * 60 * 1_000;
+
+/// The hop-by-hop and tracing headers that SigV4 leaves out are left out by `aws-sigv4` itself.
+#[derive(Debug)]
+pub(super) struct Signer {
+    provider: Option<SharedCredentialsProvider>,
+    kept: Mutex<Option<Kept>>,
+    renewing: tokio::sync::Mutex<()>,
+    /// By how much SQS's clock is ahead of ours.
+    skew_ms: AtomicI64,
+}
+
+#[derive(Debug, Clone)]
+struct Kept {
+    identity: Identity,
+    renewed_from: Instant,
+    ends_at: Option<SystemTime>,
+}
+
+impl Signer {
+    /// Signs by what the provider has.
+    pub(super) fn new(provider: Option<SharedCredentialsProvider>) -> Self {
+        Self { provider, kept: Mutex::default(), renewing: tokio::sync::Mutex::default(), skew_ms: AtomicI64::new(0) }
+    }
+
+    /// Puts the signature's headers into a request for the region.
+    ///
+    /// # Errors
+    /// When there are no credentials, or the request cannot be signed.
+    pub(super) async fn sign(&self, request: &mut Request<Full<Bytes>>, body: &[u8], region: &str) -> Result<(), ClientError> {
+        let identity = self.identity().await?;
+        sign_at(request, body, region, &identity, self.now())
+    }
+
+    async fn identity(&self) -> Result<Identity, ClientError> {
+        let good = |kept: &Kept| kept.ends_at.is_none_or(|ends_at| self.now() < ends_at);
+        let kept = self.kept().clone();
+        if let Some(kept) = kept.as_ref().filter(|kept| Instant::now() < kept.renewed_from && good(kept)) {
+            return Ok(kept.identity.clone());
+        }
+        let old = kept.filter(good);
+        let _turn = match (self.renewing.try_lock(), old) {
+            (Ok(turn), _) => turn,
+            // Somebody else is at it, and these will do.
+            (Err(_), Some(old)) => return Ok(old.identity),
+            (Err(_), None) => self.renewing.lock().await,
+        };
+        self.renew().await
+    }
+
+    /// Asks for credentials, unless somebody else just has; where there are none, the old ones will do until they end.
+    async fn renew(&self) -> Result<Identity, ClientError> {
+        let kept = self.kept().clone().filter(|kept| kept.ends_at.is_none_or(|ends_at| self.now() < ends_at));
+        if let Some(kept) = kept.as_ref().filter(|kept| Instant::now() < kept.renewed_from) {
+            return Ok(kept.identity.clone());
+        }
+        let provided = async {
+            let Some(provider) = &self.provider else {
+                let none = aws_credential_types::provider::error::CredentialsError::not_loaded_no_source();
+                return Err(ClientError::without_credentials(&none));
+            };
+            let providing = tokio::time::timeout(RENEWAL_TIMEOUT, provider.provide_credentials());
+            let late = aws_credential_types::provider::error::CredentialsError::provider_timed_out(RENEWAL_TIMEOUT);
+            providing.await.unwrap_or(Err(late)).map_err(|error| ClientError::without_credentials(&error))
+        };
+        let now = Instant::now();
+        let renewed = match (provided.await, kept) {
+            (Ok(credentials), _) => {
+                let ends_at = credentials.expiry();
+                let left = ends_at.map_or(KEPT_MAX, |ends_at| ends_at.duration_since(self.now()).unwrap_or_default());
+                let pause = left.saturating_sub(ends_at.map_or(Duration::ZERO, |_| RENEWED_BEFORE)).max(RENEWAL_PAUSE);
+                Kept { identity: credentials.into(), renewed_from: now + pause, ends_at }
+            }
+            (Err(_), Some(old)) => Kept { renewed_from: now + RENEWAL_PAUSE, ..old },
+            (Err(error), None) => return Err(error),
+        };
+        Ok(self.kept().insert(renewed).identity.clone())
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        // A panic elsewhere leaves it whole.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> SystemTime {
+        let skew_ms = self.skew_ms.load(Ordering::Relaxed);
+        let skew = Duration::from_millis(skew_ms.unsigned_abs());
+        let now = SystemTime::now();
+        if skew_ms < 0 { now - skew } else { now + skew }
+    }
+
+    /// Learns from a reply how far SQS's clock is from ours; gives whether what was signed by the old difference may have been refused for it.
+    pub(super) fn learn(&self, headers: &HeaderMap, sent_at: SystemTime) -> bool {
+        // A cache's copy tells when it was made.
+        let date = headers.get("date").filter(|_| !headers.contains_key("age"));
+        let Some(date) = date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok()) else { return false };
+        let now = SystemTime::now();
+        let midpoint = sent_at + now.duration_since(sent_at).unwrap_or_default() / 2;
+        let ahead = |later: SystemTime, earlier| later.duration_since(earlier).ok().and_then(|time| i64::try_from(time.as_millis()).ok());
+        let skew_ms = ahead(date, midpoint).or_else(|| ahead(midpoint, date).map(|ms| -ms)).unwrap_or_default();
+        let before = self.skew_ms.swap(skew_ms, Ordering::Relaxed);
+        before.abs_diff(skew_ms) > SKEW_MAX_MS
+    }
+}
+
+/// The signature as of a time.
+fn sign_at(
+    request: &mut Request<Full<Bytes>>,
+    body: &[u8],
+    region: &str,
+    identity: &Identity,
+    time: SystemTime,
+) -> Result<(), ClientError> {
+    let params = v4::SigningParams::builder().identity(identity).region(region).name("sqs").time(time);
+    let params = params.settings(SigningSettings::default()).build().map_err(|error| ClientError::not_made(&error))?.into();
+    let instructions = {
+        let headers = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let signable = SignableRequest::new("POST", request.uri().to_string(), headers, SignableBody::Bytes(body));
+        let signed = signable.and_then(|signable| sign(signable, &params)).map_err(|error| ClientError::not_made(&error))?;
+        signed.into_parts().0
+    };
+    instructions.apply_to_request_http1x(request);
+    Ok(())
+}
