@@ -25,3 +25,6 @@ pub use lease::{Extending, Lease};
 pub use receiving::{POLL_WAIT_MAX, ReceivedMessage, poll_time_max};
 pub use sending::{Outgoing, SendReply};
 pub use settling::BatchReply;
+
+#[cfg(test)]
+mod tests;

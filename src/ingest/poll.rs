@@ -141,6 +141,7 @@ impl Poller {
             };
             let Some(reservation) = reservation else { return };
             let (asked, has_waited) = (reservation.messages(), reservation.has_waited);
+            let began = Instant::now();
             let messages = match self.receive_into(reservation).await {
                 Ok(messages) => messages,
                 Err(trouble) => {
@@ -153,7 +154,7 @@ impl Poller {
             };
             backoff.reset();
             self.report_success();
-            self.pace.learn(&messages, asked, has_waited);
+            self.pace.learn(&messages, asked, has_waited, began.elapsed());
             self.show_pace();
             if stop.is_cancelled() {
                 return self.polls.hand_back.now(messages);

@@ -12,7 +12,7 @@ use super::error::ClientError;
 use super::handle::{MESSAGES_PER_REQUEST_MAX, Queue, to_seconds};
 use super::lease::Lease;
 use super::wire::{read_reply, request_body};
-use crate::candidate::{Candidate, MessageAttribute};
+use crate::candidate::{Candidate, MessageAttribute, QueueBinding};
 use crate::fault;
 
 /// The longest that SQS lets a poll wait.
@@ -46,7 +46,7 @@ pub struct ReceivedMessage {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Receive<'a> {
+pub(super) struct Receive<'a> {
     queue_url: &'a str,
     max_number_of_messages: usize,
     wait_time_seconds: i32,
@@ -55,16 +55,29 @@ struct Receive<'a> {
     message_attribute_names: [&'static str; 1],
 }
 
+impl<'a> Receive<'a> {
+    pub(super) fn new(queue_url: &'a str, messages_max: usize, wait: Duration, visibility_timeout: Duration) -> Self {
+        Self {
+            queue_url,
+            max_number_of_messages: messages_max.clamp(1, MESSAGES_PER_REQUEST_MAX),
+            wait_time_seconds: to_seconds(wait),
+            visibility_timeout: to_seconds(visibility_timeout),
+            message_system_attribute_names: SYSTEM_ATTRIBUTES,
+            message_attribute_names: ["All"],
+        }
+    }
+}
+
 /// Whatever SQS does not say, or says to be null, is none.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Received {
-    messages: Option<Vec<Entry>>,
+pub(super) struct Received {
+    pub messages: Option<Vec<Entry>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Entry {
+pub(super) struct Entry {
     message_id: Option<String>,
     receipt_handle: Option<String>,
     body: Option<String>,
@@ -106,46 +119,39 @@ impl Queue {
         wait: Duration,
         visibility_timeout: Duration,
     ) -> Result<Vec<ReceivedMessage>, ClientError> {
-        let request = Receive {
-            queue_url: &self.url,
-            max_number_of_messages: messages_max.clamp(1, MESSAGES_PER_REQUEST_MAX),
-            wait_time_seconds: to_seconds(wait),
-            visibility_timeout: to_seconds(visibility_timeout),
-            message_system_attribute_names: SYSTEM_ATTRIBUTES,
-            message_attribute_names: ["All"],
-        };
-        let request = request_body(&request)?;
+        let request = request_body(&Receive::new(&self.url, messages_max, wait, visibility_timeout))?;
         let sent_at = Instant::now();
         let reply = self.wire.call("AmazonSQS.ReceiveMessage", request, poll_time_max(wait)).await?;
         let messages = read_reply::<Received>(&reply)?.messages.unwrap_or_default();
         // A lease begins when SQS picks its message, at the end of a long poll; never before the request.
         let leased_at = Instant::now().checked_sub(REPLY_TIME).map_or(sent_at, |picked_at| picked_at.max(sent_at));
-        Ok(messages.into_iter().map(|message| self.take(message, leased_at + visibility_timeout)).collect())
+        Ok(messages.into_iter().map(|message| take(&self.binding, message, leased_at + visibility_timeout)).collect())
     }
+}
 
-    fn take(&self, message: Entry, lease_ends_at: Instant) -> ReceivedMessage {
-        let system = message.attributes.unwrap_or_default();
-        let number = |text: Option<String>| text.and_then(|text| text.parse::<i64>().ok());
-        let sent_ms = number(system.sent_timestamp);
-        let receive_count = number(system.approximate_receive_count);
-        // Those that no column holds are kept beside the event, under SQS's own names.
-        let kept = [("AWSTraceHeader", system.trace_header), ("MessageDeduplicationId", system.message_deduplication_id)];
-        let kept = kept.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-        let candidate = Candidate {
-            queue: Arc::clone(&self.binding),
-            message_id: message.message_id.unwrap_or_default(),
-            body: message.body.unwrap_or_default().into_bytes(),
-            attributes: message.message_attributes.unwrap_or_default().into_iter().map(attribute).collect(),
-            system_attributes: kept,
-            sender_id: system.sender_id,
-            sent_at: sent_ms.and_then(|ms| OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()),
-            receive_count: receive_count.and_then(|count| i32::try_from(count).ok()).unwrap_or(2),
-            message_group: system.message_group_id,
-            sequence_number: system.sequence_number,
-        };
-        let lease = Lease::new(message.receipt_handle.unwrap_or_default(), Some(lease_ends_at));
-        ReceivedMessage { candidate: Arc::new(candidate), lease }
-    }
+/// A message as others know it.
+pub(super) fn take(binding: &Arc<QueueBinding>, message: Entry, lease_ends_at: Instant) -> ReceivedMessage {
+    let system = message.attributes.unwrap_or_default();
+    let number = |text: Option<String>| text.and_then(|text| text.parse::<i64>().ok());
+    let sent_ms = number(system.sent_timestamp);
+    let receive_count = number(system.approximate_receive_count);
+    // Those that no column holds are kept beside the event, under SQS's own names.
+    let kept = [("AWSTraceHeader", system.trace_header), ("MessageDeduplicationId", system.message_deduplication_id)];
+    let kept = kept.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    let candidate = Candidate {
+        queue: Arc::clone(binding),
+        message_id: message.message_id.unwrap_or_default(),
+        body: message.body.unwrap_or_default().into_bytes(),
+        attributes: message.message_attributes.unwrap_or_default().into_iter().map(attribute).collect(),
+        system_attributes: kept,
+        sender_id: system.sender_id,
+        sent_at: sent_ms.and_then(|ms| OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()),
+        receive_count: receive_count.and_then(|count| i32::try_from(count).ok()).unwrap_or(2),
+        message_group: system.message_group_id,
+        sequence_number: system.sequence_number,
+    };
+    let lease = Lease::new(message.receipt_handle.unwrap_or_default(), Some(lease_ends_at));
+    ReceivedMessage { candidate: Arc::new(candidate), lease }
 }
 
 /// When a poll with this wait is given up.

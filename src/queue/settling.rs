@@ -30,14 +30,20 @@ pub struct BatchReply {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Batch<'a> {
+pub(super) struct Batch<'a> {
     queue_url: &'a str,
     entries: Vec<Entry>,
 }
 
+impl<'a> Batch<'a> {
+    pub(super) fn new(queue_url: &'a str, entries: impl Iterator<Item = Entry>) -> Self {
+        Self { queue_url, entries: entries.enumerate().map(|(position, entry)| Entry { id: position.to_string(), ..entry }).collect() }
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Entry {
+pub(super) struct Entry {
     id: String,
     receipt_handle: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +52,7 @@ struct Entry {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Settled {
+pub(super) struct Reply {
     successful: Option<Vec<Done>>,
     failed: Option<Vec<Failed>>,
 }
@@ -84,8 +90,7 @@ impl Queue {
     }
 
     async fn settle(&self, operation: &'static str, entries: impl Iterator<Item = Entry>) -> Result<BatchReply, ClientError> {
-        let numbered = entries.enumerate().map(|(position, entry)| Entry { id: position.to_string(), ..entry });
-        let request = request_body(&Batch { queue_url: &self.url, entries: numbered.collect() })?;
+        let request = request_body(&Batch::new(&self.url, entries))?;
         let mut backoff = Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1);
         let mut tries = 1;
         let reply = loop {
@@ -97,18 +102,23 @@ impl Queue {
                 reply => break reply?,
             }
         };
-        let Settled { successful, failed } = read_reply(&reply)?;
-        let position = |id: Option<String>| id.and_then(|id| id.parse().ok());
-        // Others are SQS's own faults, and worth another try.
-        let by_sender = failed.into_iter().flatten().filter(|entry| entry.sender_fault == Some(true));
-        Ok(BatchReply {
-            successful: successful.into_iter().flatten().filter_map(|entry| position(entry.id)).collect(),
-            refused: by_sender.filter_map(|entry| Some((position(entry.id)?, refusal(&entry.code.unwrap_or_default())))).collect(),
-        })
+        read_reply::<Reply>(&reply).map(BatchReply::from)
     }
 }
 
-fn entry(lease: &Lease, visibility_timeout: Option<i32>) -> Entry {
+impl From<Reply> for BatchReply {
+    fn from(Reply { successful, failed }: Reply) -> Self {
+        let position = |id: Option<String>| id.and_then(|id| id.parse().ok());
+        // Others are SQS's own faults, and worth another try.
+        let by_sender = failed.into_iter().flatten().filter(|entry| entry.sender_fault == Some(true));
+        Self {
+            successful: successful.into_iter().flatten().filter_map(|entry| position(entry.id)).collect(),
+            refused: by_sender.filter_map(|entry| Some((position(entry.id)?, refusal(&entry.code.unwrap_or_default())))).collect(),
+        }
+    }
+}
+
+pub(super) fn entry(lease: &Lease, visibility_timeout: Option<i32>) -> Entry {
     Entry { id: String::new(), receipt_handle: lease.receipt_handle(), visibility_timeout }
 }
 

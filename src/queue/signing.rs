@@ -135,7 +135,7 @@ impl Signer {
 }
 
 /// The signature as of a time.
-fn sign_at(
+pub(super) fn sign_at(
     request: &mut Request<Full<Bytes>>,
     body: &[u8],
     region: &str,
@@ -152,4 +152,90 @@ fn sign_at(
     };
     instructions.apply_to_request_http1x(request);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use aws_credential_types::Credentials;
+    use aws_credential_types::provider::error::CredentialsError;
+    use aws_credential_types::provider::{ProvideCredentials, future};
+
+    use super::*;
+
+    /// Hands out credentials that end after so long, and then none.
+    #[derive(Debug)]
+    struct Provider {
+        lasting: Vec<Duration>,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl ProvideCredentials for Provider {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let number = self.asked.fetch_add(1, Ordering::Relaxed);
+            future::ProvideCredentials::ready(match self.lasting.get(number) {
+                Some(lasting) => {
+                    let ends_at = SystemTime::now() + *lasting;
+                    Ok(Credentials::new(format!("key-{number}"), "secret", None, Some(ends_at), "test"))
+                }
+                None => Err(CredentialsError::provider_error("none today")),
+            })
+        }
+    }
+
+    fn signer(lasting: &[u64]) -> (Signer, Arc<AtomicUsize>) {
+        let asked = Arc::<AtomicUsize>::default();
+        let lasting = lasting.iter().copied().map(Duration::from_secs).collect();
+        (Signer::new(Some(SharedCredentialsProvider::new(Provider { lasting, asked: Arc::clone(&asked) }))), asked)
+    }
+
+    async fn key(signer: &Signer) -> Option<String> {
+        let identity = signer.identity().await.ok()?;
+        Some(identity.data::<Credentials>()?.access_key_id().to_owned())
+    }
+
+    #[tokio::test]
+    async fn credentials_are_kept_renewed_before_they_end_and_used_to_their_end_where_there_are_no_others() {
+        let (signer, asked) = signer(&[3_600, 7_200]);
+        let renewed_in = || signer.kept().as_ref().expect("credentials").renewed_from - Instant::now();
+        assert_eq!(key(&signer).await.as_deref(), Some("key-0"));
+        assert_eq!(key(&signer).await.as_deref(), Some("key-0"));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        assert!(renewed_in() < Duration::from_mins(59), "before they end");
+        let is_due = || signer.kept().as_mut().expect("credentials").renewed_from = Instant::now();
+        is_due();
+        assert_eq!(key(&signer).await.as_deref(), Some("key-1"));
+        is_due();
+        assert_eq!(key(&signer).await.as_deref(), Some("key-1"), "there are no others, and these are good");
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+        assert_eq!(key(&signer).await.as_deref(), Some("key-1"));
+        assert_eq!(asked.load(Ordering::Relaxed), 3, "not asked at each request");
+    }
+
+    #[tokio::test]
+    async fn credentials_that_have_ended_are_not_used() {
+        let (signer, _) = signer(&[0]);
+        assert_eq!(key(&signer).await.as_deref(), Some("key-0"), "SQS is asked what it thinks of them");
+        assert_eq!(key(&signer).await, None);
+    }
+
+    #[test]
+    fn the_clock_is_put_right_by_the_date_of_a_reply() {
+        let (signer, _) = signer(&[]);
+        let mut headers = HeaderMap::new();
+        assert!(!signer.learn(&headers, SystemTime::now()), "no date, nothing learnt");
+        let ahead = SystemTime::now() + Duration::from_hours(1);
+        headers.insert("date", httpdate::fmt_http_date(ahead).parse().expect("a date"));
+        assert!(signer.learn(&headers, SystemTime::now()), "what was signed before was signed an hour late");
+        assert!(signer.now().duration_since(ahead - Duration::from_secs(2)).is_ok());
+        assert!(!signer.learn(&headers, SystemTime::now()), "it is known already");
+        headers.insert("date", httpdate::fmt_http_date(SystemTime::now() - Duration::from_mins(10)).parse().expect("a date"));
+        headers.insert("age", "600".parse().expect("an age"));
+        assert!(!signer.learn(&headers, SystemTime::now()), "a cache's date is an old one");
+    }
 }

@@ -63,7 +63,7 @@ impl Wire {
     }
 
     /// A request as the SDK makes it, before it is signed.
-    fn request(&self, operation: &'static str, body: &Bytes) -> Request<Full<Bytes>> {
+    pub(super) fn request(&self, operation: &'static str, body: &Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = hyper::Method::POST;
         *request.uri_mut() = self.origin.uri().clone();
@@ -119,7 +119,7 @@ pub(super) fn read_reply<'a, R: Deserialize<'a>>(body: &'a [u8]) -> Result<R, Cl
 }
 
 /// What SQS, or a proxy in its place, says: the name of an error that is compatible with SQS's older protocol comes first, as in the SDK.
-fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ClientError {
+pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ClientError {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let told: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |names: &[&str]| names.iter().find_map(|name| told[name].as_str());
