@@ -28,18 +28,20 @@ use crate::settings::parse_queues;
 
 const QUEUE_URL: &str = "http://sqs.test:4566/000000000000/events";
 
+type Headers = &'static [(&'static str, &'static str)];
+
 /// An answer to every request, and the last request.
 #[derive(Debug, Clone)]
 struct Canned {
     status: u16,
-    headers: Vec<(&'static str, &'static str)>,
+    headers: Headers,
     body: String,
     request: Arc<Mutex<Option<HttpRequest>>>,
 }
 
 impl Canned {
-    fn new(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Self {
-        Self { status, headers: headers.to_vec(), body: body.to_owned(), request: Arc::default() }
+    fn new(status: u16, headers: Headers, body: &str) -> Self {
+        Self { status, headers, body: body.to_owned(), request: Arc::default() }
     }
 
     fn client(&self, credentials: &Credentials, time: SystemTime) -> Client {
@@ -61,7 +63,7 @@ impl HttpConnector for Canned {
         *self.request.lock().expect("a request") = Some(request);
         let status = self.status.try_into().expect("a status");
         let mut response = HttpResponse::new(status, SdkBody::from(self.body.clone()));
-        for (name, value) in &self.headers {
+        for (name, value) in self.headers {
             response.headers_mut().insert(*name, *value);
         }
         HttpConnectorFuture::ready(Ok(response))
@@ -225,9 +227,13 @@ async fn replies_mean_what_they_mean_to_the_sdk() {
         ("<html>", None),
     ] {
         let ours = messages_by_the_wire(reply);
-        assert_eq!(ours.as_ref().map(Vec::len), messages, "{:.200}", reply);
-        assert_eq!(ours, messages_by_the_sdk(reply).await, "{:.200}", reply);
+        assert_eq!(ours.as_ref().map(Vec::len), messages, "{reply:.200}");
+        assert_eq!(ours, messages_by_the_sdk(reply).await, "{reply:.200}");
     }
+}
+
+#[test]
+fn replies_to_batches_may_leave_out_what_is_empty() {
     for (reply, successful, refused) in [
         ("{}", vec![], vec![]),
         (r#"{"Successful":null,"Failed":[]}"#, vec![], vec![]),
@@ -245,10 +251,10 @@ async fn replies_mean_what_they_mean_to_the_sdk() {
 
 #[tokio::test]
 async fn refusals_are_those_of_the_sdk() {
-    let older = ("x-amzn-query-error", "AWS.SimpleQueueService.NonExistentQueue;Sender");
-    let cases: [(u16, &[(&'static str, &'static str)], &str); 14] = [
+    const OLDER: Headers = &[("x-amzn-query-error", "AWS.SimpleQueueService.NonExistentQueue;Sender")];
+    let cases: [(u16, Headers, &str); 14] = [
         (400, &[], r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"The specified queue does not exist."}"#),
-        (400, &[older], r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"none"}"#),
+        (400, OLDER, r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"none"}"#),
         (400, &[], r#"{"__type":"com.amazon.coral.service#RequestThrottled","Message":"slow down"}"#),
         (403, &[], r#"{"__type":"com.amazonaws.sqs#OverLimit"}"#),
         (403, &[("x-amzn-errortype", "AccessDeniedException:http://internal.amazon.com/coral/")], r#"{"message":null}"#),
