@@ -22,6 +22,7 @@ mod validate;
 mod often_received;
 mod groups;
 mod dispatch;
+mod ready;
 mod store;
 mod acknowledge;
 mod services;
@@ -51,7 +52,8 @@ use hand_back::HandBack;
 use leases::Queues;
 use often_received::OftenReceived;
 use poll::Polls;
-use store::{Ready, Writer};
+use ready::Ready;
+use store::Writer;
 use validate::Validator;
 
 /// Two keep Postgres busy while one waits for its commit; more add locks, not rows.

@@ -1,5 +1,6 @@
 //! Room first, then a receive: nothing is received that there is no room to hold.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,26 +15,34 @@ use crate::queue::{Lease, MESSAGES_PER_REQUEST_MAX, ReceivedMessage};
 /// each as it came would ask for one at a time.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// The room for received messages, by number and by bytes.
-#[derive(Debug, Clone)]
-pub struct Window(Arc<Shared>);
+/// How many times what is free a queue may hold: three fourths of the room where it is alone, less where others hold some, and something is
+/// always left for who comes next.
+const HELD_TIMES_FREE_MAX: i64 = 3;
 
+/// The room for received messages, by number and by bytes.
 #[derive(Debug)]
-struct Shared {
+pub struct Window {
     free: Mutex<Room>,
     freed: Notify,
-    /// First come, first served.
-    turn: tokio::sync::Mutex<()>,
     events_max: usize,
     bytes_max: usize,
     metrics: Arc<Metrics>,
 }
 
-/// What is free; less than nothing where more came than was reserved for, and then the next polls wait until it is worked off.
-#[derive(Debug)]
+/// Room; less than nothing is free where more came than was reserved for, and then the next polls wait until it is worked off.
+#[derive(Debug, Clone, Copy, Default)]
 struct Room {
     events: i64,
     bytes: i64,
+}
+
+/// One queue's part of the window.
+#[derive(Debug)]
+pub struct Share {
+    window: Arc<Window>,
+    held: Mutex<Room>,
+    /// First come, first served.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// Room for the messages of one receive, each taken to be as large as the queue's were lately until it is there.
@@ -44,7 +53,7 @@ pub struct Reservation {
     messages_max: usize,
     /// Whether there was less room at first than was asked for: more polls would only wait.
     pub has_waited: bool,
-    window: Window,
+    share: Arc<Share>,
 }
 
 /// A received message and the room that it takes.
@@ -64,28 +73,35 @@ pub struct Permit {
     body_bytes: i64,
     queue: Arc<QueueBinding>,
     has_outcome: bool,
-    window: Window,
+    share: Arc<Share>,
 }
 
 impl Window {
     /// A window of so many messages and bytes.
-    pub fn new(events_max: usize, bytes_max: usize, metrics: Arc<Metrics>) -> Self {
+    pub fn new(events_max: usize, bytes_max: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         let free = Mutex::new(Room { events: to_i64(events_max), bytes: to_i64(bytes_max) });
-        let (freed, turn) = (Notify::new(), tokio::sync::Mutex::new(()));
-        Self(Arc::new(Shared { free, freed, turn, events_max, bytes_max, metrics }))
+        Arc::new(Self { free, freed: Notify::new(), events_max, bytes_max, metrics })
     }
 
+    /// A part for one more queue.
+    pub fn share(self: &Arc<Self>) -> Arc<Share> {
+        Arc::new(Share { window: Arc::clone(self), held: Mutex::default(), turn: tokio::sync::Mutex::new(()) })
+    }
+}
+
+impl Share {
     /// Waits for room for up to `messages_max` messages of `message_bytes` each: a while for all of them, then for one at least. Cancel-safe.
-    pub async fn reserve(&self, messages_max: usize, message_bytes: usize) -> Reservation {
-        let fitting = self.0.bytes_max / message_bytes.max(1);
-        let wanted = messages_max.min(MESSAGES_PER_REQUEST_MAX).min(self.0.events_max).min(fitting).max(1);
-        let (events, has_waited) = self.acquire(wanted, message_bytes.min(self.0.bytes_max)).await;
-        Reservation { events, message_bytes: message_bytes.min(self.0.bytes_max), messages_max: events, has_waited, window: self.clone() }
+    pub async fn reserve(self: &Arc<Self>, messages_max: usize, message_bytes: usize) -> Reservation {
+        let message_bytes = message_bytes.clamp(1, self.window.bytes_max.max(1));
+        let fitting = self.window.bytes_max / message_bytes;
+        let wanted = messages_max.min(MESSAGES_PER_REQUEST_MAX).min(self.window.events_max).min(fitting).max(1);
+        let (events, has_waited) = self.acquire(wanted, message_bytes).await;
+        Reservation { events, message_bytes, messages_max: events, has_waited, share: Arc::clone(self) }
     }
 
     /// Waits for room for one message, with the right to overshoot the window by those that come with it: many idle queues must not hold the
     /// room that a busy one needs. Cancel-safe.
-    pub async fn reserve_idle(&self, messages_max: usize, message_bytes: usize) -> Reservation {
+    pub async fn reserve_idle(self: &Arc<Self>, messages_max: usize, message_bytes: usize) -> Reservation {
         let mut reservation = self.reserve(1, message_bytes).await;
         reservation.messages_max = messages_max.min(MESSAGES_PER_REQUEST_MAX);
         reservation
@@ -93,12 +109,13 @@ impl Window {
 
     /// How many events there was room for, and whether for fewer at first.
     async fn acquire(&self, wanted: usize, message_bytes: usize) -> (usize, bool) {
-        let mut has_waited = self.0.turn.try_lock().is_err();
-        let _turn = self.0.turn.lock().await;
+        let mut has_waited = self.turn.try_lock().is_err();
+        let _turn = self.turn.lock().await;
         let patient_until = Instant::now() + PATIENCE;
         let mut least = wanted;
         loop {
-            let freed = self.0.freed.notified();
+            let mut freed = pin!(self.window.freed.notified());
+            freed.as_mut().enable();
             if let Some(events) = self.try_acquire(least, wanted, message_bytes) {
                 return (events, has_waited);
             }
@@ -113,29 +130,34 @@ impl Window {
     }
 
     fn try_acquire(&self, least: usize, wanted: usize, message_bytes: usize) -> Option<usize> {
-        let mut free = self.free();
-        let by_bytes = if message_bytes == 0 { free.events } else { free.bytes / to_i64(message_bytes) };
-        let events = usize::try_from(free.events.min(by_bytes)).unwrap_or(0).min(wanted);
-        if events < least {
-            return None;
-        }
-        free.events -= to_i64(events);
-        free.bytes -= to_i64(events * message_bytes);
+        let mut free = lock(&self.window.free);
+        let mut held = lock(&self.held);
+        let fits = |events: &usize| {
+            let taken = Room { events: to_i64(*events), bytes: to_i64(events * message_bytes) };
+            let has_room =
+                |free: i64, held: i64, taken: i64| taken <= free && (held <= 0 || held + taken <= HELD_TIMES_FREE_MAX * (free - taken));
+            has_room(free.events, held.events, taken.events) && has_room(free.bytes, held.bytes, taken.bytes)
+        };
+        let events = (least..=wanted).rev().find(fits)?;
+        free.move_to(&mut held, to_i64(events), to_i64(events * message_bytes));
         Some(events)
     }
 
     fn release(&self, events: i64, bytes: i64) {
         {
-            let mut free = self.free();
-            free.events += events;
-            free.bytes += bytes;
+            let mut free = lock(&self.window.free);
+            lock(&self.held).move_to(&mut free, events, bytes);
         }
-        self.0.freed.notify_one();
+        self.window.freed.notify_waiters();
     }
+}
 
-    fn free(&self) -> MutexGuard<'_, Room> {
-        // A panic elsewhere leaves the room whole.
-        self.0.free.lock().unwrap_or_else(PoisonError::into_inner)
+impl Room {
+    fn move_to(&mut self, other: &mut Self, events: i64, bytes: i64) {
+        self.events -= events;
+        self.bytes -= bytes;
+        other.events += events;
+        other.bytes += bytes;
     }
 }
 
@@ -149,33 +171,33 @@ impl Reservation {
     pub fn shrink(&mut self) {
         let surplus = self.events.saturating_sub(1);
         self.events -= surplus;
-        self.window.release(to_i64(surplus), to_i64(surplus * self.message_bytes));
+        self.share.release(to_i64(surplus), to_i64(surplus * self.message_bytes));
     }
 
     /// Gives each message of a receive its permit, and the rest of the room back.
     pub fn fill(self, messages: Vec<ReceivedMessage>) -> Vec<InFlight> {
         let count = to_i64(messages.len());
         let bytes: i64 = messages.iter().map(|message| body_bytes(&message.candidate)).sum();
-        let metrics = &self.window.0.metrics;
+        let metrics = &self.share.window.metrics;
         metrics.in_flight_events.add(count);
         metrics.in_flight_bytes.add(bytes);
         if let Some(message) = messages.first() {
             metrics.messages_received.with_label_values(&[&message.candidate.queue.name]).inc_by(count.unsigned_abs());
         }
         // What was reserved comes back with `self`.
-        self.window.release(-count, -bytes);
+        self.share.release(-count, -bytes);
         messages.into_iter().map(|message| self.fill_one(message)).collect()
     }
 
     fn fill_one(&self, ReceivedMessage { candidate, lease }: ReceivedMessage) -> InFlight {
         let (body_bytes, queue) = (body_bytes(&candidate), Arc::clone(&candidate.queue));
-        InFlight { candidate, lease, permit: Permit { body_bytes, queue, has_outcome: false, window: self.window.clone() } }
+        InFlight { candidate, lease, permit: Permit { body_bytes, queue, has_outcome: false, share: Arc::clone(&self.share) } }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.window.release(to_i64(self.events), to_i64(self.events * self.message_bytes));
+        self.share.release(to_i64(self.events), to_i64(self.events * self.message_bytes));
     }
 }
 
@@ -184,7 +206,7 @@ impl Permit {
     pub fn record(&mut self, tenant_label: &str, outcome: Outcome) {
         if !self.has_outcome {
             self.has_outcome = true;
-            let metrics = &self.window.0.metrics;
+            let metrics = &self.share.window.metrics;
             metrics.in_flight_events.dec();
             metrics.count_outcome(&self.queue.name, tenant_label, outcome);
         }
@@ -193,8 +215,8 @@ impl Permit {
     /// Frees the bytes: the body is no longer in memory.
     pub fn free_bytes(&mut self) {
         let bytes = std::mem::take(&mut self.body_bytes);
-        self.window.0.metrics.in_flight_bytes.sub(bytes);
-        self.window.release(0, bytes);
+        self.share.window.metrics.in_flight_bytes.sub(bytes);
+        self.share.release(0, bytes);
     }
 }
 
@@ -202,8 +224,13 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.record("unknown", Outcome::Released);
         self.free_bytes();
-        self.window.release(1, 0);
+        self.share.release(1, 0);
     }
+}
+
+fn lock(room: &Mutex<Room>) -> MutexGuard<'_, Room> {
+    // A panic elsewhere leaves the room whole.
+    room.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn body_bytes(candidate: &Candidate) -> i64 {

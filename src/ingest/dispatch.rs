@@ -18,6 +18,9 @@ use crate::window::InFlight;
 /// A job that has so many messages takes no further receive.
 const JOB_MESSAGES_MAX: usize = 200;
 
+/// Nor one that has so many bytes.
+const JOB_BYTES_MAX: usize = 1 << 20;
+
 /// A job that takes longer no longer keeps the next one waiting.
 const JOB_PATIENCE: Duration = Duration::from_millis(5);
 
@@ -38,6 +41,7 @@ impl Dispatcher {
         while let Ok(turn) = Arc::clone(&jobs).acquire_owned().await {
             let Some(mut messages) = received.recv().await else { return };
             while messages.len() < JOB_MESSAGES_MAX
+                && messages.iter().map(|message| message.candidate.body.len()).sum::<usize>() < JOB_BYTES_MAX
                 && let Ok(more) = received.try_recv()
             {
                 messages.extend(more);

@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::queue::{ClientError, Clients, MESSAGES_PER_REQUEST_MAX, POLL_WAIT_MAX, Queue, ReceivedMessage};
 use crate::settings::QueueSetting;
 use crate::snapshot::{Catalog, Snapshot};
-use crate::window::{InFlight, Reservation, Window};
+use crate::window::{InFlight, Reservation, Share, Window};
 
 /// How long a poll waits beside others: the last of them ends so long after a burst has.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ pub struct Polls {
     pub queues: Arc<Queues>,
     pub catalog: Catalog,
     pub breaker: Arc<CircuitBreaker>,
-    pub window: Window,
+    pub window: Arc<Window>,
     pub hand_back: Arc<HandBack>,
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
@@ -57,13 +57,14 @@ impl Polls {
         };
         queue_check::check(&queue, self.hold_max);
         let leases = self.queues.add(queue.clone());
-        let pace = Arc::new(Pace::new());
+        let (pace, share) = (Arc::new(Pace::new()), self.window.share());
         // SQS counts in whole seconds. A drain waits for the polls under way, so that their wait has to leave time for the rest.
         let wait = POLL_WAIT_MAX.min(self.drain_timeout / 2).max(Duration::from_secs(1));
         let start = |number, silence| {
             let (leases, polls) = (Arc::clone(&leases), Arc::clone(&self));
             let wait = if number == 0 { wait } else { wait.min(BUSY_WAIT) };
-            Poller { number, wait, silence, leases, polls, received: received.clone(), pace: Arc::clone(&pace) }.run()
+            let (pace, share, received) = (Arc::clone(&pace), Arc::clone(&share), received.clone());
+            Poller { number, wait, silence, leases, polls, received, pace, share }.run()
         };
         let watchdog = Watchdog { queue: &setting.name, readiness: &self.readiness, metrics: &self.metrics, stop: &self.stop };
         tokio::join!(watchdog.run(wait, pace.subscribe(), start), self.watch_depth(&queue));
@@ -127,6 +128,7 @@ struct Poller {
     polls: Arc<Polls>,
     received: mpsc::Sender<Vec<InFlight>>,
     pace: Arc<Pace>,
+    share: Arc<Share>,
 }
 
 impl Poller {
@@ -175,7 +177,7 @@ impl Poller {
     /// Waits until events can be stored and there is room; none where there are more pollers than pay.
     async fn reserve(&self) -> Option<Reservation> {
         let mut catalog = self.polls.catalog.clone();
-        let (breaker, window) = (&self.polls.breaker, &self.polls.window);
+        let breaker = &self.polls.breaker;
         loop {
             if self.number >= self.pace.polls() {
                 return None;
@@ -184,8 +186,8 @@ impl Poller {
             self.wait_for_catalog(&mut catalog).await;
             let message_bytes = self.pace.message_bytes();
             let reservation = match self.pace.polls() {
-                1 => window.reserve_idle(messages_max, message_bytes).await,
-                _ => window.reserve(messages_max, message_bytes).await,
+                1 => self.share.reserve_idle(messages_max, message_bytes).await,
+                _ => self.share.reserve(messages_max, message_bytes).await,
             };
             if breaker.is_closed() {
                 return Some(reservation);

@@ -10,21 +10,13 @@ use tokio::time::Instant;
 
 use super::breaker::CircuitBreaker;
 use super::hand_back::HandBack;
+use super::ready::Ready;
 use super::validate::Validator;
 use crate::backoff::Backoff;
 use crate::metrics::Metrics;
 use crate::snapshot::Catalog;
 use crate::store::{self, Entry, Failure, Session, Settled, WRITE_TIMEOUT, Written};
 use crate::window::InFlight;
-
-/// Bodies in one transaction at most; a batch of few large events is as much work as one of many small ones.
-const BATCH_BYTES_MAX: usize = 4 << 20;
-
-/// After a batch of so many rows the next one is worth waiting for: more will come. Smaller ones keep pace by themselves.
-const BUSY_ROWS: usize = 100;
-
-/// For how long, then.
-const LINGER: Duration = Duration::from_millis(10);
 
 /// How often a batch is validated again before its events are handed back: each time the catalog was newer than the snapshot.
 const VALIDATIONS_MAX: usize = 5;
@@ -34,39 +26,6 @@ const RETRIES_MAX: usize = 2;
 
 /// Before the first and the last of these.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
-
-/// Events with their verdicts, for whichever writer is free.
-pub struct Ready {
-    decided: mpsc::Receiver<Vec<Entry<InFlight>>>,
-    /// Taken already, beyond the last batch.
-    waiting: Vec<Entry<InFlight>>,
-    is_busy: bool,
-}
-
-impl Ready {
-    pub fn new(decided: mpsc::Receiver<Vec<Entry<InFlight>>>) -> Self {
-        Self { decided, waiting: Vec::new(), is_busy: false }
-    }
-
-    /// The next batch; empty when those who find verdicts have ended.
-    async fn take(&mut self, batch_rows_max: usize) -> Vec<Entry<InFlight>> {
-        let mut ready = std::mem::take(&mut self.waiting);
-        if ready.is_empty() {
-            ready = self.decided.recv().await.unwrap_or_default();
-        }
-        if self.is_busy && !ready.is_empty() && ready.len() < batch_rows_max {
-            tokio::time::sleep(LINGER).await;
-        }
-        while ready.len() < batch_rows_max
-            && let Ok(decided) = self.decided.try_recv()
-        {
-            ready.extend(decided);
-        }
-        self.waiting = ready.split_off(batch_rows_max.min(ready.len()));
-        self.is_busy = ready.len() >= BUSY_ROWS;
-        ready
-    }
-}
 
 /// What stores.
 pub struct Writer {
@@ -98,13 +57,11 @@ impl Writer {
     /// Ends when those who find verdicts have ended and everything they found is dealt with.
     pub async fn run(mut self, ready: Arc<Mutex<Ready>>) {
         loop {
-            let ready = ready.lock().await.take(self.batch_rows_max).await;
-            if ready.is_empty() {
+            let batch = ready.lock().await.take(self.batch_rows_max).await;
+            if batch.is_empty() {
                 return;
             }
-            for batch in split_by_bytes(ready) {
-                self.store(batch).await;
-            }
+            self.store(batch).await;
         }
     }
 
@@ -236,23 +193,6 @@ impl Writer {
         // The acknowledger ends only after the writers; without it the events come again and are duplicates.
         let _ = self.settled.send(settled).await;
     }
-}
-
-fn split_by_bytes(ready: Vec<Entry<InFlight>>) -> Vec<Vec<Entry<InFlight>>> {
-    let mut batches: Vec<Vec<Entry<InFlight>>> = Vec::new();
-    let mut bytes = 0;
-    for entry in ready {
-        let size = entry.decided.candidate.body.len();
-        match batches.last_mut() {
-            Some(batch) if bytes + size <= BATCH_BYTES_MAX => batch.push(entry),
-            _ => {
-                bytes = 0;
-                batches.push(vec![entry]);
-            }
-        }
-        bytes += size;
-    }
-    batches
 }
 
 fn to_f64(count: usize) -> f64 {

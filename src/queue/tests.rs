@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::error::ClientError;
+use super::lease::Lease;
 use super::receiving::{Receive, Received, take};
-use super::settling::{Batch, Reply, entry};
+use super::settling::{Batch, BatchReply, Reply, entry};
 use super::signing::{Signer, sign_at};
 use super::wire::{Wire, read_reply, refusal, request_body};
-use super::{BatchReply, Lease};
 use crate::candidate::QueueBinding;
 use crate::settings::parse_queues;
 
