@@ -175,3 +175,26 @@ async fn a_thousand_conflicts_with_a_large_event_keep_nobody_waiting() {
     assert_eq!(outcomes(&daemon, "rejected").await, 1_000);
     assert_eq!(daemon.stop().await, 0);
 }
+
+#[tokio::test]
+async fn large_events_are_few_in_a_transaction_in_which_others_wait() {
+    let stack = Stack::start(&["large", "small"]).await;
+    let (large, small) = (stack.queue("large").await, stack.queue("small").await);
+    let daemon = stack.daemon("large?trust=any,small?trust=any", &[]).await;
+    let lock = occupy_writers(&stack.database, &small, "waits").await;
+    let text = "x".repeat(250_000);
+    send_many(&large, &(0..30).map(|number| event(&format!("large-{number}")).replace("hello", &text)).collect::<Vec<_>>()).await;
+    send_many(&small, &events(300)).await;
+    eventually("all wait for the writers", async || (daemon.metric("event_processor_in_flight_events", "").await > 331.5).then_some(()))
+        .await;
+    lock.release().await;
+    stack.at_rest(&large).await;
+    stack.at_rest(&small).await;
+    let transactions = "select count(*) filter (where queue = 'large') as large, count(*) filter (where queue = 'small') as small \
+                        from message group by stored_xid";
+    let counts = format!("select max(large) from ({transactions}) as transactions where small > 0");
+    // Of 1 MiB at most; else as many as fit into 4 MiB would go first.
+    assert_eq!(stack.database.count(&counts).await, 4);
+    assert_eq!(stack.database.count("select count(*) from message").await, 332);
+    assert_eq!(daemon.stop().await, 0);
+}
