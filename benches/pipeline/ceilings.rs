@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName};
@@ -20,13 +21,15 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgConnection};
 use time::OffsetDateTime;
 
-use crate::usage;
+use crate::{relay, usage};
 
 /// What this program is when it starts itself.
 #[derive(Subcommand)]
 pub enum Role {
     /// The queue's server: prints its URL, lives as long as its standard input.
     Queue,
+    /// Relays to a server, so many milliseconds late: prints its address, lives as long as its standard input.
+    Relay { server: SocketAddr, latency_ms: u64 },
     /// Receives and deletes so many messages.
     Sdk { url: String, events: usize, pollers: usize },
     /// Inserts the rows of `kept_message` again, with their deliveries.
@@ -76,6 +79,9 @@ impl Role {
                 println!("{}", server.endpoint_url());
                 tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
                 Ok(())
+            }
+            Self::Relay { server, latency_ms } => {
+                tokio::task::spawn_blocking(move || relay::run(server, Duration::from_millis(latency_ms))).await?
             }
             Self::Sdk { url, events, pollers } => drain(&url, events, pollers).await,
             Self::Driver { database, batch_rows, writers } => insert_again(&database, batch_rows, writers).await,

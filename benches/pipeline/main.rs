@@ -5,9 +5,16 @@
 
 #![expect(clippy::print_stdout, reason = "whoever measures reads it")]
 
+mod burst;
 mod ceilings;
+mod filled;
+mod neighbours;
+mod network;
+mod process;
+mod relay;
 mod report;
 mod runs;
+mod soak;
 mod stand;
 mod usage;
 
@@ -23,19 +30,38 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures the whole path beside its parts.
 #[derive(Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags of a command line, and clap keeps those apart that exclude each other")]
 struct Options {
-    /// Events that are on the queue before each measurement.
-    #[arg(long, default_value_t = 50_000)]
+    /// Events that are on the queue before each measurement; those of a burst are 60000 by default.
+    #[arg(long, default_value_t = 50_000, default_value_if("burst", "true", "60000"), conflicts_with = "soak")]
     events: usize,
     /// Payloads of about so many bytes, beside the sample catalog's own; may be repeated.
-    #[arg(long, value_name = "BYTES", default_values_t = [1_500, 16_384])]
+    #[arg(long, value_name = "BYTES", default_values_t = [1_500, 16_384], conflicts_with = "mode")]
     size: Vec<usize>,
     /// Measure the sample mix only, and no latencies.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "mode")]
     quick: bool,
-    /// Keep the daemon under load for so many seconds, and say how its memory goes.
-    #[arg(long, value_name = "SECONDS")]
+    /// Drain a full queue at each of the queue's latencies with each of Postgres's.
+    #[arg(long, group = "mode")]
+    network: bool,
+    /// Let a burst of events meet an idle daemon.
+    #[arg(long, group = "mode")]
+    burst: bool,
+    /// Drain a queue beside idle ones, and beside one with large messages.
+    #[arg(long, group = "mode")]
+    neighbours: bool,
+    /// Keep the daemon under load for so many seconds, and say how its memory, descriptors and connections go.
+    #[arg(long, value_name = "SECONDS", group = "mode")]
     soak: Option<u64>,
+    /// Events a second of a soak.
+    #[arg(long, value_name = "EVENTS", default_value_t = 5_000, requires = "soak", conflicts_with_all = ["network", "burst", "neighbours"])]
+    rate: u32,
+    /// By how many milliseconds each of the queue's answers is late; may be repeated, and all but --network take the first.
+    #[arg(long, value_name = "MS", default_values_t = [0, 5, 15, 30], requires = "mode")]
+    latency: Vec<u64>,
+    /// By how many milliseconds each of Postgres's answers is late; may be repeated.
+    #[arg(long, value_name = "MS", default_values_t = [0, 1], requires = "network", conflicts_with_all = ["burst", "neighbours", "soak"])]
+    postgres_latency: Vec<u64>,
     /// A setting of the daemon's that differs from its default, as in its environment; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,

@@ -4,7 +4,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::burst::Burst;
 use crate::ceilings::Ceiling;
+use crate::neighbours::Neighbours;
+use crate::network::Network;
+use crate::soak::Soak;
 
 /// All figures of one run.
 #[derive(Debug, Default, Serialize)]
@@ -19,6 +23,9 @@ pub struct Report {
     pub violating_events_per_second: Option<f64>,
     pub again: Option<Again>,
     pub soak: Option<Soak>,
+    pub network: Option<Network>,
+    pub burst: Option<Burst>,
+    pub neighbours: Option<Neighbours>,
 }
 
 /// The whole path with one kind of events, and its parts alone.
@@ -55,14 +62,6 @@ pub struct Delays {
 pub struct Again {
     pub new_us: f64,
     pub again_us: f64,
-}
-
-/// How the daemon's memory goes under load.
-#[derive(Debug, Serialize)]
-pub struct Soak {
-    pub seconds: u64,
-    pub memory_kib: Vec<u64>,
-    pub peak_kib: u64,
 }
 
 impl Row {
@@ -123,12 +122,12 @@ impl fmt::Display for Report {
         if let Some(Again { new_us, again_us }) = &self.again {
             writeln!(formatter, "CPU us of daemon and Postgres: new {new_us:.1}, all again {again_us:.1}")?;
         }
-        if let Some(Soak { seconds, memory_kib, peak_kib }) = &self.soak {
-            // The first tenth is the start.
-            let settled = &memory_kib[memory_kib.len() / 10..];
-            let (least, most) = (settled.iter().min().unwrap_or(&0), settled.iter().max().unwrap_or(&0));
-            writeln!(formatter, "\n{seconds} s of load with 1.5 KB events: {least} to {most} KiB, at most {peak_kib}")?;
-        }
-        Ok(())
+        let modes: [Option<&dyn fmt::Display>; 4] = [
+            self.soak.as_ref().map(|soak| soak as _),
+            self.network.as_ref().map(|network| network as _),
+            self.burst.as_ref().map(|burst| burst as _),
+            self.neighbours.as_ref().map(|neighbours| neighbours as _),
+        ];
+        modes.into_iter().flatten().try_for_each(|mode| write!(formatter, "\n{mode}"))
     }
 }

@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::Options;
 use crate::ceilings::Ceiling;
-use crate::report::{Again, Delays, Report, Row, Soak};
-use crate::stand::{Filled, Stand, bodies, ceiling, with_violations};
-use crate::usage;
+use crate::filled::Filled;
+use crate::process::ceiling;
+use crate::report::{Again, Delays, Report, Row};
+use crate::stand::{Stand, bodies, with_violations};
+use crate::{Options, burst, neighbours, network, soak, usage};
 
 /// As the daemon has them, so that the parts alone work in the same way.
 const POLLERS: &str = "4";
@@ -18,6 +18,10 @@ const WRITERS: &str = "2";
 
 /// Events that are sent at half of the highest rate.
 const DELAYED_EVENTS: usize = 20_000;
+
+/// The requests to SQS that grow with the events.
+const MESSAGE_OPERATIONS: [&str; 4] =
+    [r#"operation="receive""#, r#"operation="delete""#, r#"operation="extend""#, r#"operation="release""#];
 
 /// Leaves each type of the sample catalog one subscriber.
 const ONE_SUBSCRIBER: &str = "update subscription set active = false
@@ -27,36 +31,48 @@ const ONE_SUBSCRIBER: &str = "update subscription set active = false
 const SINGLE_EVENTS: usize = 300;
 
 pub async fn all(options: &Options, processor: PathBuf) -> Result<Report> {
-    let stand = Stand::start(processor, options.set.clone()).await?;
+    let mut stand = Stand::start(processor, options.set.clone()).await?;
     let mut report = Report::default();
-    if let Some(seconds) = options.soak {
-        report.soak = Some(soak(&stand, Duration::from_secs(seconds)).await?);
-        return Ok(report);
+    if options.network {
+        report.network = Some(network::measure(&mut stand, options).await?);
+    } else if options.burst {
+        report.burst = Some(burst::measure(&mut stand, options).await?);
+    } else if options.neighbours {
+        report.neighbours = Some(neighbours::measure(&mut stand, options).await?);
+    } else if let Some(seconds) = options.soak {
+        report.soak = Some(soak::measure(&mut stand, options, seconds).await?);
+    } else {
+        parts(&stand, options, &mut report).await?;
     }
-    let sample = measure(&stand, &of_size(0, ""), &bodies(options.events, 0)?).await?;
+    Ok(report)
+}
+
+/// The whole path beside its parts, all on this machine.
+async fn parts(stand: &Stand, options: &Options, report: &mut Report) -> Result<()> {
+    let sample = measure(stand, &of_size(0, ""), &bodies(options.events, 0)?).await?;
     let highest_rate = sample.events_per_second;
     report.rows.push(sample);
     if options.quick {
-        return Ok(report);
+        return Ok(());
     }
     for size in &options.size {
-        report.rows.push(measure(&stand, &of_size(*size, ""), &bodies(options.events, *size)?).await?);
+        report.rows.push(measure(stand, &of_size(*size, ""), &bodies(options.events, *size)?).await?);
     }
     stand.execute(ONE_SUBSCRIBER).await?;
     for size in [0].iter().chain(&options.size) {
-        let row = measure(&stand, &of_size(*size, ", one subscriber"), &bodies(options.events, *size)?).await?;
+        let row = measure(stand, &of_size(*size, ", one subscriber"), &bodies(options.events, *size)?).await?;
         ensure!((row.deliveries - 1.0).abs() < 0.001, "the sample catalog's subscriptions are not those that are known here");
         report.rows.push(row);
     }
     stand.execute("update subscription set active = true").await?;
-    report.half_rate = Some(delays(&stand, &bodies(DELAYED_EVENTS, 0)?, DELAYED_EVENTS, highest_rate / 2.0, 10).await?);
-    report.beside_slow_schema = Some(delays_beside_slow_schema(&stand, highest_rate / 2.0).await?);
-    report.single = Some(delays(&stand, &bodies(SINGLE_EVENTS, 0)?, SINGLE_EVENTS, 20.0, 1).await?);
+    report.half_rate = Some(delays(stand, &bodies(DELAYED_EVENTS, 0)?, DELAYED_EVENTS, highest_rate / 2.0, 10).await?);
+    report.beside_slow_schema = Some(delays_beside_slow_schema(stand, highest_rate / 2.0).await?);
+    report.single = Some(delays(stand, &bodies(SINGLE_EVENTS, 0)?, SINGLE_EVENTS, 20.0, 1).await?);
     let valid = bodies(options.events, 0)?;
-    report.valid_events_per_second = Some(rate(&stand, &valid).await?);
-    report.violating_events_per_second = Some(rate(&stand, &with_violations(options.events)?).await?);
-    report.again = Some(again(&stand, &valid).await?);
-    Ok(report)
+    report.valid_events_per_second = Some(rate(stand, &valid).await?);
+    report.violating_events_per_second = Some(rate(stand, &with_violations(options.events)?).await?);
+    report.again = Some(again(stand, &valid).await?);
+    Ok(())
 }
 
 /// What a row is called.
@@ -65,23 +81,29 @@ fn of_size(bytes: usize, with: &str) -> String {
 }
 
 /// What one draining of a full queue took; processor times in seconds.
-struct Drained {
-    daemon: f64,
-    postgres: f64,
-    queue: f64,
-    peak_memory_kib: u64,
+pub struct Drained {
+    pub daemon: f64,
+    pub postgres: f64,
+    pub queue: f64,
+    pub relays: f64,
+    pub peak_memory_kib: u64,
+    /// To SQS, for messages.
+    pub requests: f64,
 }
 
 /// Drains a full queue by the daemon, from its start to its last delete.
-async fn drain(stand: &Stand, filled: &Filled) -> Result<Drained> {
+pub async fn drain(stand: &Stand, filled: &Filled) -> Result<Drained> {
     let (postgres, queue) = (stand.postgres_cpu()?, usage::cpu(filled.server.id())?);
+    let relays = stand.relay_cpu()? + filled.relay_cpu()?;
     let daemon = stand.daemon(filled)?;
     filled.at_rest().await?;
     let drained = Drained {
         daemon: usage::cpu(daemon.id())?,
         postgres: stand.postgres_cpu()? - postgres,
         queue: usage::cpu(filled.server.id())? - queue,
+        relays: stand.relay_cpu()? + filled.relay_cpu()? - relays,
         peak_memory_kib: usage::memory_kib(daemon.id(), "VmHWM")?,
+        requests: daemon.metric("sqs_requests_total", &MESSAGE_OPERATIONS).await?.unwrap_or(0.0),
     };
     daemon.stop()?;
     Ok(drained)
@@ -89,19 +111,19 @@ async fn drain(stand: &Stand, filled: &Filled) -> Result<Drained> {
 
 /// How long it took to store a full queue's events: from the first transaction's begin to the last commit, as the parts alone are not timed
 /// while they start either.
-async fn seconds(stand: &Stand) -> Result<f64> {
+pub async fn seconds(stand: &Stand) -> Result<f64> {
     stand.number("select extract(epoch from max(pg_xact_commit_timestamp(xmin)) - min(received_at)) from message").await
 }
 
-fn per_event(seconds: f64, events: usize) -> f64 {
+pub fn per_event(seconds: f64, events: usize) -> f64 {
     seconds * 1e6 / count(events)
 }
 
-fn count(events: usize) -> f64 {
+pub fn count(events: usize) -> f64 {
     u32::try_from(events).map_or(f64::MAX, f64::from)
 }
 
-async fn clear(stand: &Stand) -> Result<()> {
+pub async fn clear(stand: &Stand) -> Result<()> {
     stand.execute("truncate message, delivery, dead_letter; checkpoint").await
 }
 
@@ -180,14 +202,18 @@ async fn delays(stand: &Stand, bodies: &[String], stored: usize, events_per_seco
     clear(stand).await?;
     let filled = stand.fill(&[]).await?;
     let daemon = stand.daemon(&filled)?;
-    filled.send_at(bodies, events_per_second, batch).await?;
+    filled.send_at(bodies.iter().cloned(), events_per_second, batch).await?;
     // Not until the queue is at rest: what a slow schema has set aside comes again much later.
     stand.stored(stored).await?;
     daemon.stop()?;
+    let (p50_ms, p99_ms) = (delay_ms(stand, "0.5").await?, delay_ms(stand, "0.99").await?);
+    Ok(Delays { events: bodies.len(), events_per_second, p50_ms, p99_ms })
+}
+
+/// A percentile of the delays of what is stored.
+pub async fn delay_ms(stand: &Stand, share: &str) -> Result<f64> {
     let delay = "extract(epoch from pg_xact_commit_timestamp(xmin) - sent_at) * 1000";
-    let percentile =
-        async |share: &str| stand.number(&format!("select percentile_cont({share}) within group (order by {delay}) from message")).await;
-    Ok(Delays { events: bodies.len(), events_per_second, p50_ms: percentile("0.5").await?, p99_ms: percentile("0.99").await? })
+    stand.number(&format!("select percentile_cont({share}) within group (order by {delay}) from message")).await
 }
 
 /// The same, while twenty events meet a schema that no admission would let pass: it holds one value against two to the 28th parts of itself.
@@ -214,7 +240,7 @@ async fn delays_beside_slow_schema(stand: &Stand, events_per_second: f64) -> Res
 }
 
 /// Events a second. Their peers may break their schemas.
-async fn rate(stand: &Stand, bodies: &[String]) -> Result<f64> {
+pub async fn rate(stand: &Stand, bodies: &[String]) -> Result<f64> {
     clear(stand).await?;
     let filled = stand.fill(bodies).await?;
     drain(stand, &filled).await?;
@@ -231,20 +257,4 @@ async fn again(stand: &Stand, bodies: &[String]) -> Result<Again> {
         *used = per_event(drained.daemon + drained.postgres, bodies.len());
     }
     Ok(Again { new_us: used[0], again_us: used[1] })
-}
-
-/// Keeps the daemon busy with events of 1.5 KB, and looks at its memory.
-async fn soak(stand: &Stand, duration: Duration) -> Result<Soak> {
-    let filled = stand.fill(&[]).await?;
-    let daemon = stand.daemon(&filled)?;
-    let began = Instant::now();
-    let mut memory_kib = Vec::new();
-    while began.elapsed() < duration {
-        // New ids: nothing is a duplicate.
-        filled.send(&bodies(5_000, 1_500)?).await?;
-        memory_kib.push(usage::memory_kib(daemon.id(), "VmRSS")?);
-    }
-    let peak_kib = usage::memory_kib(daemon.id(), "VmHWM")?;
-    daemon.stop()?;
-    Ok(Soak { seconds: duration.as_secs(), memory_kib, peak_kib })
 }

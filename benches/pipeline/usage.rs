@@ -1,5 +1,6 @@
 //! What processes have used, as Linux counts it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::time::Duration;
 
@@ -48,4 +49,23 @@ pub fn memory_kib(id: u32, line: &str) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{id}/status")).with_context(|| format!("process {id} is gone"))?;
     let value = text.lines().find_map(|other| other.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next()?.parse().ok());
     value.with_context(|| format!("no {line}"))
+}
+
+/// How many descriptors a process has open, and how many of them are established TCP connections over IPv4, as all are here.
+pub fn descriptors(id: u32) -> Result<(u64, u64)> {
+    let table = fs::read_to_string(format!("/proc/{id}/net/tcp")).with_context(|| format!("process {id} is gone"))?;
+    let established = table.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // The fourth field is the state, the tenth the inode.
+        (fields.get(3) == Some(&"01")).then(|| Some(format!("socket:[{}]", fields.get(9)?)))?
+    });
+    let established: HashSet<String> = established.collect();
+    let (mut open, mut connected) = (0, 0);
+    for entry in fs::read_dir(format!("/proc/{id}/fd"))? {
+        open += 1;
+        // It may have been closed meanwhile.
+        let target = fs::read_link(entry?.path()).unwrap_or_default();
+        connected += u64::from(established.contains(target.to_string_lossy().as_ref()));
+    }
+    Ok((open, connected))
 }
