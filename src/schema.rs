@@ -19,6 +19,7 @@ mod number;
 mod path;
 mod patterns;
 mod preparation;
+mod stack;
 mod violations;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use admission::{Admitted, admit};
 pub use bundle::{BUNDLE_BYTES_MAX, Bundle, FILES_MAX};
 pub use documents::{Document, Documents};
 pub use instance::interrupt_by;
+pub use stack::STACK_BYTES_MAX;
 
 use crate::event::Violation;
 use crate::json::Node;
@@ -51,6 +53,9 @@ const STEPS_PER_BYTE: usize = 100;
 
 /// And of the largest.
 const STEPS_MAX: usize = 20_000_000;
+
+/// How many bytes a bundle may have, all of it, to be compiled: a long chain of references takes the square of its length.
+const BYTES_MAX: usize = 2 * BUNDLE_BYTES_MAX;
 
 /// The keyword of the one violation that says that a payload could not be validated within the steps.
 pub const BUDGET: &str = "budget";
@@ -77,7 +82,11 @@ impl Compiled {
     /// A sentence, where it cannot be compiled.
     pub fn compile(bundle: &Bundle) -> Result<Self, String> {
         let failed = |error: &dyn std::fmt::Display| format!("{}: cannot be compiled: {error}.", bundle.root());
-        let Prepared { files, renamed, names } = Prepared::of(bundle);
+        let bytes = bundle.to_json().len();
+        if bytes > BYTES_MAX {
+            return Err(failed(&"it has, with the files it refers to, more than 2 MiB"));
+        }
+        let Prepared { files, renamed, names } = Prepared::of(bundle).map_err(|error| failed(&error))?;
         let mut registry = Registry::new().retrieve_known_draft_meta_schemas(false);
         for (path, file) in files.iter().filter(|(path, _)| *path != bundle.root()) {
             let resource = draft(file).create_resource_ref(file);
@@ -98,7 +107,7 @@ impl Compiled {
             root: bundle.root().to_owned(),
             renamed,
             names,
-            weight: weight(bundle) + matchers.weight() + names[1].weight(),
+            weight: weight(bytes) + matchers.weight() + names[1].weight(),
         })
     }
 
@@ -131,10 +140,10 @@ impl Compiled {
     }
 }
 
-/// What a bundle takes once it is compiled, without its expressions, in bytes: measured: 291,000 for 13,800
+/// What a bundle of so many bytes takes once it is compiled, without its expressions, in bytes: measured: 291,000 for 13,800
 /// bytes of one of GitHub's, 9,300 for 256 bytes.
-fn weight(bundle: &Bundle) -> usize {
-    4 * 1024 + 22 * bundle.to_json().len()
+fn weight(bytes: usize) -> usize {
+    4 * 1024 + 22 * bytes
 }
 
 fn draft(file: &Value) -> Draft {

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::matching::NameWeight;
 use super::number::Text;
+use super::stack;
 use crate::json::{Member, Node, canonical};
 
 /// So many lookups in an object compare its names one by one; further ones use an index, where there are more members than that.
@@ -55,6 +56,7 @@ pub fn interrupt_by(flag: Arc<AtomicBool>) {
 pub(super) fn within<T>(budget: Budget, run: impl FnOnce() -> T) -> Option<T> {
     STEPS_LEFT.set(budget.steps);
     NAMES.set(budget.names);
+    stack::begin();
     // The validator itself holds nothing that could be left half-changed.
     match std::panic::catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => Some(result),
@@ -73,6 +75,11 @@ pub(super) fn spend(steps: usize) {
         // No panic: nothing is wrong, and nobody has to hear of it.
         std::panic::resume_unwind(Box::new(Stop));
     }
+}
+
+/// Counts a look into an array or object.
+fn spend_descent() {
+    spend(if stack::is_used_up() { usize::MAX } else { 1 });
 }
 
 /// Counts a look at a text, so many sixteenths of a step for each of its bytes.
@@ -110,13 +117,13 @@ impl<'a> JsonNode<'a, Payload> for &'a Node<'a> {
 
     fn as_object(&self) -> Option<Members<'a>> {
         let Node::Object(members) = self else { return None };
-        spend(1);
+        spend_descent();
         Some(Members { all: members, lookups: Cell::new(0), index: OnceCell::new() })
     }
 
     fn as_array(&self) -> Option<&'a [Node<'a>]> {
         let Node::Array(items) = self else { return None };
-        spend(1);
+        spend_descent();
         Some(items)
     }
 

@@ -36,6 +36,12 @@ const WORKED_OUT_BYTES_A_STEP: usize = 4;
 /// `a` and `b` in 1.5 to 4.5 us; so the longest look at a name that is begun takes about a second.
 const SIZE_A_STEP: usize = 128;
 
+/// How large all expressions of a bundle may be together. Those of one that was admitted are smaller: its own 64, and the drafts' few.
+pub(super) const EXPRESSIONS_BYTES_MAX: usize = 72 * BYTES_MAX;
+
+/// What is said of more.
+pub(super) const TOO_MUCH: &str = "its regular expressions are too many and too large";
+
 /// How many sixteenths of a step a byte of a short text counts under an expression. Large ones are so for classes of Unicode, mostly, and as
 /// fast as others; those that are not are stopped by the clock.
 const LIGHT: usize = 1;
@@ -65,6 +71,7 @@ impl Matchers {
         let mut matchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let matcher = match matchers.get(text) {
             Some(matcher) => Arc::clone(matcher),
+            None if weight(&matchers) > EXPRESSIONS_BYTES_MAX => return Err(ValidationError::schema(TOO_MUCH)),
             None => {
                 let matcher = Matcher::compile(text).ok_or_else(|| ValidationError::schema("is no regular expression that is taken"))?;
                 Arc::clone(matchers.entry(text.to_owned()).or_insert(Arc::new(matcher)))
@@ -77,9 +84,12 @@ impl Matchers {
 impl Matchers {
     /// What they take, in bytes. Measured: `(\p{Lu}|-)\p{Ll}+$` 275,000.
     pub fn weight(&self) -> usize {
-        let matchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        matchers.values().map(|matcher| if matcher.weight == LIGHT { 4 * 1024 } else { LIGHT_BYTES_MAX * 16 }).sum()
+        weight(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn weight(matchers: &HashMap<String, Arc<Matcher>>) -> usize {
+    matchers.values().map(|matcher| if matcher.weight == LIGHT { 4 * 1024 } else { LIGHT_BYTES_MAX * 16 }).sum()
 }
 
 impl Matcher {
@@ -172,16 +182,25 @@ impl NameWeight {
     /// Of names to which no expression is applied.
     pub const LIGHT: Self = Self { short: 1, long: 0 };
 
-    /// What expressions that are applied to one name come to.
-    pub fn of<'p>(patterns: impl Iterator<Item = &'p str>) -> Self {
-        patterns.fold(Self::LIGHT, |sum, pattern| {
-            let size = Automaton::of(pattern).map_or(BYTES_MAX, |automaton| automaton.size());
-            let weight = if compiles_within(pattern, LIGHT_BYTES_MAX) { LIGHT } else { HEAVY };
-            Self { short: sum.short + weight, long: sum.long + size }
-        })
+    /// What an expression adds to it; nothing where the engine does not take it.
+    pub fn of(pattern: &str) -> Option<Self> {
+        let sizes = [(LIGHT_BYTES_MAX, LIGHT), (BYTES_MAX, HEAVY)];
+        let (_, short) = sizes.into_iter().find(|(bytes_max, _)| compiles_within(pattern, *bytes_max))?;
+        let long = Automaton::of(pattern).map_or(BYTES_MAX, |automaton| automaton.size());
+        Some(Self { short, long })
     }
 
-    /// What the expressions take once they are compiled, in bytes.
+    /// Of names to which the expressions of both are applied.
+    pub fn plus(self, other: Self) -> Self {
+        Self { short: self.short + other.short, long: self.long + other.long }
+    }
+
+    /// How large the expressions are.
+    pub fn size(self) -> usize {
+        self.long
+    }
+
+    /// What they take once they are compiled, in bytes.
     pub fn weight(self) -> usize {
         16 * self.long
     }

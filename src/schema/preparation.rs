@@ -9,7 +9,7 @@ use super::Bundle;
 use super::ecma::translate;
 use super::keywords::is_outlived;
 use super::location::Locations;
-use super::matching::NameWeight;
+use super::matching::{EXPRESSIONS_BYTES_MAX, NameWeight, TOO_MUCH};
 
 /// What is compiled.
 pub(super) struct Prepared {
@@ -20,8 +20,34 @@ pub(super) struct Prepared {
     pub names: [NameWeight; 2],
 }
 
+/// The expressions for names, each weighed once, wherever it stands: that takes as long as compiling it.
+#[derive(Default)]
+struct NameWeights {
+    by_pattern: HashMap<String, NameWeight>,
+    /// How large they are together.
+    size: usize,
+}
+
+impl NameWeights {
+    fn of(&mut self, pattern: &str) -> Result<NameWeight, String> {
+        if let Some(weight) = self.by_pattern.get(pattern) {
+            return Ok(*weight);
+        }
+        let weight = NameWeight::of(pattern).ok_or_else(|| format!("`{pattern}` is no regular expression that is taken"))?;
+        self.size += weight.size();
+        if self.size > EXPRESSIONS_BYTES_MAX {
+            return Err(TOO_MUCH.to_owned());
+        }
+        self.by_pattern.insert(pattern.to_owned(), weight);
+        Ok(weight)
+    }
+}
+
 impl Prepared {
-    pub fn of(bundle: &Bundle) -> Self {
+    /// # Errors
+    /// What is wrong with an expression for names, where one is not taken.
+    pub fn of(bundle: &Bundle) -> Result<Self, String> {
+        let mut weights = NameWeights::default();
         let mut prepared = Self { files: bundle.files().clone(), renamed: HashMap::new(), names: [NameWeight::LIGHT; 2] };
         let locations = Locations::of(bundle);
         let has_unevaluated = locations.all().iter().any(|location| location.get("unevaluatedProperties").is_some());
@@ -32,15 +58,17 @@ impl Prepared {
             schema.retain(|name, _| !is_outlived(location.draft, name));
             let is_at_once = has_unevaluated || schema.contains_key("additionalProperties");
             if let Some(Value::Object(of_names)) = schema.get_mut("patternProperties") {
-                let all = NameWeight::of(of_names.keys().map(String::as_str));
-                let each =
-                    of_names.keys().map(|pattern| NameWeight::of([pattern.as_str()].into_iter())).fold(NameWeight::LIGHT, NameWeight::max);
+                let (mut all, mut each) = (NameWeight::LIGHT, NameWeight::LIGHT);
+                for pattern in of_names.keys() {
+                    let weight = weights.of(pattern)?;
+                    (all, each) = (all.plus(weight), each.max(NameWeight::LIGHT.plus(weight)));
+                }
                 // The validator goes through the names once for each expression, or once for all of them.
                 prepared.names = [prepared.names[0].max(if is_at_once { all } else { each }), prepared.names[1].max(all)];
                 rename(of_names, &mut prepared.renamed);
             }
         }
-        prepared
+        Ok(prepared)
     }
 }
 

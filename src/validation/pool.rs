@@ -14,10 +14,11 @@ use super::quarantine::{Entry, Quarantine};
 use super::thread::Thread;
 use crate::fault;
 use crate::metrics::Metrics;
+use crate::schema::STACK_BYTES_MAX;
 use crate::validate::{Declared, SchemaKey, SchemaUnusable, Verdict};
 
-/// Address space, of which only what is used becomes memory. The deepest payload under the longest chain of references fits in.
-const STACK_BYTES: usize = 256 << 20;
+/// Address space, of which only what is used becomes memory.
+const STACK_BYTES: usize = 2 * STACK_BYTES_MAX;
 
 /// More than the processors: a few that are held up must not hold up the rest.
 const THREADS_MIN: usize = 4;

@@ -124,6 +124,14 @@ impl Daemon {
         assert!(status.expect("sh").success(), "kill -{name}");
     }
 
+    /// How many of its threads have this name.
+    pub fn threads(&self, name: &str) -> usize {
+        let comm = |thread: std::io::Result<std::fs::DirEntry>| std::fs::read_to_string(thread.expect("an entry").path().join("comm"));
+        let names = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("its threads").map(comm);
+        // One may have ended since it was listed.
+        names.filter(|found| found.as_ref().is_ok_and(|found| found.trim_end() == name)).count()
+    }
+
     /// Whether all of its threads have stopped.
     pub fn stands_still(&self) -> bool {
         let is_stopped = |thread: std::io::Result<std::fs::DirEntry>| {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub struct FifoServer {
 struct Queue {
     groups: Mutex<Groups>,
     deleted: Notify,
+    sent: AtomicUsize,
 }
 
 impl FifoServer {
@@ -44,14 +46,24 @@ impl FifoServer {
     pub async fn with(bodies: BTreeMap<String, Vec<String>>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let visible_at = Instant::now();
-        let mut numbers = 0..;
-        let mut message = |body| Message { number: numbers.next().expect("a number"), body, visible_at, receives: 0 };
-        let groups = bodies.into_iter().map(|(group, bodies)| (group, bodies.into_iter().map(&mut message).collect())).collect();
-        let queue = Arc::new(Queue { groups: Mutex::new(groups), deleted: Notify::new() });
+        let queue = Arc::<Queue>::default();
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, Arc::clone(&queue), url.clone()));
-        Self { url, queue, _accepting: accepting }
+        let server = Self { url, queue, _accepting: accepting };
+        for (group, bodies) in bodies {
+            for body in bodies {
+                server.send(&group, body);
+            }
+        }
+        server
+    }
+
+    /// Puts one more body on its queue, as the last of a group; gives its message's id.
+    pub fn send(&self, group: &str, body: String) -> String {
+        let mut groups = self.queue.groups.lock().expect("the groups");
+        let number = self.queue.sent.fetch_add(1, Ordering::Relaxed);
+        groups.entry(group.to_owned()).or_default().push(Message { number, body, visible_at: Instant::now(), receives: 0 });
+        message_id(number)
     }
 
     /// Waits until every message was deleted.
@@ -64,6 +76,10 @@ impl FifoServer {
             deleted.await;
         }
     }
+}
+
+fn message_id(number: usize) -> String {
+    format!("message-{number}")
 }
 
 async fn accept(listener: TcpListener, queue: Arc<Queue>, url: String) {
@@ -118,7 +134,7 @@ impl Queue {
                 message.visible_at = now + visibility_timeout;
                 message.receives += 1;
                 taken.push(json!({
-                    "MessageId": format!("message-{}", message.number),
+                    "MessageId": message_id(message.number),
                     "ReceiptHandle": format!("{} {group} {}", message.number, message.receives),
                     "Body": message.body,
                     "Attributes": {

@@ -9,7 +9,7 @@ use crate::load::{depth, event, events, outcomes, requests, send, visible};
 use crate::stack::{Database, Directory, Stack, eventually};
 
 const QUEUES: &str = "events?trust=any";
-const SHORT_LEASES: (&str, &str) = ("VISIBILITY_TIMEOUT", "1");
+pub const SHORT_LEASES: (&str, &str) = ("VISIBILITY_TIMEOUT", "1");
 
 async fn dead_letters(database: &Database) -> Vec<String> {
     database.rows("select reason || ' ' || convert_from(body, 'UTF8') from dead_letter order by 1").await
@@ -124,7 +124,7 @@ async fn an_event_that_was_received_fifty_times_by_no_fault_of_its_own_is_stored
 }
 
 /// The tenant `acme` with these event types, whose schemas were not admitted: they are put where published ones are.
-async fn plant(stack: &Stack, schemas: &[(&str, String)]) {
+pub async fn plant(stack: &Stack, schemas: &[(&str, String)]) {
     let catalog = Directory::create();
     catalog.write("acme/tenant.toml", "");
     for (event_type, _) in schemas {
@@ -133,7 +133,7 @@ async fn plant(stack: &Stack, schemas: &[(&str, String)]) {
     stack.database.apply(&catalog.0).await;
     for (event_type, schema) in schemas {
         let path = format!("{event_type}/1.json");
-        let bundle = format!(r#"{{"root": "{path}", "files": {{"{path}": {schema}}}}}"#);
+        let bundle = format!(r#"{{"root": "{path}", "files": {{"{path}": {schema}}}}}"#).replace('\'', "''");
         let location = format!("tenant_id = 'acme' and event_type = '{event_type}'");
         let sql = format!("update event_schema set bundle = '{bundle}', digest = sha256('planted {event_type}') where {location}");
         stack.database.execute(&sql).await;
@@ -143,7 +143,7 @@ async fn plant(stack: &Stack, schemas: &[(&str, String)]) {
 }
 
 /// Each definition applies the one before it twice, or once, to the same value.
-fn chain(links: usize, times: usize, innermost: &str) -> String {
+pub fn chain(links: usize, times: usize, innermost: &str) -> String {
     let mut definitions = format!(r#""d0": {innermost}"#);
     for link in 1..=links {
         let reference = format!(r##"{{"$ref": "#/$defs/d{}"}}"##, link - 1);
@@ -152,7 +152,7 @@ fn chain(links: usize, times: usize, innermost: &str) -> String {
     format!(r##"{{"$defs": {{{definitions}}}, "$ref": "#/$defs/d{links}"}}"##)
 }
 
-fn event_of_acme(event_type: &str, event_id: &str, payload: &str) -> String {
+pub fn event_of_acme(event_type: &str, event_id: &str, payload: &str) -> String {
     format!(r#"{{"tenant_id":"acme","event_id":"{event_id}","event_type":"{event_type}","payload":{payload}}}"#)
 }
 
