@@ -15,9 +15,9 @@ use crate::queue::{Lease, MESSAGES_PER_REQUEST_MAX, ReceivedMessage};
 /// each as it came would ask for one at a time.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// How many times what is free a queue may hold: three fourths of the room where it is alone, less where others hold some, and something is
+/// How many times what is free may be one queue's: three fourths of the room where it is alone, less where others have some, and something is
 /// always left for who comes next.
-const HELD_TIMES_FREE_MAX: i64 = 3;
+const IN_FLIGHT_TIMES_FREE_MAX: i64 = 3;
 
 /// The room for received messages, by number and by bytes.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ struct Room {
 #[derive(Debug)]
 pub struct Share {
     window: Arc<Window>,
-    held: Mutex<Room>,
+    in_flight: Mutex<Room>,
     /// First come, first served.
     turn: tokio::sync::Mutex<()>,
 }
@@ -85,7 +85,7 @@ impl Window {
 
     /// A part for one more queue.
     pub fn share(self: &Arc<Self>) -> Arc<Share> {
-        Arc::new(Share { window: Arc::clone(self), held: Mutex::default(), turn: tokio::sync::Mutex::new(()) })
+        Arc::new(Share { window: Arc::clone(self), in_flight: Mutex::default(), turn: tokio::sync::Mutex::new(()) })
     }
 }
 
@@ -131,22 +131,23 @@ impl Share {
 
     fn try_acquire(&self, least: usize, wanted: usize, message_bytes: usize) -> Option<usize> {
         let mut free = lock(&self.window.free);
-        let mut held = lock(&self.held);
+        let mut in_flight = lock(&self.in_flight);
         let fits = |events: &usize| {
             let taken = Room { events: to_i64(*events), bytes: to_i64(events * message_bytes) };
-            let has_room =
-                |free: i64, held: i64, taken: i64| taken <= free && (held <= 0 || held + taken <= HELD_TIMES_FREE_MAX * (free - taken));
-            has_room(free.events, held.events, taken.events) && has_room(free.bytes, held.bytes, taken.bytes)
+            let has_room = |free: i64, in_flight: i64, taken: i64| {
+                taken <= free && (in_flight <= 0 || in_flight + taken <= IN_FLIGHT_TIMES_FREE_MAX * (free - taken))
+            };
+            has_room(free.events, in_flight.events, taken.events) && has_room(free.bytes, in_flight.bytes, taken.bytes)
         };
         let events = (least..=wanted).rev().find(fits)?;
-        free.move_to(&mut held, to_i64(events), to_i64(events * message_bytes));
+        free.move_to(&mut in_flight, to_i64(events), to_i64(events * message_bytes));
         Some(events)
     }
 
     fn release(&self, events: i64, bytes: i64) {
         {
             let mut free = lock(&self.window.free);
-            lock(&self.held).move_to(&mut free, events, bytes);
+            lock(&self.in_flight).move_to(&mut free, events, bytes);
         }
         self.window.freed.notify_waiters();
     }

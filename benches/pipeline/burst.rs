@@ -20,7 +20,7 @@ const SHARE: f64 = 0.8;
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// For how long a poll may be held: the daemon gives one up ten seconds after its wait, and then pauses.
-const HELD_MAX: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// All that was measured.
 #[derive(Debug, Serialize)]
@@ -52,9 +52,9 @@ pub async fn measure(stand: &mut Stand, options: &Options) -> Result<Burst> {
     relay.hold()?;
     // The one that had begun by then; what follows it is held.
     next_poll(&daemon).await?;
-    let held_at = Instant::now();
+    let paused_at = Instant::now();
     filled.send(&bodies).await?;
-    ensure!(held_at.elapsed() < HELD_MAX, "the burst took too long to send: give it fewer --events");
+    ensure!(paused_at.elapsed() < PAUSE_MAX, "the burst took too long to send: give it fewer --events");
     let arrived = now()?;
     relay.let_go()?;
     filled.at_rest().await?;

@@ -42,8 +42,8 @@ impl Relay {
 pub fn run(server: SocketAddr, latency: Duration) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     println!("{}", listener.local_addr()?);
-    let gate = Arc::new(RwLock::new(()));
-    let passed = Arc::clone(&gate);
+    let pause = Arc::new(RwLock::new(()));
+    let passed = Arc::clone(&pause);
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             // A client that cannot be connected sees its connection end.
@@ -52,31 +52,31 @@ pub fn run(server: SocketAddr, latency: Duration) -> Result<()> {
     });
     let mut lines = io::stdin().lines();
     while lines.next().is_some() {
-        let _held = gate.write().unwrap_or_else(PoisonError::into_inner);
+        let _paused = pause.write().unwrap_or_else(PoisonError::into_inner);
         lines.next();
     }
     Ok(())
 }
 
 /// Threads, because they wake within a tenth of a millisecond, where an asynchronous timer counts in whole ones.
-fn relay(client: TcpStream, server: SocketAddr, latency: Duration, gate: Arc<RwLock<()>>) -> io::Result<()> {
+fn relay(client: TcpStream, server: SocketAddr, latency: Duration, pause: Arc<RwLock<()>>) -> io::Result<()> {
     let server = TcpStream::connect(server)?;
     for stream in [&client, &server] {
         stream.set_nodelay(true)?;
     }
     let (requests, requested) = (client.try_clone()?, server.try_clone()?);
     let (said, due) = mpsc::channel();
-    thread::spawn(move || pass(requests, requested, &gate));
+    thread::spawn(move || pass(requests, requested, &pause));
     thread::spawn(move || listen(server, latency, &said));
     thread::spawn(move || deliver(&due, client));
     Ok(())
 }
 
 /// A side that breaks off is told to the other one as an end.
-fn pass(mut client: TcpStream, mut server: TcpStream, gate: &RwLock<()>) {
+fn pass(mut client: TcpStream, mut server: TcpStream, pause: &RwLock<()>) {
     let mut piece = vec![0; PIECE_BYTES];
     while let Ok(length @ 1..) = client.read(&mut piece) {
-        drop(gate.read().unwrap_or_else(PoisonError::into_inner));
+        drop(pause.read().unwrap_or_else(PoisonError::into_inner));
         if server.write_all(&piece[..length]).is_err() {
             break;
         }

@@ -90,13 +90,13 @@ async fn a_poll_that_waits_for_messages_leaves_its_room_to_others_but_for_one_me
 async fn a_queue_leaves_a_fourth_of_the_room_to_others() {
     let (window, _) = window(1_000, 40 * MIB);
     let share = window.share();
-    let mut held = Vec::new();
+    let mut in_flight = Vec::new();
     while let Ok(reservation) = tokio::time::timeout(Duration::from_millis(200), share.reserve(10, MIB)).await {
-        held.extend(reservation.fill(messages(1, MIB)));
+        in_flight.extend(reservation.fill(messages(1, MIB)));
     }
-    assert_eq!(held.len(), 30);
+    assert_eq!(in_flight.len(), 30);
     assert_eq!(room(&window).await, Some(10), "another one does not wait");
-    held.truncate(29);
+    in_flight.truncate(29);
     assert_eq!(tokio::time::timeout(Duration::from_secs(10), share.reserve(10, MIB)).await.expect("room").messages(), 1);
 }
 
