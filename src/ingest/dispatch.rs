@@ -8,11 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::groups::{by_group, validate_group};
 use super::often_received::{OftenReceived, is_often_received};
 use super::validate::{Next, Validator};
+use crate::queue::MESSAGES_PER_REQUEST_MAX;
 use crate::window::InFlight;
 
 /// A job that has so many messages takes no further receive.
@@ -20,6 +22,12 @@ const JOB_MESSAGES_MAX: usize = 200;
 
 /// Nor one that has so many bytes.
 const JOB_BYTES_MAX: usize = 1 << 20;
+
+/// Replies that follow each other so closely are worth waiting for: together they wake up a thread once.
+const BUSY_WITHIN: Duration = Duration::from_millis(5);
+
+/// For how long, then.
+const LINGER: Duration = Duration::from_millis(2);
 
 /// A job that takes longer no longer keeps the next one waiting.
 const JOB_PATIENCE: Duration = Duration::from_millis(5);
@@ -38,8 +46,14 @@ impl Dispatcher {
     pub async fn run(self, mut received: mpsc::Receiver<Vec<InFlight>>, next: Next) {
         let jobs = Arc::new(Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get)));
         // Nobody closes the semaphore.
+        let mut last_full_at = None::<Instant>;
         while let Ok(turn) = Arc::clone(&jobs).acquire_owned().await {
             let Some(mut messages) = received.recv().await else { return };
+            let is_full = messages.len() >= MESSAGES_PER_REQUEST_MAX;
+            if is_full && last_full_at.is_some_and(|at| at.elapsed() < BUSY_WITHIN) {
+                tokio::time::sleep(LINGER).await;
+            }
+            last_full_at = is_full.then(Instant::now);
             while messages.len() < JOB_MESSAGES_MAX
                 && messages.iter().map(|message| message.candidate.body.len()).sum::<usize>() < JOB_BYTES_MAX
                 && let Ok(more) = received.try_recv()
