@@ -13,7 +13,7 @@ const POLLS_MAX: usize = 128;
 
 /// Replies that take longer than the quickest one by this factor, and by this time, do so because there are so many polls: more would only
 /// wait for each other.
-const CROWDED: (u32, Duration) = (4, Duration::from_millis(5));
+const CROWDED: (u32, Duration) = (2, Duration::from_millis(5));
 
 /// What a message is taken to weigh before the first has come.
 const MESSAGE_BYTES_FIRST: usize = 16 << 10;

@@ -101,7 +101,7 @@ impl Origin {
             Ok::<_, AnyError>(http1::handshake(stream).await?)
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
-            Ok(Ok((sender, driver))) => Ok(Connection { sender, driver: Box::pin(driver), idle_since: Instant::now() }),
+            Ok(Ok((sender, driver))) => Ok(Connection { sender, driver: Box::pin(driver), is_closed: false, idle_since: Instant::now() }),
             Ok(Err(error)) => Err(self.lost(error)),
             Err(late) => Err(ClientError::not_sent(&ConnectorError::timeout(connector::at_host(&self.host, late.into())))),
         }
@@ -135,6 +135,8 @@ pub(super) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// Reads and writes while a request waits for it; a task of its own would have to be woken up for each.
     driver: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
+    /// The driver has ended, and is not asked again.
+    is_closed: bool,
     /// Since when nobody has used it.
     pub idle_since: Instant,
 }
@@ -148,6 +150,9 @@ impl std::fmt::Debug for Connection {
 impl Connection {
     /// Whether it can take a request: the other side may have closed it meanwhile.
     pub(super) async fn is_ready(&mut self) -> bool {
+        if self.is_closed {
+            return false;
+        }
         tokio::select! {
             // Reads first: what the other side has closed must not look ready.
             biased;
@@ -171,7 +176,10 @@ impl Connection {
             biased;
             reply = &mut exchange => reply,
             // The reply may have come in whole before the other side closed the connection.
-            _ = &mut self.driver => exchange.await,
+            _ = &mut self.driver => {
+                self.is_closed = true;
+                exchange.await
+            }
         }
     }
 }
