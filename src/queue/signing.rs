@@ -31,7 +31,7 @@ const RENEWAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// SQS takes requests whose time differs by less. AWS: five minutes.
 const SKEW_MAX_MS: u64 = 4 * 60 * 1_000;
 
-/// The hop-by-hop and tracing headers that SigV4 leaves out are left out by `aws-sigv4` itself.
+/// What signs, for all queues.
 #[derive(Debug)]
 pub(super) struct Signer {
     provider: Option<SharedCredentialsProvider>,
