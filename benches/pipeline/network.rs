@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::Options;
 use crate::ceilings::Ceiling;
 use crate::process::ceiling;
-use crate::runs::{clear, count, delay_ms, drain, per_event, seconds};
+use crate::runs::{clear, count, delays, drain, per_event, seconds};
 use crate::stand::{Stand, bodies};
 
 const SIZE: usize = 1_500;
@@ -71,6 +71,7 @@ async fn row(stand: &Stand, bodies: &[String], queue_ms: u64, postgres_ms: u64) 
     clear(stand).await?;
     let filled = stand.fill(bodies).await?;
     let drained = drain(stand, &filled).await?;
+    let steady = &bodies[..events.min(STEADY_EVENTS)];
     Ok(Row {
         queue_ms,
         postgres_ms,
@@ -78,21 +79,9 @@ async fn row(stand: &Stand, bodies: &[String], queue_ms: u64, postgres_ms: u64) 
         daemon_us: per_event(drained.daemon, events),
         relays_us: per_event(drained.relays, events),
         requests_per_event: drained.requests / count(events),
-        p99_ms: p99_ms(stand, &bodies[..events.min(STEADY_EVENTS)]).await?,
+        p99_ms: delays(stand, steady, steady.len(), STEADY_EVENTS_PER_SECOND, 10).await?.p99_ms,
         peak_memory_mib: count(usize::try_from(drained.peak_memory_kib)?) / 1_024.0,
     })
-}
-
-/// The daemon is ready before the first event: its start is not a delay of the network's.
-async fn p99_ms(stand: &Stand, bodies: &[String]) -> Result<f64> {
-    clear(stand).await?;
-    let filled = stand.fill(&[]).await?;
-    let daemon = stand.daemon(&filled)?;
-    daemon.ready().await?;
-    filled.send_at(bodies.iter().cloned(), STEADY_EVENTS_PER_SECOND, 10).await?;
-    stand.stored(bodies.len()).await?;
-    daemon.stop()?;
-    delay_ms(stand, "0.99").await
 }
 
 /// A figure beside the one without latency, where that was measured.

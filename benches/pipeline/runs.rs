@@ -198,7 +198,7 @@ async fn insert(stand: &Stand, part: &str, batch_rows: &str, writers: &str, even
 }
 
 /// From SQS's enqueue to the commit, under an even load.
-async fn delays(stand: &Stand, bodies: &[String], stored: usize, events_per_second: f64, batch: usize) -> Result<Delays> {
+pub async fn delays(stand: &Stand, bodies: &[String], stored: usize, events_per_second: f64, batch: usize) -> Result<Delays> {
     clear(stand).await?;
     let filled = stand.fill(&[]).await?;
     let daemon = stand.daemon(&filled)?;
@@ -213,7 +213,7 @@ async fn delays(stand: &Stand, bodies: &[String], stored: usize, events_per_seco
 }
 
 /// A percentile of the delays of what is stored.
-pub async fn delay_ms(stand: &Stand, share: &str) -> Result<f64> {
+async fn delay_ms(stand: &Stand, share: &str) -> Result<f64> {
     let delay = "extract(epoch from pg_xact_commit_timestamp(xmin) - sent_at) * 1000";
     stand.number(&format!("select percentile_cont({share}) within group (order by {delay}) from message")).await
 }
