@@ -135,7 +135,7 @@ impl Share {
         let fits = |events: &usize| {
             let taken = Room { events: to_i64(*events), bytes: to_i64(events * message_bytes) };
             let has_room = |free: i64, in_flight: i64, taken: i64| {
-                taken <= free && (in_flight <= 0 || in_flight + taken <= IN_FLIGHT_TIMES_FREE_MAX * (free - taken))
+                taken <= free && (in_flight <= 0 || in_flight + taken <= IN_FLIGHT_TIMES_FREE_MAX * free)
             };
             has_room(free.events, in_flight.events, taken.events) && has_room(free.bytes, in_flight.bytes, taken.bytes)
         };

@@ -97,6 +97,14 @@ async fn a_queue_leaves_a_fourth_of_the_room_to_others() {
     assert_eq!(in_flight.len(), 30);
     assert_eq!(room(&window).await, Some(10), "another one does not wait");
     in_flight.truncate(29);
+    assert_eq!(tokio::time::timeout(Duration::from_secs(10), share.reserve(10, MIB)).await.expect("room").messages(), 4);
+}
+
+#[tokio::test]
+async fn an_event_that_is_stuck_leaves_a_queue_the_rest_of_a_small_window() {
+    let (window, _) = window(2, 4 * MIB);
+    let share = window.share();
+    let _stuck = share.reserve(1, MIB).await.fill(messages(1, 1000));
     assert_eq!(tokio::time::timeout(Duration::from_secs(10), share.reserve(10, MIB)).await.expect("room").messages(), 1);
 }
 
