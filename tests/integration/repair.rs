@@ -60,13 +60,14 @@ pub async fn dead_letter(terminal: &Terminal, arguments: &str) -> Ended {
 }
 
 /// What a replay with these arguments says became of each dead letter, and its exit status.
-async fn fates(terminal: &Terminal, arguments: &str) -> (i32, Value, BTreeMap<i64, String>) {
+async fn outcomes(terminal: &Terminal, arguments: &str) -> (i32, Value, BTreeMap<i64, String>) {
     let ended = dead_letter(terminal, &format!("replay --json {arguments}")).await;
     let report = ended.json();
-    let fates = report["dead_letters"].as_array().expect("each").iter();
-    let fates = fates.map(|one| (one["dead_letter_id"].as_i64().expect("a number"), one["outcome"].as_str().expect("a word").to_owned()));
-    let fates = fates.collect();
-    (ended.status, report, fates)
+    let outcomes = report["dead_letters"].as_array().expect("each").iter();
+    let outcomes =
+        outcomes.map(|one| (one["dead_letter_id"].as_i64().expect("a number"), one["outcome"].as_str().expect("a word").to_owned()));
+    let outcomes = outcomes.collect();
+    (ended.status, report, outcomes)
 }
 
 /// All that the tables hold.
@@ -103,13 +104,13 @@ async fn a_correction_is_tried_made_an_example_of_applied_and_replayed_as_it_was
     }
 
     let before = checksums(&stack).await;
-    let (status, report, _) = fates(&terminal, "--dry-run").await;
+    let (status, report, _) = outcomes(&terminal, "--dry-run").await;
     assert_eq!((status, report["rejected"].as_u64()), (65, Some(count as u64)));
     let corrected = Directory::create();
     write_catalog(&corrected, 1, 100);
     write_catalog(&corrected, 2, 1000);
     let directory = corrected.0.display().to_string();
-    let (status, report, foretold) = fates(&terminal, &format!("--dry-run --catalog {directory}")).await;
+    let (status, report, foretold) = outcomes(&terminal, &format!("--dry-run --catalog {directory}")).await;
     let counts = |report: &Value| ["stored", "duplicate", "rejected"].map(|name| report[name].as_u64().expect("a count"));
     let (mended, refused) = ((count - STILL_REFUSED) as u64, STILL_REFUSED as u64);
     assert_eq!((status, counts(&report)), (65, [mended, 0, refused]));
@@ -131,7 +132,7 @@ async fn a_correction_is_tried_made_an_example_of_applied_and_replayed_as_it_was
 
     terminal.environment.push(("OPERATOR", "night watch".to_owned()));
     assert_eq!(terminal.run(PROCESSOR, &["catalog", "apply", &directory]).await.status, 0);
-    let (status, report, came_true) = fates(&terminal, "--all").await;
+    let (status, report, came_true) = outcomes(&terminal, "--all").await;
     assert_eq!((status, counts(&report)), (65, [mended, 0, refused]));
     assert_eq!(came_true, foretold);
     let sql = "select (select count(*) from message) as a, (select count(*) from delivery where client_id = 'ledger') as b, \
@@ -143,7 +144,7 @@ async fn a_correction_is_tried_made_an_example_of_applied_and_replayed_as_it_was
     let problems = dead_letter(&terminal, "summary --json --event-type bill.sent").await.json();
     assert_eq!(problems[0]["replayed_in_vain"], problems[0]["open"]);
     assert!(problems[0]["rule"].as_str().is_some_and(|rule| rule.contains("/2.json")), "{problems}");
-    let (status, report, _) = fates(&terminal, "--all").await;
+    let (status, report, _) = outcomes(&terminal, "--all").await;
     assert_eq!((status, counts(&report)), (65, [0, 0, refused]));
     let audit = "select operator, command, arguments, counts, ended_at is not null from audit where command <> 'catalog apply' order by at";
     let replayed = |stored: u64| {
@@ -178,8 +179,8 @@ async fn dead_letters_are_discarded_and_opened_again_and_exported_whole() {
     let open = "select reason from dead_letter where is_open order by 1";
     assert_eq!(stack.database.rows(open).await, ["schema_violation", "schema_violation"]);
     assert_eq!(stack.database.rows("select discard_reason from dead_letter where not is_open").await, ["nonsense"]);
-    let shown = dead_letter(&terminal, "list --closed --reason malformed_json").await;
-    assert!(shown.output.contains("  discarded  malformed_json"), "{shown:?}");
+    let listed = dead_letter(&terminal, "list --closed --reason malformed_json").await;
+    assert!(listed.output.contains("  discarded  malformed_json"), "{listed:?}");
     let reopened = dead_letter(&terminal, "reopen --all --json").await;
     assert_eq!((reopened.status, reopened.json()["changed"].as_u64()), (0, Some(1)));
     assert_eq!(stack.database.rows(open).await, ["malformed_json", "schema_violation", "schema_violation"]);

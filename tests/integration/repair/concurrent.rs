@@ -8,6 +8,7 @@ use rand::Rng as _;
 use tokio::process::{Child, Command};
 
 use super::{dead_letter, write_catalog};
+use crate::ledger::Ledger;
 use crate::load::send;
 use crate::stack::{Directory, PROCESSOR, Stack, eventually};
 use crate::terminal::Terminal;
@@ -84,6 +85,43 @@ async fn a_replay_beside_the_same_messages_from_the_queue_stores_each_event_once
     assert_eq!(stack.database.rows(sql).await, ["400 | 400"]);
     assert_eq!(stack.database.count("select count(*) from dead_letter where is_open").await, 0);
     assert_eq!(deadlocks(&stack).await, 0);
+}
+
+/// What producers meant to be refused and what they did not, refused by a catalog that was too strict, or by one that was right.
+#[tokio::test]
+async fn the_proof_that_nothing_is_lost_knows_of_replays_and_discards() {
+    let stack = Stack::start(&["events"]).await;
+    let ledger = Ledger::on(&stack);
+    let mut terminal = Terminal::with(stack.environment());
+    terminal.environment.push(("QUEUES", "events?trust=any".to_owned()));
+    ledger.send("events", "--events 300 --seed 7 --invalid 0.3 --duplicates 0.1").await;
+    // Under a catalog without the tenants' schemas nothing is known.
+    stack.database.execute("update event_schema set active = false where tenant_id in ('crm', 'customers')").await;
+    let daemon = stack.daemon("events?trust=any", &[]).await;
+    stack.at_rest(&stack.queue("events").await).await;
+    stack.database.execute("update event_schema set active = true").await;
+    let refused = ledger.verify().await;
+    assert_eq!(refused.status, 65, "{refused:?}");
+    assert_eq!(dead_letter(&terminal, "replay --reason unknown_schema_version").await.status, 65);
+    // Those that conflict with one another are chosen: the earlier is stored, the later is the conflict that it was to be.
+    let contested = "select dead_letter_id::text from dead_letter where reason = 'unknown_schema_version' and is_open and replays = 0";
+    let chosen: Vec<String> = stack.database.rows(contested).await.iter().map(|id| format!(" --id {id}")).collect();
+    assert!(!chosen.is_empty(), "no two events of this seed share an identity");
+    assert_eq!(dead_letter(&terminal, &format!("replay{}", chosen.concat())).await.status, 65);
+    assert_eq!(dead_letter(&terminal, "discard --reason malformed_json --because nonsense").await.status, 0);
+    // What is refused for a reason of its own is refused for that one now, and that is foreseen.
+    let verified = ledger.verify().await;
+    assert_eq!(verified.status, 0, "{verified:?}");
+    // And once more by a catalog that lets pass what was to be refused.
+    let rules = "update event_schema set bundle = jsonb_set(bundle::jsonb, array['files', bundle->>'root'], '{}')::json, \
+                 digest = sha256(digest)";
+    stack.database.execute(rules).await;
+    stack.database.execute("update catalog set generation = generation + 1").await;
+    assert_eq!(dead_letter(&terminal, "replay --reason schema_violation").await.status, 0);
+    assert!(stack.database.count("select count(*) from dead_letter where reason = 'schema_violation' and not is_open").await > 0);
+    let verified = ledger.verify().await;
+    assert_eq!(verified.status, 0, "{verified:?}");
+    assert_eq!(daemon.stop().await, 0);
 }
 
 #[tokio::test]

@@ -58,9 +58,12 @@ async fn what_sqs_has_moved_away_ends_in_one_place_also_when_the_drain_is_killed
     let drained = dead_letter(&terminal, "drain gone").await;
     assert_eq!(drained.status, 65, "{drained:?}");
     assert_eq!(stack.database.count("select count(*) from message").await, 131);
-    let letters = "select queue, tenant_id, reason, count(*), min(attributes->'system_attributes'->>'DeadLetterQueueSourceArn') \
+    let dead_letters = "select queue, tenant_id, reason, count(*), min(attributes->'system_attributes'->>'DeadLetterQueueSourceArn') \
                    from dead_letter group by 1, 2, 3";
-    assert_eq!(stack.database.rows(letters).await, ["events | acme | schema_violation | 10 | arn:aws:sqs:us-east-1:000000000000:events"]);
+    assert_eq!(
+        stack.database.rows(dead_letters).await,
+        ["events | acme | schema_violation | 10 | arn:aws:sqs:us-east-1:000000000000:events"]
+    );
     assert_eq!(stack.database.rows("select queue, count(*) from message group by 1 order by 1").await, ["acme-events | 50", "events | 81"]);
     stack.at_rest(&gone).await;
     let audited = stack.database.rows("select ended_at is not null from audit where command = 'dead-letter drain' order by at").await;
