@@ -41,5 +41,5 @@ $$;
 
 -- 63 random bits; never a sequence's, which a server that takes over may give out again.
 create function delivery_lease_id() returns bigint language sql volatile as $$
-    select ('x' || left(id, 8) || right(id, 8))::bit(64)::bigint & 9223372036854775807 from (select gen_random_uuid()::text as id) as random
+    select hashtextextended(gen_random_uuid()::text, 0) & 9223372036854775807
 $$;

@@ -57,7 +57,7 @@ begin
     ),
     steps as (
         select w.*, row_number() over () as step
-        from (select * from walk limit greatest(30 * batch_max, 1000)) as w
+        from (select * from walk limit greatest(10 * batch_max, 300)) as w
         where not any_is_idle or exists (select from tenant t where t.tenant_id = w.tenant_id and t.delivers)
     ),
     heads as materialized (
@@ -71,18 +71,19 @@ begin
         limit 3 * batch_max
     ),
     served as materialized (
-        select tenant_id from heads group by tenant_id order by min(step) limit batch_max
+        select turn, tenant_id, client_id, step, dense_rank() over (order by first_step) as nth_tenant
+        from (select *, min(step) over (partition by tenant_id) as first_step from heads) as h
     ),
     due as materialized (
-        select h.tenant_id, h.client_id, h.turn, h.step, d.*
-        from heads as h cross join lateral (
+        select s.tenant_id, s.client_id, s.turn, s.step, d.*
+        from served as s cross join lateral (
             select ctid as place, due_at, lease_id, expiries, sequence
             from delivery
-            where tenant_id = h.tenant_id and client_id = h.client_id and due_at between from_ and now_
+            where tenant_id = s.tenant_id and client_id = s.client_id and due_at between from_ and now_
             order by tenant_id, client_id, due_at
-            limit (select 2 + 2 * batch_max / count(*) from served)
+            limit (select 2 + 2 * batch_max / max(nth_tenant) from served)
         ) as d
-        where h.tenant_id in (select tenant_id from served)
+        where s.nth_tenant <= batch_max
     ),
     by_client as (
         select *, row_number() over (partition by tenant_id, client_id order by due_at) as nth_of_client
@@ -98,7 +99,11 @@ begin
         array_agg(place) filter (where lease_id is not null),
         null,
         array_agg(place) filter (where lease_id is null and sequence is not null),
-        count(*), min(due_at), (array_agg(turn order by step desc))[1]
+        count(*), min(due_at),
+        case
+            when (select count(*) from heads) < 3 * batch_max then (select turn from steps order by step desc limit 1)
+            else (array_agg(turn order by step desc))[1]
+        end
     into candidates.ready, candidates.alone, candidates.expired, candidates.idle, candidates.grouped, candidates.found, candidates.oldest, next_turn
     from by_tenant;
     if tenants is null and next_turn is not null then

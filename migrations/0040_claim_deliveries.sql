@@ -19,12 +19,14 @@ begin
                         where
                             b.tenant_id = own.tenant_id and b.client_id = own.client_id and b.queue = own.queue
                             and b.message_group = own.message_group and b.sequence < own.sequence
+                        offset 0
                     )
                     and not exists (
                         select from delivery b
                         where
                             b.tenant_id = own.tenant_id and b.client_id = own.client_id and b.queue = own.queue
                             and b.message_group = own.message_group and b.sequence is not null and b.lease_id is not null
+                        offset 0
                     )
                 )
             for update skip locked
@@ -63,7 +65,7 @@ create function delivery_take(of_sender text, batch_max integer, lease interval,
 language plpgsql as $$
 declare
     now_ timestamptz := clock_timestamp();
-    rows_max integer := 10 * batch_max;
+    rows_max integer := 5 * batch_max;
     any_is_idle boolean := exists (select from client where not delivers) or exists (select from tenant where not delivers);
     from_ timestamptz;
     oldest delivery_candidates;
