@@ -25,6 +25,7 @@
 mod failure;
 mod backend;
 mod session;
+mod sender_role;
 mod database;
 mod batch;
 mod messages;
@@ -32,6 +33,7 @@ mod conflicts;
 mod settlement;
 mod dead_letters;
 mod poison;
+mod announcement;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,8 +48,9 @@ use crate::fault;
 use crate::metrics::Outcome;
 use settlement::{Settlement, decide};
 
+pub use announcement::announce_deliveries;
 pub use batch::{Decided, Detail};
-pub use database::{DatabaseState, MigrationError, migrate, probe, unfit_for_tables};
+pub use database::{DatabaseState, Migrated, MigrationError, migrate, probe, unfit_for_tables};
 pub use failure::{CommitError, Failure, SessionError};
 pub use poison::{RECEIVES_TRUSTED_MAX, TIMES_BEGUN_MAX, begin_poison_attempt, begin_poison_attempts, end_poison_attempts};
 pub use session::{Committed, Session, Work, commit};
@@ -116,6 +119,8 @@ pub struct Written<T> {
     pub settled: Vec<Settled<T>>,
     /// What is left for another one: there was more to compare than one transaction may.
     pub deferred: Vec<Entry<T>>,
+    /// How many deliveries there are now to make, of which senders may be told.
+    pub deliveries: usize,
 }
 
 /// Stores a batch in one transaction, or gives it up at the deadline, with the connection.
@@ -133,8 +138,8 @@ pub async fn write<T>(session: &mut Session, deadline: Duration, batch: Vec<Entr
     let decided = Arc::unwrap_or_clone(decided);
     let batch = origins.into_iter().zip(decided).map(|(origin, decided)| Entry { origin, decided });
     let failure = match outcome {
-        Ok(Ok((settlements, committed))) => {
-            let mut written = Written { settled: Vec::with_capacity(settlements.len()), deferred: Vec::new() };
+        Ok(Ok(((settlements, deliveries), committed))) => {
+            let mut written = Written { settled: Vec::with_capacity(settlements.len()), deferred: Vec::new(), deliveries };
             for (entry, settlement) in batch.zip(settlements) {
                 match settlement {
                     Some(settlement) => written.settled.push(Settled::new(entry, settlement, &committed)),
@@ -159,12 +164,15 @@ pub async fn write<T>(session: &mut Session, deadline: Duration, batch: Vec<Entr
 /// What a transaction has settled, each at its position; nothing where it is left for another one.
 type Settlements = Vec<Option<Settlement>>;
 
+/// And how many deliveries it has made.
+type Outcomes = (Settlements, usize);
+
 /// Runs the transaction. The outer error is the connection's, the inner one the batch's.
 async fn transact(
     connection: &mut PgConnection,
     batch: &Arc<Vec<Decided>>,
     commit_was_sent: &AtomicBool,
-) -> Result<Result<(Settlements, Committed), Failure>, sqlx::Error> {
+) -> Result<Result<(Outcomes, Committed), Failure>, sqlx::Error> {
     fault::crash("before_begin");
     sqlx::raw_sql("begin").execute(&mut *connection).await?;
     let begun = sqlx::query_file!("src/store/begin.sql").fetch_one(&mut *connection).await?;
@@ -176,11 +184,11 @@ async fn transact(
         Failure::Stale
     } else {
         match settle(connection, batch).await {
-            Ok(settlements) => {
+            Ok(outcomes) => {
                 fault::crash("before_commit");
                 commit_was_sent.store(true, Ordering::Relaxed);
                 let committed = commit(connection, &begun.xid).await;
-                return Ok(committed.map(|committed| (settlements, committed)).map_err(Failure::of_commit));
+                return Ok(committed.map(|committed| (outcomes, committed)).map_err(Failure::of_commit));
             }
             Err(error @ sqlx::Error::Database(_)) => Failure::of(&error),
             Err(error) => return Err(error),
@@ -191,8 +199,8 @@ async fn transact(
 }
 
 /// All statements of a batch but begin and commit. Messages first, dead letters last: whoever locks both does it in this order.
-async fn settle(connection: &mut PgConnection, batch: &Arc<Vec<Decided>>) -> Result<Settlements, sqlx::Error> {
-    let is_inserted = messages::insert(connection, batch).await?;
+async fn settle(connection: &mut PgConnection, batch: &Arc<Vec<Decided>>) -> Result<Outcomes, sqlx::Error> {
+    let (is_inserted, deliveries) = messages::insert(connection, batch).await?;
     fault::crash("after_insert");
     let others = (0..batch.len()).filter(|position| !is_inserted[*position]);
     let comparisons = conflicts::compare(connection, batch, others).await?;
@@ -208,5 +216,5 @@ async fn settle(connection: &mut PgConnection, batch: &Arc<Vec<Decided>>) -> Res
     let settled: Vec<&Decided> =
         batch.iter().zip(&settlements).filter(|(_, settlement)| settlement.is_some()).map(|(decided, _)| decided).collect();
     poison::clear_poison_attempts(connection, &settled).await?;
-    Ok(settlements)
+    Ok((settlements, deliveries))
 }
