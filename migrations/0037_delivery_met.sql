@@ -36,8 +36,6 @@ $$;
 -- Deliveries of clients that do not deliver. The client's row is locked, so that nobody makes it deliver before these are parked, and its state
 -- is what it is now, whatever the claim saw before.
 create function delivery_park(met tid[], now_ timestamptz) returns void language plpgsql as $$
-declare
-    clients_ text[][];
 begin
     with pairs as (
         select distinct d.tenant_id, d.client_id
@@ -45,22 +43,27 @@ begin
     ),
     locked as materialized (
         select c.tenant_id, c.client_id, c.has_parked
-        from client c join tenant t on t.tenant_id = c.tenant_id
-        where (c.tenant_id, c.client_id) in (select tenant_id, client_id from pairs) and not (c.delivers and t.delivers)
+        from pairs as p
+        join client c on c.tenant_id = p.tenant_id and c.client_id = p.client_id
+        join tenant t on t.tenant_id = c.tenant_id
+        where not (c.delivers and t.delivers)
         for no key update of c skip locked for share of t skip locked
     ),
     noted as (
         update client c set has_parked = true from locked l
         where c.tenant_id = l.tenant_id and c.client_id = l.client_id and not l.has_parked
+    ),
+    own as materialized (
+        select d.*
+        from unnest(met) as m (place) cross join lateral (
+            select ctid as place, tenant_id, client_id from delivery
+            where ctid = m.place and due_at <= now_ and lease_id is null
+            for update skip locked
+        ) as d
     )
-    select array_agg(array[tenant_id, client_id]) into clients_ from locked;
     update delivery d set due_at = 'infinity'
-    from (
-        select ctid as place from delivery
-        where ctid = any(met) and due_at <= now_ and lease_id is null and array[tenant_id, client_id] = any(clients_)
-        for update skip locked
-    ) as p
-    where d.ctid = p.place;
+    from own as o join locked l on l.tenant_id = o.tenant_id and l.client_id = o.client_id
+    where d.ctid = o.place;
 end
 $$;
 
