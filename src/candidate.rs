@@ -37,7 +37,7 @@ impl From<&QueueSetting> for QueueBinding {
 }
 
 /// A message attribute, binary ones in base64.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct MessageAttribute {
     /// `String`, `Number` or `Binary`, with an optional suffix of the sender's.
     #[serde(rename = "type")]

@@ -4,8 +4,11 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use smol_str::SmolStr;
 use time::OffsetDateTime;
+
+use crate::json;
 
 mod reason;
 mod violation;
@@ -157,5 +160,18 @@ impl Rejection {
     /// A rejection of a body whose envelope is not known.
     pub fn new(reason: Reason, violation: Violation) -> Self {
         Self { reason, violations: vec![violation], envelope: None, claimed_tenant: None, admitted: None }
+    }
+}
+
+impl Envelope {
+    /// What two events of one identity have in common where they are equal: type, client and payload, this by its value.
+    pub fn content_digest(&self, body: &[u8]) -> [u8; 32] {
+        let payload = json::read(self.payload.of(body).as_bytes()).map(|node| json::canonical(&node)).unwrap_or_default();
+        let mut digest = Sha256::new();
+        for text in [self.event_type.as_str(), self.client_id.as_deref().unwrap_or_default(), payload.as_str()] {
+            digest.update(text.len().to_be_bytes());
+            digest.update(text);
+        }
+        digest.finalize().into()
     }
 }

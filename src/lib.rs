@@ -13,6 +13,8 @@ pub mod fault;
 pub mod output;
 /// A first signal stops taking work, a second one ends the process.
 pub mod signals;
+/// How far work on many events is, for whoever waits for it.
+pub mod progress;
 /// JSON, read within limits and compared by meaning.
 pub mod json;
 /// The pause before something is tried again.
@@ -23,6 +25,8 @@ pub mod event;
 pub mod settings;
 /// Connect to Postgres, say what the session needs, tell what goes wrong.
 pub mod database;
+/// Who changed what by a command.
+pub mod audit;
 /// What is counted.
 pub mod metrics;
 

@@ -5,7 +5,7 @@
 pub mod generation;
 pub mod ledger;
 pub mod material;
-pub mod progress;
+
 pub mod sending;
 pub mod verification;
 

@@ -22,7 +22,7 @@ pub use client::Clients;
 pub use error::ClientError;
 pub use handle::{MESSAGES_PER_REQUEST_MAX, Queue};
 pub use lease::{Extending, Lease};
-pub use receiving::{POLL_WAIT_MAX, ReceivedMessage, poll_time_max};
+pub use receiving::{DEAD_LETTER_SOURCE, POLL_WAIT_MAX, ReceivedMessage, poll_time_max};
 pub use sending::{Outgoing, SendReply};
 pub use settling::BatchReply;
 

@@ -4,6 +4,7 @@ mod database;
 #[cfg(feature = "dev")]
 mod dev_environment;
 mod environment;
+mod operator;
 mod queues;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ pub use database::{Database, DatabaseSettings};
 #[cfg(feature = "dev")]
 pub use dev_environment::{DEV_ENVIRONMENT_FILE, is_of_libpq, write_dev_environment};
 pub use environment::{check_sdk_environment, has_proxy, is_credential, is_http_url, settle_environment};
+pub use operator::{OperatorSettings, system_user};
 pub use queues::{Format, QueueSetting, parse_queues};
 
 /// SQS refuses longer messages and longer replies to a receive.

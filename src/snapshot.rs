@@ -2,12 +2,14 @@
 
 mod compiled;
 mod follow;
+mod overlay;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sqlx::{Connection as _, PgConnection};
 
+use crate::catalog::declaration::Declaration;
 use crate::event::{ClientId, TenantId};
 use crate::metrics::{NO_TENANT, OTHER_TENANTS, is_reserved};
 pub use compiled::{CompiledSchemas, Schema};
@@ -98,17 +100,52 @@ impl Snapshot {
     /// # Errors
     /// When Postgres does not answer or its tables are not what this build expects.
     pub async fn load(connection: &mut PgConnection, previous: Option<&Self>, tenant_labels_max: usize) -> Result<Self, sqlx::Error> {
+        Self::load_beside(connection, previous, None, tenant_labels_max).await
+    }
+
+    /// Reads the catalog as it would be if these files were applied. Nothing is written.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn load_overlaid(connection: &mut PgConnection, declaration: &Declaration) -> Result<Self, sqlx::Error> {
+        Self::load_beside(connection, None, Some(declaration), 0).await
+    }
+
+    async fn load_beside(
+        connection: &mut PgConnection,
+        previous: Option<&Self>,
+        declaration: Option<&Declaration>,
+        tenant_labels_max: usize,
+    ) -> Result<Self, sqlx::Error> {
         let mut transaction = connection.begin_with("begin isolation level repeatable read read only").await?;
         let generation = sqlx::query_file_scalar!("src/snapshot/load_generation.sql").fetch_one(&mut *transaction).await?;
         let room = previous.map(|snapshot| Arc::clone(&snapshot.room)).unwrap_or_default();
         let mut loading = Loading { room, ..Loading::default() };
         loading.load_tenants(&mut transaction, tenant_labels_max).await?;
+        if let Some(declaration) = declaration {
+            loading.overlay_tenants(declaration);
+        }
         loading.load_event_types(&mut transaction, previous).await?;
-        loading.load_clients(&mut transaction).await?;
+        if let Some(declaration) = declaration {
+            loading.overlay_event_types(declaration);
+        }
+        let mut subscriptions = loading.load_clients(&mut transaction).await?;
+        if let Some(declaration) = declaration {
+            loading.overlay_clients(declaration, &mut subscriptions);
+        }
+        loading.subscribe(subscriptions);
         transaction.commit().await?;
         let tenants = loading.tenants.into_iter().map(|(tenant_id, tenant)| (tenant_id, Arc::new(tenant))).collect();
         Ok(Self { generation, tenants, schemas_by_digest: loading.schemas_by_digest, room: loading.room })
     }
+}
+
+/// A client's wish for events.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Subscription {
+    tenant_id: TenantId,
+    client_id: ClientId,
+    event_pattern: String,
 }
 
 /// A snapshot while its parts are put together.
@@ -164,25 +201,34 @@ impl Loading {
         Ok(())
     }
 
-    async fn load_clients(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    async fn load_clients(&mut self, connection: &mut PgConnection) -> Result<Vec<Subscription>, sqlx::Error> {
         for row in sqlx::query_file!("src/snapshot/load_clients.sql").fetch_all(&mut *connection).await? {
             if let Some(tenant) = self.tenants.get_mut(row.tenant_id.as_str()) {
                 tenant.clients.insert(ClientId::new(&row.client_id));
             }
         }
-        for row in sqlx::query_file!("src/snapshot/load_subscriptions.sql").fetch_all(connection).await? {
-            let Some(tenant) = self.tenants.get_mut(row.tenant_id.as_str()) else {
+        let rows = sqlx::query_file!("src/snapshot/load_subscriptions.sql").fetch_all(connection).await?;
+        let subscription = rows.into_iter().map(|row| Subscription {
+            tenant_id: TenantId::new(&row.tenant_id),
+            client_id: ClientId::new(&row.client_id),
+            event_pattern: row.event_pattern,
+        });
+        Ok(subscription.collect())
+    }
+
+    /// Gives each event type its subscribers; several patterns of a client that match make one delivery.
+    fn subscribe(&mut self, mut subscriptions: Vec<Subscription>) {
+        subscriptions.sort();
+        for Subscription { tenant_id, client_id, event_pattern } in &subscriptions {
+            let Some(tenant) = self.tenants.get_mut(tenant_id) else {
                 continue;
             };
-            let client_id = ClientId::new(&row.client_id);
             for (name, event_type) in &mut tenant.event_types {
-                // Several patterns of a client that match make one delivery; the rows come sorted by client.
-                if matches(&row.event_pattern, name) && event_type.subscribers.last() != Some(&client_id) {
+                if matches(event_pattern, name) && event_type.subscribers.last() != Some(client_id) {
                     Arc::make_mut(&mut event_type.subscribers).push(client_id.clone());
                 }
             }
         }
-        Ok(())
     }
 }
 

@@ -32,8 +32,11 @@ mod messages;
 mod conflicts;
 mod settlement;
 mod dead_letters;
+mod replayed;
+mod purpose;
 mod poison;
 mod announcement;
+mod foresight;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,15 +49,18 @@ use crate::database::describe;
 use crate::event::{Reason, TenantId};
 use crate::fault;
 use crate::metrics::Outcome;
-use settlement::{Settlement, decide};
+use settlement::decide;
 
 pub use announcement::announce_deliveries;
 pub use batch::{Decided, Detail};
-pub use database::{DatabaseState, Migrated, MigrationError, migrate, probe, unfit_for_tables};
+pub use database::{DatabaseState, Migrated, MigrationError, migrate, probe, unfit_for_commands, unfit_for_tables};
+pub use dead_letters::rule;
 pub use failure::{CommitError, Failure, SessionError};
+pub use foresight::Foresight;
 pub use poison::{RECEIVES_TRUSTED_MAX, TIMES_BEGUN_MAX, begin_poison_attempt, begin_poison_attempts, end_poison_attempts};
+pub use purpose::{Account, Counts, Purpose};
 pub use session::{Committed, Session, Work, commit};
-pub use settlement::refuse;
+pub use settlement::{Settlement, refuse};
 
 /// A batch that takes longer is given up, with its connection, even where the server is seen to work on it. Well within a lease, and longer
 /// than the locks of a migration last.
@@ -87,6 +93,11 @@ impl<T> Settled<T> {
             Settlement::Duplicate => Outcome::Duplicate,
             Settlement::Rejected(_) => Outcome::Rejected,
         }
+    }
+
+    /// What became of it, as it is stored.
+    pub fn settlement(&self) -> &Settlement {
+        &self.settlement
     }
 
     /// Why it was rejected, where it was.
@@ -127,13 +138,20 @@ pub struct Written<T> {
 ///
 /// # Errors
 /// Why it is not settled, with the batch.
-pub async fn write<T>(session: &mut Session, deadline: Duration, batch: Vec<Entry<T>>) -> Result<Written<T>, (Failure, Vec<Entry<T>>)> {
+pub async fn write<T>(
+    session: &mut Session,
+    deadline: Duration,
+    purpose: &Purpose,
+    batch: Vec<Entry<T>>,
+) -> Result<Written<T>, (Failure, Vec<Entry<T>>)> {
     let (origins, decided): (Vec<T>, Vec<Decided>) = batch.into_iter().map(|entry| (entry.origin, entry.decided)).unzip();
     // Work on a connection borrows nothing but the connection, so the batch is shared with it.
     let decided = Arc::new(decided);
     let commit_was_sent = Arc::new(AtomicBool::new(false));
-    let (working, sending) = (Arc::clone(&decided), Arc::clone(&commit_was_sent));
-    let outcome = session.run(deadline, move |connection| Box::pin(async move { transact(connection, &working, &sending).await })).await;
+    let (working, sending, purpose) = (Arc::clone(&decided), Arc::clone(&commit_was_sent), purpose.clone());
+    let working =
+        session.run(deadline, move |connection| Box::pin(async move { transact(connection, &purpose, &working, &sending).await }));
+    let outcome = working.await;
     // A comparison that was cut at the deadline may still hold its share.
     let decided = Arc::unwrap_or_clone(decided);
     let batch = origins.into_iter().zip(decided).map(|(origin, decided)| Entry { origin, decided });
@@ -170,6 +188,7 @@ type Outcomes = (Settlements, usize);
 /// Runs the transaction. The outer error is the connection's, the inner one the batch's.
 async fn transact(
     connection: &mut PgConnection,
+    purpose: &Purpose,
     batch: &Arc<Vec<Decided>>,
     commit_was_sent: &AtomicBool,
 ) -> Result<Result<(Outcomes, Committed), Failure>, sqlx::Error> {
@@ -183,8 +202,9 @@ async fn transact(
     let failure = if batch.iter().any(is_stale) {
         Failure::Stale
     } else {
-        match settle(connection, batch).await {
-            Ok(outcomes) => {
+        match settle(connection, purpose, batch).await {
+            Ok(None) => Failure::Closed,
+            Ok(Some(outcomes)) => {
                 fault::crash("before_commit");
                 commit_was_sent.store(true, Ordering::Relaxed);
                 let committed = commit(connection, &begun.xid).await;
@@ -198,8 +218,9 @@ async fn transact(
     Ok(Err(failure))
 }
 
-/// All statements of a batch but begin and commit. Messages first, dead letters last: whoever locks both does it in this order.
-async fn settle(connection: &mut PgConnection, batch: &Arc<Vec<Decided>>) -> Result<Outcomes, sqlx::Error> {
+/// All statements of a batch but begin and commit. Messages first, dead letters last: whoever locks both does it in this order. Nothing where
+/// a dead letter is not to be replayed any more.
+async fn settle(connection: &mut PgConnection, purpose: &Purpose, batch: &Arc<Vec<Decided>>) -> Result<Option<Outcomes>, sqlx::Error> {
     let (is_inserted, deliveries) = messages::insert(connection, batch).await?;
     fault::crash("after_insert");
     let others = (0..batch.len()).filter(|position| !is_inserted[*position]);
@@ -207,14 +228,11 @@ async fn settle(connection: &mut PgConnection, batch: &Arc<Vec<Decided>>) -> Res
     let decisions = batch.iter().enumerate();
     let decisions = decisions.map(|(position, decided)| decide(decided, is_inserted[position], comparisons.get(&position).copied()));
     let settlements: Settlements = decisions.collect::<Result<_, _>>()?;
-    let rejected = batch.iter().zip(&settlements).filter_map(|(decided, settlement)| match settlement {
-        Some(Settlement::Rejected(rejection)) => Some((decided, &**rejection)),
-        _ => None,
-    });
-    dead_letters::upsert_dead_letters(connection, rejected).await?;
-    dead_letters::close_dead_letters(connection, batch, &settlements).await?;
-    let settled: Vec<&Decided> =
-        batch.iter().zip(&settlements).filter(|(_, settlement)| settlement.is_some()).map(|(decided, _)| decided).collect();
+    if !purpose.write(connection, batch, &settlements).await? {
+        return Ok(None);
+    }
+    let settled = batch.iter().zip(&settlements).filter(|(_, settlement)| settlement.as_ref().is_some_and(|one| purpose.ends(one)));
+    let settled: Vec<&Decided> = settled.map(|(decided, _)| decided).collect();
     poison::clear_poison_attempts(connection, &settled).await?;
-    Ok((settlements, deliveries))
+    Ok(Some((settlements, deliveries)))
 }

@@ -1,4 +1,6 @@
-//! What became of one message that was sent.
+//! What became of one message that was sent, and of one event.
+
+mod story;
 
 use std::sync::Arc;
 
@@ -8,6 +10,8 @@ use crate::candidate::{Candidate, QueueBinding};
 use crate::decode::decode;
 use crate::json;
 use crate::settings::SQS_MESSAGE_BYTES_MAX;
+
+pub use story::{EventName, Step, story};
 
 /// Where a message ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use event_processor::catalog::declaration::Declaration;
 use event_processor::catalog::directory::{Problem, read};
 use event_processor::catalog::publication::{PublicationError, Undeclared, apply};
 use event_processor::output::print;
-use event_processor::settings::DatabaseSettings;
+use event_processor::settings::{DatabaseSettings, OperatorSettings};
 use serde::Serialize;
 
-use crate::{Failure, connect, print_json};
+use crate::{Failure, audit, connect, print_json};
 
 #[derive(Subcommand)]
 pub enum CatalogCommand {
@@ -53,6 +53,8 @@ pub struct ApplySettings {
     tenants: Vec<String>,
     #[command(flatten)]
     database: DatabaseSettings,
+    #[command(flatten)]
+    operator: OperatorSettings,
 }
 
 /// What was found, with the directory that it was found in.
@@ -89,7 +91,7 @@ async fn apply_directory(settings: ApplySettings) -> Result<(), Failure> {
     }
     let undeclared = if settings.prune { Undeclared::Pruned(&settings.tenants) } else { Undeclared::Stays };
     let mut connection = connect(&settings.database).await?;
-    let found = match apply(&mut connection, &declaration, undeclared).await {
+    let found = match apply(&mut connection, &declaration, undeclared, &audit(&settings.operator, "catalog apply")).await {
         Ok(report) => report,
         Err(PublicationError::Database(error)) => return Err(error.into()),
         Err(error @ PublicationError::PublishedVersionsChanged(_)) => {
@@ -107,7 +109,7 @@ async fn apply_directory(settings: ApplySettings) -> Result<(), Failure> {
 }
 
 /// The files' declaration; where something is wrong with them, each problem is printed, and then what that means for the directory.
-fn read_directory(directory: &Path, is_strict: bool, is_json: bool, consequence: &str) -> Result<Declaration, Failure> {
+pub fn read_directory(directory: &Path, is_strict: bool, is_json: bool, consequence: &str) -> Result<Declaration, Failure> {
     let mut read = read(directory);
     if let Ok(declaration) = &mut read
         && is_strict

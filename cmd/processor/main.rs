@@ -4,14 +4,17 @@ mod catalog;
 mod dead_letter;
 mod logging;
 mod run;
+mod trace;
 mod validate;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use event_processor::settings::{DatabaseSettings, MissingSetting, WrongSetting, explain, settle_environment};
-use event_processor::{database, output};
+use event_processor::audit::Audit;
+use event_processor::settings::{Database, DatabaseSettings, MissingSetting, OperatorSettings, WrongSetting, explain, settle_environment};
+use event_processor::{database, output, signals};
 use sqlx::PgConnection;
+use tokio_util::sync::CancellationToken;
 
 /// Events are many small pieces that one thread allocates and another frees, which the system's allocator is slow at.
 #[global_allocator]
@@ -43,9 +46,11 @@ enum Command {
     Catalog(catalog::CatalogCommand),
     /// Say what would become of one body, without storing anything.
     Validate(validate::ValidateSettings),
-    /// Look at what was not stored, and why.
+    /// Look at what was not stored, and why; mend it, and store it after all.
     #[command(subcommand)]
     DeadLetter(dead_letter::DeadLetterCommand),
+    /// Tell an event's whole story: refused why, replayed, stored, and when.
+    Trace(trace::TraceSettings),
     /// Ask the daemon on this machine whether it is ready; ends with 0 when it is, 69 when not.
     Health(event_processor::settings::ListenSettings),
 }
@@ -82,6 +87,10 @@ impl Failure {
     /// The database is away, or not what DATABASE_URL says.
     fn database(error: &sqlx::Error, sentence: String) -> Self {
         Self { sentence, status: if database::is_wrong_setting(error) { 78 } else { 69 } }
+    }
+
+    fn of_connecting(database: &Database, error: &sqlx::Error) -> Self {
+        Self::database(error, database::tell(database, error))
     }
 
     fn setting(sentence: impl std::fmt::Display) -> Self {
@@ -161,14 +170,31 @@ async fn dispatch(command: Option<Command>) -> Result<(), Failure> {
         Some(Command::Catalog(command)) => catalog::run(command).await,
         Some(Command::Validate(settings)) => validate::run(settings).await,
         Some(Command::DeadLetter(command)) => dead_letter::run(command).await,
+        Some(Command::Trace(settings)) => trace::run(settings).await,
         Some(Command::Health(settings)) => run::health(&settings).await,
     }
 }
 
 /// A connection for a command that needs one once.
 async fn connect(settings: &DatabaseSettings) -> Result<PgConnection, Failure> {
-    let database = settings.database().map_err(Failure::setting)?;
-    database::connect(&database, &[]).await.map_err(|error| Failure::database(&error, database::tell(&database, &error)))
+    let database = database(settings)?;
+    database::connect(&database, &[]).await.map_err(|error| Failure::of_connecting(&database, &error))
+}
+
+fn database(settings: &DatabaseSettings) -> Result<Database, Failure> {
+    settings.database().map_err(Failure::setting)
+}
+
+/// The row in `audit` of the command that this process runs.
+fn audit(operator: &OperatorSettings, command: &'static str) -> Audit {
+    let words = command.split(' ').count();
+    // Not every argument has to be UTF-8; it is told as well as it can be.
+    let arguments = std::env::args_os().skip(1 + words).map(|argument| argument.to_string_lossy().into_owned());
+    Audit::new(operator.name(), command, arguments)
+}
+
+fn stop_on_signal() -> Result<CancellationToken, Failure> {
+    signals::stop_on_signal().map_err(|error| Failure::internal(format!("failed to watch for signals: {error}")))
 }
 
 /// Prints what a command found as JSON, for `--json`.

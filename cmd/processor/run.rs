@@ -1,5 +1,6 @@
 //! `processor run`, `dev`, `migrate` and `health`.
 
+use crate::{Failure, stop_on_signal};
 use clap::Args;
 use event_processor::database::tell;
 use event_processor::health::{ask, listen};
@@ -7,11 +8,7 @@ use event_processor::ingest::{Daemon, DaemonError};
 use event_processor::output::print;
 use event_processor::queue::Clients;
 use event_processor::settings::{DatabaseSettings, IngestSettings, ListenSettings, QueueSettings};
-use event_processor::signals;
 use event_processor::store::{self, Migrated, MigrationError};
-use tokio_util::sync::CancellationToken;
-
-use crate::Failure;
 
 /// What the daemon is told.
 #[derive(Args)]
@@ -54,10 +51,6 @@ pub async fn run(settings: RunSettings) -> Result<(), Failure> {
         Err(error @ DaemonError::DrainTimeout(_)) => Err(Failure { sentence: error.to_string(), status: 75 }),
         Err(error) => Err(Failure::internal(error)),
     }
-}
-
-fn stop_on_signal() -> Result<CancellationToken, Failure> {
-    signals::stop_on_signal().map_err(|error| Failure::internal(format!("failed to watch for signals: {error}")))
 }
 
 /// Runs the embedded stack.

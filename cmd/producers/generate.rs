@@ -11,8 +11,8 @@ use event_processor::output::print;
 use event_processor::producers::generation::{Generator, Mix};
 use event_processor::producers::ledger::Ledger;
 use event_processor::producers::material;
-use event_processor::producers::progress::Progress;
 use event_processor::producers::sending::{self, Pace, SendingError};
+use event_processor::progress::Progress;
 use event_processor::settings::{QueueSetting, parse_bytes, parse_count, parse_duration};
 use event_processor::signals::stop_on_signal;
 
@@ -98,7 +98,7 @@ pub async fn run(settings: GenerateSettings) -> Result<(), Failure> {
     // Where a second signal does not wait for what is on its way, its lines in the ledger say `unknown`.
     let stop = stop_on_signal().map_err(|error| (format!("signals cannot be awaited ({error})"), 70))?;
     let pace = Pace { rate, events: settings.events, duration: settings.duration };
-    let mut progress = Progress::new(settings.events, settings.duration);
+    let mut progress = Progress::new("sent", settings.events, settings.duration);
     let (sent, outcome) = sending::run(&queue, setting.url.as_deref(), &mut generator, pace, ledger, &mut progress, &stop).await;
     progress.end();
     let lost = match sent.lost_replies {

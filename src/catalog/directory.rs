@@ -62,6 +62,13 @@ pub fn read(directory: &Path) -> Result<Declaration, Vec<Problem>> {
     Ok(Declaration { tenants, warnings })
 }
 
+/// The directory within a tenant's in which an event type is declared, whatever else may be wrong there.
+pub fn find_event_type(catalog: &Path, tenant: &str, event_type: &str) -> Option<String> {
+    let mut files = Files::new(catalog);
+    let mut listing = Listing::of(&mut files, tenant);
+    listing.event_types.remove(event_type).map(|listing| listing.directory)
+}
+
 fn read_tenant(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> TenantDeclaration {
     let tenant_file = listing.has_tenant_file.then(|| read_tenant_file(files, tenant, listing)).flatten();
     let documents = read_documents(files, tenant, listing);

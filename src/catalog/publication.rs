@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use super::declaration::{ClientDeclaration, Declaration, EventTypeDeclaration, SchemaDeclaration, SubscriptionDeclaration};
+use crate::audit::Audit;
 
 mod report;
 mod undeclared;
@@ -22,6 +23,7 @@ pub async fn apply(
     connection: &mut PgConnection,
     declaration: &Declaration,
     undeclared: Undeclared<'_>,
+    audit: &Audit,
 ) -> Result<Report, PublicationError> {
     let mut transaction = connection.begin().await?;
     sqlx::query_file!("src/catalog/publication/lock.sql").fetch_one(&mut *transaction).await?;
@@ -39,8 +41,10 @@ pub async fn apply(
     ];
     let found = undeclared::settle(&mut transaction, declaration, undeclared).await?;
     let generation = sqlx::query_file!("src/catalog/publication/generation.sql").fetch_one(&mut *transaction).await?.generation;
+    let report = Report::new(generation, declaration, written, found);
+    audit.record(&mut transaction, &report.counts(), true).await?;
     transaction.commit().await.map_err(PublicationError::of_commit)?;
-    Ok(Report::new(generation, declaration, written, found))
+    Ok(report)
 }
 
 /// A row that was not as declared and is now.
@@ -81,7 +85,15 @@ fn subscriptions(declaration: &Declaration) -> impl Iterator<Item = (&str, &Subs
     of_tenants.flat_map(|tenant| tenant.subscriptions.iter().map(|subscription| (tenant.tenant_id.as_str(), subscription)))
 }
 
-async fn published_schemas(transaction: &mut Transaction<'_, Postgres>, declaration: &Declaration) -> Result<Published, sqlx::Error> {
+/// Which of the versions that it declares are published with something else.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn changed_versions(connection: &mut PgConnection, declaration: &Declaration) -> Result<Vec<ChangedVersion>, sqlx::Error> {
+    Ok(published_schemas(connection, declaration).await?.changed)
+}
+
+async fn published_schemas(connection: &mut PgConnection, declaration: &Declaration) -> Result<Published, sqlx::Error> {
     let declared: BTreeMap<Key, &SchemaDeclaration> = schemas(declaration).collect();
     let (mut tenant_ids, mut types, mut versions, mut digests) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for ((tenant_id, event_type, version), schema) in &declared {
@@ -91,7 +103,7 @@ async fn published_schemas(transaction: &mut Transaction<'_, Postgres>, declarat
         digests.push(schema.digest.to_vec());
     }
     let rows = sqlx::query_file!("src/catalog/publication/published_schemas.sql", &tenant_ids, &types, &versions, &digests)
-        .fetch_all(&mut **transaction)
+        .fetch_all(connection)
         .await?;
     let mut published = Published { active: BTreeSet::new(), changed: Vec::new() };
     for row in rows {

@@ -5,10 +5,12 @@ use std::time::SystemTime;
 
 use sqlx::PgConnection;
 
+use crate::audit::Audit;
 use crate::catalog::declaration::Declaration;
 use crate::catalog::directory;
 use crate::catalog::publication::{self, Undeclared};
 use crate::output::announce;
+use crate::settings::system_user;
 
 /// The catalog's files, and what they looked like when they were last applied.
 pub struct CatalogFiles {
@@ -50,7 +52,8 @@ impl CatalogFiles {
         for warning in &declaration.warnings {
             announce(format_args!("warning: {warning}"));
         }
-        match publication::apply(connection, &declaration, Undeclared::Stays).await {
+        let audit = Audit::new(system_user(), "dev", std::iter::empty());
+        match publication::apply(connection, &declaration, Undeclared::Stays, &audit).await {
             Ok(report) => {
                 let changed = report.tenants.iter().filter(|tenant| !tenant.added.is_empty() || !tenant.changed.is_empty());
                 let names: Vec<&str> = changed.map(|tenant| tenant.tenant_id.as_str()).collect();

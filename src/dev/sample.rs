@@ -16,9 +16,9 @@ use crate::output::announce;
 use crate::producers::generation::{Generator, Mix};
 use crate::producers::ledger::{self, Entry, Ledger, LedgerError};
 use crate::producers::material;
-use crate::producers::progress::Progress;
 use crate::producers::sending::{self, Pace};
 use crate::producers::verification::{Report, verify};
+use crate::progress::Progress;
 use crate::queue::Queue;
 
 /// What was sent, until it is accounted for.
@@ -76,7 +76,7 @@ async fn send(queue: &Queue, mut generator: Generator, events: u64, stop: &Cance
     let _ = std::fs::remove_file(file);
     let ledger = Some(Ledger::create(file).with_context(cannot_use)?);
     let pace = Pace { rate: RATE, events: Some(events), duration: None };
-    let mut progress = Progress::new(pace.events, pace.duration);
+    let mut progress = Progress::new("sent", pace.events, pace.duration);
     let (_, outcome) = sending::run(queue, None, &mut generator, pace, ledger, &mut progress, stop).await;
     progress.end();
     outcome.context("failed to send the sample events")?;

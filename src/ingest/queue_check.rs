@@ -77,6 +77,7 @@ mod tests {
             message_retention: Some(RETENTION_MIN),
             receives_max: Some(RECEIVES_MIN),
             visibility_timeout: Some(HOLD_MAX),
+            ..QueueAttributes::default()
         };
         assert_eq!(named(&good), Vec::<String>::new());
         assert_eq!(named(&QueueAttributes::default()), Vec::<String>::new(), "what SQS does not say is not held against it");

@@ -16,7 +16,7 @@ use super::validate::Validator;
 use crate::backoff::Backoff;
 use crate::metrics::Metrics;
 use crate::snapshot::Catalog;
-use crate::store::{self, Entry, Failure, Session, Settled, WRITE_TIMEOUT, Written};
+use crate::store::{self, Entry, Failure, Purpose, Session, Settled, WRITE_TIMEOUT, Written};
 use crate::window::InFlight;
 
 /// How often a batch is validated again before its events are handed back: each time the catalog was newer than the snapshot.
@@ -77,7 +77,7 @@ impl Writer {
             }
             let began = Instant::now();
             self.metrics.batch_rows.observe(to_f64(batch.len()));
-            match store::write(&mut self.session, WRITE_TIMEOUT, batch).await {
+            match store::write(&mut self.session, WRITE_TIMEOUT, &Purpose::Receive, batch).await {
                 Ok(Written { settled, deferred, deliveries }) => {
                     self.metrics.store_duration.observe(began.elapsed().as_secs_f64());
                     self.breaker.succeed();
@@ -117,7 +117,8 @@ impl Writer {
                 attempts.push(Attempt { batch: valid, validations, retries });
             }
             Failure::MissingReference => self.release(batch, &failure),
-            Failure::Unavailable(_) | Failure::Deadline | Failure::Unknown(_) => {
+            // Only replays are told `Closed`.
+            Failure::Unavailable(_) | Failure::Deadline | Failure::Unknown(_) | Failure::Closed => {
                 self.go_on_without_store(&failure, Attempt { batch, validations, retries }, attempts).await;
             }
         }

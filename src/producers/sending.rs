@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::generation::{Draft, Generator};
 use super::ledger::{Entry, Ledger, Location, Sending};
-use super::progress::Progress;
 use crate::backoff::Backoff;
+use crate::progress::Progress;
 use crate::queue::{ClientError, MESSAGES_PER_REQUEST_MAX, Outgoing, Queue};
 
 /// How many batches may be on their way at once.

@@ -12,6 +12,10 @@ pub struct QueueAttributes {
     pub message_retention: Option<Duration>,
     /// How often a message is received before SQS moves it to the queue's dead-letter queue.
     pub receives_max: Option<u64>,
+    /// The queue's own ARN.
+    pub arn: Option<String>,
+    /// The ARN of the queue that SQS moves such a message to.
+    pub dead_letter_target_arn: Option<String>,
     /// For how long a receive hides a message that does not say it itself.
     pub visibility_timeout: Option<Duration>,
 }
@@ -20,7 +24,9 @@ impl QueueAttributes {
     pub(super) fn read(attributes: &HashMap<QueueAttributeName, String>) -> Self {
         let seconds = |name| attributes.get(&name)?.parse().ok().map(Duration::from_secs);
         let policy = attributes.get(&QueueAttributeName::RedrivePolicy).and_then(|text| serde_json::from_str(text).ok());
-        let receives_max = policy.and_then(|policy: serde_json::Value| match &policy["maxReceiveCount"] {
+        let policy: Option<serde_json::Value> = policy;
+        let target = policy.as_ref().and_then(|policy| policy["deadLetterTargetArn"].as_str().map(str::to_owned));
+        let receives_max = policy.and_then(|policy| match &policy["maxReceiveCount"] {
             // Both are valid: what SQS was given is what it tells.
             serde_json::Value::String(text) => text.parse().ok(),
             number => number.as_u64(),
@@ -28,6 +34,8 @@ impl QueueAttributes {
         Self {
             message_retention: seconds(QueueAttributeName::MessageRetentionPeriod),
             receives_max,
+            arn: attributes.get(&QueueAttributeName::QueueArn).cloned(),
+            dead_letter_target_arn: target,
             visibility_timeout: seconds(QueueAttributeName::VisibilityTimeout),
         }
     }
@@ -46,6 +54,7 @@ mod tests {
         for policy in [r#"{"maxReceiveCount":5,"deadLetterTargetArn":"a"}"#, r#"{"maxReceiveCount":"5","deadLetterTargetArn":"a"}"#] {
             let attributes = read(&[(QueueAttributeName::RedrivePolicy, policy), (QueueAttributeName::VisibilityTimeout, "30")]);
             assert_eq!((attributes.receives_max, attributes.visibility_timeout), (Some(5), Some(Duration::from_secs(30))));
+            assert_eq!(attributes.dead_letter_target_arn.as_deref(), Some("a"));
         }
     }
 }

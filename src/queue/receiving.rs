@@ -21,8 +21,11 @@ pub const POLL_WAIT_MAX: Duration = Duration::from_secs(20);
 /// A poll that outlasts its wait by this is given up: without a limit a black-holed poll never returns.
 const POLL_GRACE: Duration = Duration::from_secs(10);
 
+/// The ARN of the queue from which SQS has moved a message to its dead-letter queue.
+pub const DEAD_LETTER_SOURCE: &str = "DeadLetterQueueSourceArn";
+
 /// What SQS is asked to tell of a message, of what it knows itself.
-const SYSTEM_ATTRIBUTES: [&str; 7] = [
+const SYSTEM_ATTRIBUTES: [&str; 8] = [
     "SentTimestamp",
     "ApproximateReceiveCount",
     "SenderId",
@@ -30,6 +33,7 @@ const SYSTEM_ATTRIBUTES: [&str; 7] = [
     "SequenceNumber",
     "MessageDeduplicationId",
     "AWSTraceHeader",
+    DEAD_LETTER_SOURCE,
 ];
 
 /// How long a reply may take from SQS's picking of its messages to our having them.
@@ -51,7 +55,7 @@ pub(super) struct Receive<'a> {
     max_number_of_messages: usize,
     wait_time_seconds: i32,
     visibility_timeout: i32,
-    message_system_attribute_names: [&'static str; 7],
+    message_system_attribute_names: [&'static str; 8],
     message_attribute_names: [&'static str; 1],
 }
 
@@ -96,6 +100,7 @@ struct SystemAttributes {
     message_deduplication_id: Option<String>,
     #[serde(rename = "AWSTraceHeader")]
     trace_header: Option<String>,
+    dead_letter_queue_source_arn: Option<String>,
 }
 
 /// A binary one is in base64 as it comes.
@@ -136,7 +141,11 @@ pub(super) fn take(binding: &Arc<QueueBinding>, message: Entry, lease_ends_at: I
     let sent_ms = number(system.sent_timestamp);
     let receive_count = number(system.approximate_receive_count);
     // Those that no column holds are kept beside the event, under SQS's own names.
-    let kept = [("AWSTraceHeader", system.trace_header), ("MessageDeduplicationId", system.message_deduplication_id)];
+    let kept = [
+        ("AWSTraceHeader", system.trace_header),
+        ("MessageDeduplicationId", system.message_deduplication_id),
+        (DEAD_LETTER_SOURCE, system.dead_letter_queue_source_arn),
+    ];
     let kept = kept.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     let candidate = Candidate {
         queue: Arc::clone(binding),

@@ -122,7 +122,8 @@ async fn requests_and_their_signatures_are_those_of_the_sdk() {
             let body = request_body(&Receive::new(QUEUE_URL, messages_max, wait, visibility_timeout)).expect("a body");
             let names =
                 ["SentTimestamp", "ApproximateReceiveCount", "SenderId", "MessageGroupId", "SequenceNumber", "MessageDeduplicationId"];
-            let names = names.into_iter().chain(["AWSTraceHeader"]).map(MessageSystemAttributeName::from).collect();
+            let names =
+                names.into_iter().chain(["AWSTraceHeader", "DeadLetterQueueSourceArn"]).map(MessageSystemAttributeName::from).collect();
             compare("AmazonSQS.ReceiveMessage", &body, &credentials, time, async |client| {
                 let request =
                     client.receive_message().queue_url(QUEUE_URL).max_number_of_messages(i32::try_from(messages_max).expect("few"));

@@ -43,10 +43,14 @@ const STATEMENTS: [&str; 8] = [
     include_str!("clear_poison_attempts.sql"),
 ];
 
+/// What a command's batch does beside that.
+const STATEMENTS_OF_COMMANDS: [&str; 3] =
+    [include_str!("lock_open_dead_letters.sql"), include_str!("replay_dead_letters.sql"), include_str!("../audit/end.sql")];
+
 /// Does what a batch does, with no rows: what it finds missing, a right or a column perhaps, a batch would too. Says what that is.
-async fn try_statements(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
-    for statement in STATEMENTS {
-        let without_rows = (1..=99).rev().fold(statement.to_owned(), |text, number| text.replace(&format!("${number}"), "null"));
+async fn try_statements(connection: &mut PgConnection, statements: &[&str]) -> Result<Option<String>, sqlx::Error> {
+    for statement in statements {
+        let without_rows = (1..=99).rev().fold((*statement).to_owned(), |text, number| text.replace(&format!("${number}"), "null"));
         match sqlx::raw_sql(AssertSqlSafe(without_rows)).execute(&mut *connection).await {
             Err(error @ sqlx::Error::Database(_)) => return Ok(Some(format!("the database {}", describe(&error)))),
             answered => _ = answered?,
@@ -118,7 +122,7 @@ impl Server {
     }
 }
 
-async fn probe_by(connection: &mut PgConnection, is_thorough: bool) -> Result<DatabaseState, sqlx::Error> {
+async fn probe_by(connection: &mut PgConnection, statements: &[&str]) -> Result<DatabaseState, sqlx::Error> {
     backend_of(connection).await?;
     let server = Server::of(connection).await?;
     if let Some(sentence) = server.unfit_for_events() {
@@ -129,7 +133,7 @@ async fn probe_by(connection: &mut PgConnection, is_thorough: bool) -> Result<Da
     if missing > 0 {
         return Ok(DatabaseState::Unfit(format!("the database lacks {missing} of this build's migrations; run `processor migrate`")));
     }
-    let refused = if is_thorough { try_statements(connection).await? } else { None };
+    let refused = try_statements(connection, statements).await?;
     Ok(refused.map_or(DatabaseState::Fit(server.caution()), DatabaseState::Unfit))
 }
 
@@ -138,7 +142,21 @@ async fn probe_by(connection: &mut PgConnection, is_thorough: bool) -> Result<Da
 /// # Errors
 /// What stood in the way.
 pub async fn probe(session: &mut Session, deadline: Duration, is_thorough: bool) -> Result<DatabaseState, SessionError> {
-    session.run(deadline, move |connection| Box::pin(probe_by(connection, is_thorough))).await
+    let statements: &[&str] = if is_thorough { &STATEMENTS } else { &[] };
+    session.run(deadline, move |connection| Box::pin(probe_by(connection, statements))).await
+}
+
+/// Why a command cannot store events here, or change dead letters; none: it can.
+///
+/// # Errors
+/// As above.
+pub async fn unfit_for_commands(session: &mut Session, deadline: Duration) -> Result<Option<String>, SessionError> {
+    let statements = [&STATEMENTS[..], &STATEMENTS_OF_COMMANDS].concat();
+    let state = session.run(deadline, move |connection| Box::pin(async move { probe_by(connection, &statements).await })).await?;
+    Ok(match state {
+        DatabaseState::Fit(_) => None,
+        DatabaseState::Unfit(sentence) => Some(sentence),
+    })
 }
 
 /// Why a database can hold no tables of ours; none: it can.

@@ -56,8 +56,19 @@ impl<'a> DeadLetter<'a> {
     }
 
     fn rule(&self) -> Option<String> {
-        self.rejection.violations.first().map(|violation| format!("{} {}", violation.keyword, violation.schema_location))
+        rule(self.rejection)
     }
+}
+
+/// An index has it, and a dead letter must never be refused for its length.
+const RULE_BYTES_MAX: usize = 500;
+
+/// Keyword and schema location of the first error.
+pub fn rule(rejection: &Rejection) -> Option<String> {
+    let first = rejection.violations.first()?;
+    let mut rule = format!("{} {}", first.keyword, first.schema_location);
+    rule.truncate(rule.floor_char_boundary(RULE_BYTES_MAX));
+    Some(rule)
 }
 
 /// Writes a dead letter for each rejection, or updates the one that an earlier delivery of the message has left.

@@ -40,6 +40,9 @@ pub enum Failure {
     /// A rejection depends on the catalog, and Postgres has a newer one: validate again.
     #[error("the catalog has become newer than the snapshot that validated")]
     Stale,
+    /// A dead letter is not to be replayed any more, or is another transaction's: see which are still open.
+    #[error("a dead letter of the batch is closed by now, or another transaction has it")]
+    Closed,
     /// Postgres refused a row for what it holds: store the others, one of them is at fault.
     #[error("Postgres refused a row (SQLSTATE {0})")]
     Refused(String),

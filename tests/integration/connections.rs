@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use event_processor::audit::Audit;
 use event_processor::catalog::{directory, publication};
 use event_processor::dev::cluster::Cluster;
 use event_processor::store::Session;
@@ -145,7 +146,14 @@ async fn where_the_servers_connections_are_used_up_the_sessions_that_there_are_g
     sent += stores_until(&stack, &daemon, "the daemon cannot count", async || daemon.log().contains(line)).await;
 
     let declaration = directory::read(&sample_catalog()).expect("the sample catalog");
-    publication::apply(&mut watching, &declaration, publication::Undeclared::Stays).await.expect("applied");
+    publication::apply(
+        &mut watching,
+        &declaration,
+        publication::Undeclared::Stays,
+        &Audit::new("tests".to_owned(), "catalog apply", std::iter::empty()),
+    )
+    .await
+    .expect("applied");
     let is_new = async || daemon.metric("event_processor_catalog_generation", "").await > 1.5;
     sent += stores_until(&stack, &daemon, "the new catalog is read", is_new).await;
     drop((leaked, watching));

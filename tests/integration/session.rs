@@ -6,7 +6,7 @@ use std::time::Duration;
 use event_processor::candidate::{Candidate, QueueBinding};
 use event_processor::settings::Format;
 use event_processor::snapshot::Snapshot;
-use event_processor::store::{CommitError, Decided, Entry, Failure, Session, WRITE_TIMEOUT, commit, write};
+use event_processor::store::{CommitError, Decided, Entry, Failure, Purpose, Session, WRITE_TIMEOUT, commit, write};
 use event_processor::validate::validate;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, Executor as _};
@@ -115,10 +115,10 @@ async fn check_write(fault: Fault, deadline: Duration, expect: &str) {
     let batch = vec![entry(&database, &event("event-1")).await];
 
     proxy.trap(COMMIT, fault);
-    let (failure, batch) = write(&mut session, deadline, batch).await.expect_err("nothing is settled");
+    let (failure, batch) = write(&mut session, deadline, &Purpose::Receive, batch).await.expect_err("nothing is settled");
     assert!(matches!(failure, Failure::Unknown(_)), "{failure}");
     proxy.mend();
-    let settled = write(&mut session, AMPLE, batch).await.map_err(|(failure, _)| failure).expect("settled").settled;
+    let settled = write(&mut session, AMPLE, &Purpose::Receive, batch).await.map_err(|(failure, _)| failure).expect("settled").settled;
     assert_eq!(settled[0].outcome().as_str(), expect);
     assert_each_stored_once(&database, 1).await;
 }
@@ -138,10 +138,11 @@ async fn a_batch_that_is_given_up_before_its_commit_is_not_in_doubt() {
     let mut session = Session::new(database.settings());
     let batch = vec![entry(&database, &event("event-1")).await];
     let lock = Lock::table(&database, "message").await;
-    let (failure, batch) = write(&mut session, SHORT, batch).await.expect_err("the table is held shut");
+    let (failure, batch) = write(&mut session, SHORT, &Purpose::Receive, batch).await.expect_err("the table is held shut");
     assert!(matches!(failure, Failure::Deadline), "{failure}");
     lock.release().await;
-    let settled = write(&mut session, WRITE_TIMEOUT, batch).await.map_err(|(failure, _)| failure).expect("settled").settled;
+    let settled =
+        write(&mut session, WRITE_TIMEOUT, &Purpose::Receive, batch).await.map_err(|(failure, _)| failure).expect("settled").settled;
     assert_eq!(settled[0].outcome().as_str(), "stored");
 }
 
@@ -154,11 +155,11 @@ async fn a_message_is_stored_with_its_deliveries_or_not_at_all() {
     let batch = vec![entry(&database, &to("client-1")).await, entry(&database, &to("client-2")).await];
     database.execute("create table kept as select * from client where client_id = 'client-2'").await;
     database.execute("delete from subscription where client_id = 'client-2'; delete from client where client_id = 'client-2'").await;
-    let (failure, batch) = write(&mut session, AMPLE, batch).await.expect_err("a client is gone");
+    let (failure, batch) = write(&mut session, AMPLE, &Purpose::Receive, batch).await.expect_err("a client is gone");
     assert!(matches!(failure, Failure::MissingReference), "{failure}");
     assert_eq!(database.count("select count(*) from message").await, 0);
     database.execute("insert into client select * from kept").await;
-    let settled = write(&mut session, AMPLE, batch).await.map_err(|(failure, _)| failure).expect("settled").settled;
+    let settled = write(&mut session, AMPLE, &Purpose::Receive, batch).await.map_err(|(failure, _)| failure).expect("settled").settled;
     assert_eq!(settled.len(), 2);
     assert_eq!(database.rows("select event_id, client_id from delivery order by 1").await, ["client-1 | client-1", "client-2 | client-2"]);
 }
@@ -174,18 +175,18 @@ async fn what_is_too_much_to_compare_at_once_is_left_for_another_transaction() {
     let stored: Vec<String> = (0..12).map(|number| format!("large-{number}")).collect();
     for event_id in &stored {
         let batch = vec![entry(&database, &with(event_id, &large)).await];
-        assert!(write(&mut session, AMPLE, batch).await.is_ok(), "stored");
+        assert!(write(&mut session, AMPLE, &Purpose::Receive, batch).await.is_ok(), "stored");
     }
     let mut batch = vec![entry(&database, &event("new")).await];
     for event_id in &stored {
         batch.push(entry(&database, &with(event_id, "another")).await);
         batch.push(entry(&database, &with(event_id, &large)).await);
     }
-    let first = write(&mut session, AMPLE, batch).await.map_err(|(failure, _)| failure).expect("settled");
+    let first = write(&mut session, AMPLE, &Purpose::Receive, batch).await.map_err(|(failure, _)| failure).expect("settled");
     assert_eq!(first.settled[0].outcome().as_str(), "stored");
     let deferred = first.deferred.len();
     assert!((1..12).contains(&deferred), "{deferred} are left");
-    let second = write(&mut session, AMPLE, first.deferred).await.map_err(|(failure, _)| failure).expect("settled");
+    let second = write(&mut session, AMPLE, &Purpose::Receive, first.deferred).await.map_err(|(failure, _)| failure).expect("settled");
     assert_eq!((second.settled.len(), second.deferred.len()), (deferred, 0));
     // All of them are one message to the queue.
     assert_eq!(database.rows("select reason from dead_letter").await, ["id_conflict"]);
@@ -208,11 +209,14 @@ async fn a_refusal_is_the_events_only_where_its_own_values_are_refused() {
             let trigger = "create or replace trigger say before insert on message for each row execute function say()";
             database.execute(&format!("{say}; {trigger}")).await;
             let batch = vec![entry(&database, &event(code)).await];
-            let (failure, batch) = write(&mut session, AMPLE, batch).await.expect_err("nothing is settled");
+            let (failure, batch) = write(&mut session, AMPLE, &Purpose::Receive, batch).await.expect_err("nothing is settled");
             assert!(format!("{failure:?}").starts_with(expect), "{code}: {failure}");
             database.execute("drop trigger say on message").await;
-            let settled =
-                write(&mut session, AMPLE, batch).await.map_err(|(failure, _)| failure).expect("settled when it is mended").settled;
+            let settled = write(&mut session, AMPLE, &Purpose::Receive, batch)
+                .await
+                .map_err(|(failure, _)| failure)
+                .expect("settled when it is mended")
+                .settled;
             assert_eq!(settled[0].outcome().as_str(), "stored", "{code}");
         }
     }
@@ -253,7 +257,7 @@ async fn batches_in_opposite_orders_do_not_deadlock() {
             waiting(&database, 2).await;
             third.execute("rollback").await.expect("rollback");
         };
-        tokio::join!(write(other, AMPLE, second), let_go).0
+        tokio::join!(write(other, AMPLE, &Purpose::Receive, second), let_go).0
     };
     let (first, second) = tokio::join!(write(one, AMPLE, first), second_follows);
     for (settled, outcomes) in [(first, ["stored"; 3].as_slice()), (second, ["duplicate"; 2].as_slice())] {

@@ -82,6 +82,28 @@ impl Report {
     }
 }
 
+/// How many things an `apply` has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ReportCounts {
+    generation: i64,
+    added: usize,
+    changed: usize,
+    pruned: usize,
+}
+
+impl Report {
+    /// How many things it has written.
+    pub fn counts(&self) -> ReportCounts {
+        let sum = |items: fn(&TenantReport) -> &Vec<Item>| self.tenants.iter().map(|tenant| items(tenant).len()).sum();
+        ReportCounts {
+            generation: self.generation,
+            added: sum(|tenant| &tenant.added),
+            changed: sum(|tenant| &tenant.changed),
+            pruned: sum(|tenant| &tenant.pruned),
+        }
+    }
+}
+
 /// How many things a tenant declares, itself among them.
 fn count(tenant: &TenantDeclaration) -> usize {
     let schemas: usize = tenant.event_types.iter().map(|event_type| event_type.schemas.len()).sum();

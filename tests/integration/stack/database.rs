@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use event_processor::audit::Audit;
 use event_processor::catalog::{directory, publication};
 use event_processor::dev::cluster::Cluster;
 use event_processor::{settings, store};
@@ -104,7 +105,14 @@ impl Database {
     pub async fn apply(&self, catalog: &Path) {
         let declaration = directory::read(catalog).unwrap_or_else(|problems| panic!("{problems:#?}"));
         let mut connection = self.connect().await;
-        publication::apply(&mut connection, &declaration, publication::Undeclared::Stays).await.expect("apply");
+        publication::apply(
+            &mut connection,
+            &declaration,
+            publication::Undeclared::Stays,
+            &Audit::new("tests".to_owned(), "catalog apply", std::iter::empty()),
+        )
+        .await
+        .expect("apply");
         connection.close().await.expect("close");
     }
 }
