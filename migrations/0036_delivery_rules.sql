@@ -1,5 +1,5 @@
--- How often a delivery to a client is tried, the first time included. What `retry` does not say is as in the second form's defaults; without
--- `retry` there are the nine waits of `delivery_wait`.
+-- How often a delivery to a client is tried, the first time included. `retry` is as the catalog has written it: pauses one by one, or a first
+-- one, a factor, the longest and the number of tries (1 s, 2, 1 h, 10 where it does not say). Without it there are the nine of `delivery_wait`.
 create function delivery_attempts_max(retry jsonb) returns integer language sql immutable as $$
     select case
         when retry is null then 10

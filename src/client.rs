@@ -11,6 +11,7 @@ use crate::output::Escaped;
 
 /// A client in a list.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the columns' names, which --json prints")]
 pub struct Client {
     tenant_id: String,
     client_id: String,
@@ -48,6 +49,7 @@ pub async fn list_clients(connection: &mut PgConnection, tenant_id: Option<&str>
 
 /// A tenant in a list.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the columns' names, which --json prints")]
 pub struct Tenant {
     tenant_id: String,
     name: String,

@@ -1,6 +1,7 @@
 //! Makes deliveries that were given up wait again, and takes away what waits.
 
 use serde::Serialize;
+use sqlx::error::DatabaseError;
 use sqlx::{Connection as _, PgConnection};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -107,7 +108,7 @@ async fn change_batch_again(
 ) -> Result<u64, sqlx::Error> {
     for _ in 0..RETRIES_MAX {
         match change_batch(connection, filter, change, audit, before).await {
-            Err(error) if error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "40P01") => {}
+            Err(error) if error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "40P01") => {}
             outcome => return outcome,
         }
     }

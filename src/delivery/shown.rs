@@ -32,8 +32,7 @@ pub struct Line {
 }
 
 /// The head of a list of [`Line`]s.
-pub const LIST_HEAD: &str =
-    "last attempt or end   state      attempts  due                   tenant          client          event                                 error";
+pub const LIST_HEAD: &str = "last attempt or end   state      attempts  due                   tenant          client          event                                 error";
 
 impl fmt::Display for Line {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
