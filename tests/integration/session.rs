@@ -259,7 +259,7 @@ async fn batches_in_opposite_orders_do_not_deadlock() {
         };
         tokio::join!(write(other, AMPLE, &Purpose::Receive, second), let_go).0
     };
-    let (first, second) = tokio::join!(write(one, AMPLE, first), second_follows);
+    let (first, second) = tokio::join!(write(one, AMPLE, &Purpose::Receive, first), second_follows);
     for (settled, outcomes) in [(first, ["stored"; 3].as_slice()), (second, ["duplicate"; 2].as_slice())] {
         let settled = settled.map_err(|(failure, _)| failure).expect("settled").settled;
         assert_eq!(settled.iter().map(|settled| settled.outcome().as_str()).collect::<Vec<_>>(), outcomes);
