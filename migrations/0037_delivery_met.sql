@@ -67,34 +67,39 @@ begin
 end
 $$;
 
--- Some of what was parked of clients that deliver again.
+-- What was parked of clients that deliver again: of several, up to about a thousand in all.
 create function delivery_unpark(now_ timestamptz) returns void language plpgsql as $$
 declare
-    resumed_ record;
+    resumed record;
+    rows_ bigint;
+    rows_left bigint := 1000;
 begin
-    select c.tenant_id, c.client_id into resumed_
-    from client c join tenant t on t.tenant_id = c.tenant_id
-    where c.has_parked and c.delivers and t.delivers
-    order by random()
-    limit 1
-    for no key update of c skip locked;
-    if not found then
-        return;
-    end if;
-    update delivery d set due_at = now_
-    from (
-        select tenant_id, source, event_id, client_id from delivery
-        where tenant_id = resumed_.tenant_id and client_id = resumed_.client_id and due_at = 'infinity'
-        limit 1000
-        for update skip locked
-    ) as p
-    where d.tenant_id = p.tenant_id and d.source = p.source and d.event_id = p.event_id and d.client_id = p.client_id;
-    update client c set has_parked = false
-    where
-        c.tenant_id = resumed_.tenant_id and c.client_id = resumed_.client_id
-        and not exists (
-            select from delivery d
-            where d.tenant_id = c.tenant_id and d.client_id = c.client_id and d.due_at = 'infinity'
-        );
+    for resumed in
+        select c.tenant_id, c.client_id
+        from client c join tenant t on t.tenant_id = c.tenant_id
+        where c.has_parked and c.delivers and t.delivers
+        order by random()
+        limit 100
+        for no key update of c skip locked
+    loop
+        update delivery d set due_at = now_
+        from (
+            select tenant_id, source, event_id, client_id from delivery
+            where tenant_id = resumed.tenant_id and client_id = resumed.client_id and due_at = 'infinity'
+            limit rows_left
+            for update skip locked
+        ) as p
+        where d.tenant_id = p.tenant_id and d.source = p.source and d.event_id = p.event_id and d.client_id = p.client_id;
+        get diagnostics rows_ = row_count;
+        update client c set has_parked = false
+        where
+            c.tenant_id = resumed.tenant_id and c.client_id = resumed.client_id
+            and not exists (
+                select from delivery d
+                where d.tenant_id = c.tenant_id and d.client_id = c.client_id and d.due_at = 'infinity'
+            );
+        rows_left := rows_left - rows_;
+        exit when rows_left <= 0;
+    end loop;
 end
 $$;

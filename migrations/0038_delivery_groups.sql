@@ -59,18 +59,43 @@ begin
 end
 $$;
 
--- Gives the deliveries of a client their groups, where whoever inserted them named only the keys, as an earlier build does.
-create function delivery_adopt(of_tenant text, of_client text) returns void language plpgsql as $$
+-- Whether a delivery is of a FIFO event and does not say so: whoever inserted it named only its key, as an earlier build does.
+create function delivery_is_stray(of_tenant text, of_source text, of_event text, of_sequence numeric) returns boolean language sql stable as $$
+    select of_sequence is null and exists (
+        select from message m
+        where
+            m.tenant_id = of_tenant and m.source = of_source and m.event_id = of_event
+            and m.message_group is not null and m.sequence_number ~ '^[0-9]{1,100}$'
+        offset 0
+    )
+$$;
+
+-- Gives the deliveries of the clients of those among these that are strays their groups, all of them, since the head of a group may be any.
+-- True where there were some. Nobody else locks a stray, but for who parks it and has the client's row locked first, as this has.
+create function delivery_adopt(met tid[]) returns boolean language plpgsql as $$
+declare
+    own record;
+    is_any boolean := false;
 begin
-    update delivery d set queue = m.queue, message_group = m.message_group, sequence = m.sequence_number::numeric
-    from (
-        select tenant_id, source, event_id, client_id from delivery
-        where tenant_id = of_tenant and client_id = of_client and sequence is null and lease_id is null
-        for update skip locked
-    ) as own
-    join message m on m.tenant_id = own.tenant_id and m.source = own.source and m.event_id = own.event_id
-    where
-        d.tenant_id = own.tenant_id and d.source = own.source and d.event_id = own.event_id and d.client_id = own.client_id
-        and m.message_group is not null and m.sequence_number ~ '^[0-9]{1,100}$';
+    for own in
+        select distinct d.tenant_id, d.client_id
+        from unnest(met) as m (place) join delivery d on d.ctid = m.place
+        where delivery_is_stray(d.tenant_id, d.source, d.event_id, d.sequence)
+        order by d.tenant_id, d.client_id
+    loop
+        is_any := true;
+        perform from client c where c.tenant_id = own.tenant_id and c.client_id = own.client_id for no key update;
+        update delivery d set queue = m.queue, message_group = m.message_group, sequence = m.sequence_number::numeric
+        from (
+            select tenant_id, source, event_id, client_id from delivery
+            where tenant_id = own.tenant_id and client_id = own.client_id and sequence is null and lease_id is null
+            for update skip locked
+        ) as s
+        join message m on m.tenant_id = s.tenant_id and m.source = s.source and m.event_id = s.event_id
+        where
+            d.tenant_id = s.tenant_id and d.source = s.source and d.event_id = s.event_id and d.client_id = s.client_id
+            and m.message_group is not null and m.sequence_number ~ '^[0-9]{1,100}$';
+    end loop;
+    return is_any;
 end
 $$;

@@ -11,6 +11,7 @@ begin
             from delivery own
             where
                 ctid = o.place and due_at <= now_ and lease_id is null
+                and not delivery_is_stray(tenant_id, source, event_id, sequence)
                 and (
                     sequence is null
                     or with_groups
@@ -96,6 +97,10 @@ begin
         ready := alone;
         batch_max := 1;
     end if;
+    if delivery_adopt(ready[1:batch_max]) then
+        again := true;
+        return;
+    end if;
     begin
         leases := delivery_lease(ready, batch_max, now_, lease, of_sender, true);
     exception when unique_violation then
@@ -106,21 +111,6 @@ begin
     end if;
     again := leases is null and (oldest.expired is not null or oldest.idle is not null or oldest.grouped is not null
         or by_client.expired is not null or by_client.grouped is not null);
-end
-$$;
-
--- Takes leases back that were not handed out: as too much for one claim, or as strays, FIFO events whose deliveries do not say so yet.
-create function delivery_take_back(strays bigint[], too_many bigint[]) returns void language plpgsql as $$
-declare
-    adopting text[][] := (
-        select array_agg(distinct array[tenant_id, client_id]) from delivery where lease_id = any(strays)
-    );
-begin
-    update delivery set lease_id = null, leased_at = null, sender = null, due_at = clock_timestamp()
-    where lease_id = any(strays || too_many);
-    for place in 1..coalesce(array_length(adopting, 1), 0) loop
-        perform delivery_adopt(adopting[place][1], adopting[place][2]);
-    end loop;
 end
 $$;
 
@@ -142,7 +132,6 @@ declare
     bytes bigint := 0;
     is_full boolean := false;
     too_many bigint[] := '{}';
-    strays bigint[] := '{}';
 begin
     if $1 is null or $2 is null or $3 is null then
         raise invalid_parameter_value using message = 'sender, batch_max and lease may not be null';
@@ -159,8 +148,7 @@ begin
     for round in 1..20 loop
         taken := delivery_take($1, $2, $3, $4);
         for d in
-            select own.*, c.settings, m.event_type, m.schema_version, m.subject, m.occurred_at, m.received_at, m.payload, m.attributes,
-                own.sequence is null and m.message_group is not null and m.sequence_number ~ '^[0-9]{1,100}$' as is_stray
+            select own.*, c.settings, m.event_type, m.schema_version, m.subject, m.occurred_at, m.received_at, m.payload, m.attributes
             from unnest(taken.leases) as l (id)
             cross join lateral (select * from delivery x where x.lease_id = l.id offset 0) as own
             cross join lateral (
@@ -172,9 +160,7 @@ begin
         loop
             -- One payload after the other is unpacked, and none beyond the limit.
             is_full := is_full or bytes > 0 and bytes + octet_length(d.payload::text) > 16 * 1024 * 1024;
-            if d.is_stray then
-                strays := strays || d.lease_id;
-            elsif is_full then
+            if is_full then
                 too_many := too_many || d.lease_id;
             else
                 bytes := bytes + octet_length(d.payload::text);
@@ -187,11 +173,8 @@ begin
                 return next;
             end if;
         end loop;
-        if strays <> '{}' or too_many <> '{}' then
-            perform delivery_take_back(strays, too_many);
-        end if;
-        exit when bytes > 0 or not taken.again and strays = '{}';
-        strays := '{}';
+        exit when not taken.again;
     end loop;
+    update delivery own set lease_id = null, leased_at = null, sender = null, due_at = clock_timestamp() where own.lease_id = any(too_many);
 end
 $$;
