@@ -20,6 +20,11 @@ impl Audit {
         Self { id: Uuid::now_v7(), operator, command, arguments: without_passwords(arguments) }
     }
 
+    /// Who runs it.
+    pub fn operator(&self) -> &str {
+        &self.operator
+    }
+
     /// Writes what the command has done so far, this transaction included: a row at the first time, the same row from then on. To be the last
     /// statement of a transaction.
     ///

@@ -11,6 +11,7 @@
 //! | 6. acknowledge | `acknowledge` | nothing; the permit is free |
 //! | at any of them: back to the queue | `hand_back` | |
 
+mod announcer;
 mod breaker;
 mod leases;
 mod hand_back;
@@ -46,6 +47,7 @@ use crate::store::{Session, Settled};
 use crate::validation::{PoisonAttempts, Pool};
 use crate::window::{InFlight, Window};
 use acknowledge::Acknowledger;
+use announcer::Announcer;
 use breaker::CircuitBreaker;
 use dispatch::Dispatcher;
 use hand_back::HandBack;
@@ -107,6 +109,7 @@ struct Shared {
     readiness: Arc<Readiness>,
     catalog: Catalog,
     breaker: Arc<CircuitBreaker>,
+    announcer: Arc<Announcer>,
     queues: Arc<Queues>,
     hand_back: Arc<HandBack>,
     /// Validations, deletes and releases under way.
@@ -166,7 +169,8 @@ impl Shared {
         let queues = Arc::new(Queues::new(visibility_timeout, settings.hold_max, Arc::clone(&metrics), drained.clone()));
         let hand_back = HandBack { queues: Arc::clone(&queues), catalog: catalog.clone(), tracker: tracker.clone(), visibility_timeout };
         let (breaker, hand_back) = (Arc::new(CircuitBreaker::new(Arc::clone(&metrics), Arc::clone(&readiness))), Arc::new(hand_back));
-        Self { database, settings, metrics, readiness, catalog, breaker, queues, hand_back, tracker, stop, drained }
+        let announcer = Arc::<Announcer>::default();
+        Self { database, settings, metrics, readiness, catalog, breaker, announcer, queues, hand_back, tracker, stop, drained }
     }
 
     fn validator(&self) -> std::io::Result<Validator> {
@@ -189,6 +193,8 @@ impl Shared {
         let (readiness, metrics) = (Arc::clone(&self.readiness), Arc::clone(&self.metrics));
         services.spawn(services::follow_catalog(follower, self.catalog.clone(), readiness, metrics));
         services.spawn(services::watch_database(self.database.clone(), Arc::clone(&self.breaker)));
+        let (announcer, database) = (Arc::clone(&self.announcer), self.database.clone());
+        services.spawn(async move { announcer.run(database).await });
         services.spawn(services::watch_validation(Arc::clone(validator), Arc::clone(&self.readiness)));
         services
     }
@@ -247,6 +253,7 @@ impl Shared {
             catalog: self.catalog.clone(),
             validator: Arc::clone(validator),
             breaker: Arc::clone(&self.breaker),
+            announcer: Arc::clone(&self.announcer),
             hand_back: Arc::clone(&self.hand_back),
             metrics: Arc::clone(&self.metrics),
             settled,

@@ -61,6 +61,10 @@ pub mod ingest;
 
 /// Dead letters, for those who must find out why.
 pub mod dead_letter;
+/// Deliveries to clients: what waits and what was given up.
+pub mod delivery;
+/// Clients and tenants: whether deliveries go out.
+pub mod client;
 /// What became of one message.
 pub mod trace;
 /// `producers`: events by the thousand, a ledger of them, and the proof that none was lost.

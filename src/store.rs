@@ -25,6 +25,7 @@
 mod failure;
 mod backend;
 mod session;
+mod sender_role;
 mod database;
 mod migration;
 mod batch;
@@ -35,6 +36,7 @@ mod dead_letters;
 mod replayed;
 mod purpose;
 mod poison;
+mod announcement;
 mod foresight;
 
 use std::sync::Arc;
@@ -50,12 +52,13 @@ use crate::fault;
 use crate::metrics::Outcome;
 use settlement::decide;
 
+pub use announcement::announce_deliveries;
 pub use batch::{Decided, Detail};
 pub use database::{DatabaseState, probe, unfit_for_commands, unfit_for_tables};
 pub use dead_letters::rule;
 pub use failure::{CommitError, Failure, SessionError};
 pub use foresight::Foresight;
-pub use migration::{MigrationError, migrate};
+pub use migration::{Migrated, MigrationError, migrate};
 pub use poison::{RECEIVES_TRUSTED_MAX, TIMES_BEGUN_MAX, begin_poison_attempt, begin_poison_attempts, end_poison_attempts};
 pub use purpose::{Account, Counts, Purpose};
 pub use session::{Committed, Session, Work, commit};
@@ -129,6 +132,8 @@ pub struct Written<T> {
     pub settled: Vec<Settled<T>>,
     /// What is left for another one: there was more to compare than one transaction may.
     pub deferred: Vec<Entry<T>>,
+    /// How many deliveries there are now to make, of which senders may be told.
+    pub deliveries: usize,
 }
 
 /// Stores a batch in one transaction, or gives it up at the deadline, with the connection.
@@ -153,8 +158,8 @@ pub async fn write<T>(
     let decided = Arc::unwrap_or_clone(decided);
     let batch = origins.into_iter().zip(decided).map(|(origin, decided)| Entry { origin, decided });
     let failure = match outcome {
-        Ok(Ok((settlements, committed))) => {
-            let mut written = Written { settled: Vec::with_capacity(settlements.len()), deferred: Vec::new() };
+        Ok(Ok(((settlements, deliveries), committed))) => {
+            let mut written = Written { settled: Vec::with_capacity(settlements.len()), deferred: Vec::new(), deliveries };
             for (entry, settlement) in batch.zip(settlements) {
                 match settlement {
                     Some(settlement) => written.settled.push(Settled::new(entry, settlement, &committed)),
@@ -179,13 +184,16 @@ pub async fn write<T>(
 /// What a transaction has settled, each at its position; nothing where it is left for another one.
 type Settlements = Vec<Option<Settlement>>;
 
+/// And how many deliveries it has made.
+type Outcomes = (Settlements, usize);
+
 /// Runs the transaction. The outer error is the connection's, the inner one the batch's.
 async fn transact(
     connection: &mut PgConnection,
     purpose: &Purpose,
     batch: &Arc<Vec<Decided>>,
     commit_was_sent: &AtomicBool,
-) -> Result<Result<(Settlements, Committed), Failure>, sqlx::Error> {
+) -> Result<Result<(Outcomes, Committed), Failure>, sqlx::Error> {
     fault::crash("before_begin");
     sqlx::raw_sql("begin").execute(&mut *connection).await?;
     let begun = sqlx::query_file!("src/store/begin.sql").fetch_one(&mut *connection).await?;
@@ -198,11 +206,11 @@ async fn transact(
     } else {
         match settle(connection, purpose, batch).await {
             Ok(None) => Failure::Closed,
-            Ok(Some(settlements)) => {
+            Ok(Some(outcomes)) => {
                 fault::crash("before_commit");
                 commit_was_sent.store(true, Ordering::Relaxed);
                 let committed = commit(connection, &begun.xid).await;
-                return Ok(committed.map(|committed| (settlements, committed)).map_err(Failure::of_commit));
+                return Ok(committed.map(|committed| (outcomes, committed)).map_err(Failure::of_commit));
             }
             Err(error @ sqlx::Error::Database(_)) => Failure::of(&error),
             Err(error) => return Err(error),
@@ -214,8 +222,8 @@ async fn transact(
 
 /// All statements of a batch but begin and commit. Messages first, dead letters last: whoever locks both does it in this order. Nothing where
 /// a dead letter is not to be replayed any more.
-async fn settle(connection: &mut PgConnection, purpose: &Purpose, batch: &Arc<Vec<Decided>>) -> Result<Option<Settlements>, sqlx::Error> {
-    let is_inserted = messages::insert(connection, batch).await?;
+async fn settle(connection: &mut PgConnection, purpose: &Purpose, batch: &Arc<Vec<Decided>>) -> Result<Option<Outcomes>, sqlx::Error> {
+    let (is_inserted, deliveries) = messages::insert(connection, batch).await?;
     fault::crash("after_insert");
     let others = (0..batch.len()).filter(|position| !is_inserted[*position]);
     let comparisons = conflicts::compare(connection, batch, others).await?;
@@ -228,5 +236,5 @@ async fn settle(connection: &mut PgConnection, purpose: &Purpose, batch: &Arc<Ve
     let settled = batch.iter().zip(&settlements).filter(|(_, settlement)| settlement.as_ref().is_some_and(|one| purpose.ends(one)));
     let settled: Vec<&Decided> = settled.map(|(decided, _)| decided).collect();
     poison::clear_poison_attempts(connection, &settled).await?;
-    Ok(Some(settlements))
+    Ok(Some((settlements, deliveries)))
 }

@@ -15,6 +15,7 @@ use event_processor::settings::{DatabaseSettings, parse_count};
 use sqlx::PgConnection;
 
 use self::filter::FilterSettings;
+pub use self::filter::parse_time;
 use crate::{Failure, database, print_json};
 
 #[derive(Subcommand)]

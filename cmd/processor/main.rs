@@ -1,7 +1,9 @@
 //! `processor`: the daemon and the commands around it.
 
 mod catalog;
+mod client;
 mod dead_letter;
+mod delivery;
 mod logging;
 mod run;
 mod trace;
@@ -51,6 +53,15 @@ enum Command {
     DeadLetter(dead_letter::DeadLetterCommand),
     /// Tell an event's whole story: refused why, replayed, stored, and when.
     Trace(trace::TraceSettings),
+    /// Look at deliveries to clients, let them wait again, or give them up.
+    #[command(subcommand)]
+    Delivery(delivery::DeliveryCommand),
+    /// Stop and resume deliveries to one client.
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    /// Stop and resume deliveries of one tenant.
+    #[command(subcommand)]
+    Tenant(client::TenantCommand),
     /// Ask the daemon on this machine whether it is ready; ends with 0 when it is, 69 when not.
     Health(event_processor::settings::ListenSettings),
 }
@@ -178,6 +189,9 @@ async fn dispatch(command: Option<Command>) -> Result<(), Failure> {
         Some(Command::Validate(settings)) => validate::run(settings).await,
         Some(Command::DeadLetter(command)) => dead_letter::run(command).await,
         Some(Command::Trace(settings)) => trace::run(settings).await,
+        Some(Command::Delivery(command)) => delivery::run(command).await,
+        Some(Command::Client(command)) => client::run(command).await,
+        Some(Command::Tenant(command)) => client::run_tenant(command).await,
         Some(Command::Health(settings)) => run::health(&settings).await,
     }
 }

@@ -8,7 +8,7 @@ use event_processor::ingest::{Daemon, DaemonError};
 use event_processor::output::print;
 use event_processor::queue::Clients;
 use event_processor::settings::{DatabaseSettings, IngestSettings, ListenSettings, QueueSettings};
-use event_processor::store::{self, MigrationError};
+use event_processor::store::{self, Migrated, MigrationError};
 
 /// What the daemon is told.
 #[derive(Args)]
@@ -65,8 +65,17 @@ pub async fn dev(settings: event_processor::dev::DevSettings) -> Result<(), Fail
 pub async fn migrate(settings: &DatabaseSettings) -> Result<(), Failure> {
     let database = settings.database().map_err(Failure::setting)?;
     match store::migrate(&database).await {
-        Ok(0) => print("the tables are up to date"),
-        Ok(applied) => print(format_args!("applied {applied} migration(s)")),
+        Ok(Migrated { applied, statements_left }) => {
+            match applied {
+                0 => print("the tables are up to date"),
+                _ => print(format_args!("applied {applied} migration(s)")),
+            }
+            if let Some(statements) = statements_left {
+                print(format_args!(
+                    "this user may not make the role that senders use, or not grant it what it needs; have somebody run who may:\n{statements}"
+                ));
+            }
+        }
         Err(error) => {
             return Err(match &error {
                 MigrationError::Database(cause) => Failure::database(cause, tell(&database, cause)),

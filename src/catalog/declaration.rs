@@ -71,7 +71,7 @@ pub struct ClientDeclaration {
     pub settings: Map<String, Value>,
 }
 
-/// How a sender repeats a delivery; what is absent is up to the sender.
+/// How a delivery is repeated; what is absent has the defaults of `delivery_wait`, which reads this.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Retry {
     /// The first pause.
@@ -86,6 +86,9 @@ pub struct Retry {
     /// How many tries there are, the first included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<i32>,
+    /// The pauses themselves, in place of all that: one try more than there are pauses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule_ms: Option<Vec<i64>>,
 }
 
 /// A client's wish for a type, or for several.

@@ -62,6 +62,7 @@ struct RetryFields {
     factor: Option<f64>,
     cap: Option<String>,
     attempts: Option<i64>,
+    schedule: Option<Vec<String>>,
     #[serde(flatten)]
     others: toml::Table,
 }

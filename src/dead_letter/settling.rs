@@ -193,7 +193,7 @@ impl Settling {
             }
             let purpose = self.purpose();
             match store::write(&mut self.session, WRITE_TIMEOUT, &purpose, batch).await {
-                Ok(Written { settled, deferred }) => {
+                Ok(Written { settled, deferred, .. }) => {
                     for one in settled {
                         numbers.push(one.origin);
                         self.report.count(one.origin, one.settlement());

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
+use super::announcer::Announcer;
 use super::breaker::CircuitBreaker;
 use super::hand_back::HandBack;
 use super::ready::Ready;
@@ -35,6 +36,7 @@ pub struct Writer {
     /// For what a newer catalog may decide otherwise.
     pub validator: Arc<Validator>,
     pub breaker: Arc<CircuitBreaker>,
+    pub announcer: Arc<Announcer>,
     pub hand_back: Arc<HandBack>,
     pub metrics: Arc<Metrics>,
     pub settled: mpsc::Sender<Vec<Settled<InFlight>>>,
@@ -76,9 +78,12 @@ impl Writer {
             let began = Instant::now();
             self.metrics.batch_rows.observe(to_f64(batch.len()));
             match store::write(&mut self.session, WRITE_TIMEOUT, &Purpose::Receive, batch).await {
-                Ok(Written { settled, deferred }) => {
+                Ok(Written { settled, deferred, deliveries }) => {
                     self.metrics.store_duration.observe(began.elapsed().as_secs_f64());
                     self.breaker.succeed();
+                    if deliveries > 0 {
+                        self.announcer.tell();
+                    }
                     self.pass_on(settled).await;
                     attempts.push(Attempt { batch: deferred, validations, retries });
                 }

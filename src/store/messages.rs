@@ -13,8 +13,8 @@ use crate::validate::ValidEvent;
 type Row<'a> = (usize, &'a Decided, &'a ValidEvent);
 
 /// Inserts each event whose identity comes first in the batch, with its deliveries, and says of each of the batch whether it was not there
-/// before.
-pub async fn insert(connection: &mut PgConnection, batch: &[Decided]) -> Result<Vec<bool>, sqlx::Error> {
+/// before, and how many deliveries there are now to make.
+pub async fn insert(connection: &mut PgConnection, batch: &[Decided]) -> Result<(Vec<bool>, usize), sqlx::Error> {
     // Sorted by key: two writers with the same keys in different orders would deadlock.
     let mut firsts: BTreeMap<Identity<'_>, Row<'_>> = BTreeMap::new();
     for (position, decided) in batch.iter().enumerate() {
@@ -24,14 +24,14 @@ pub async fn insert(connection: &mut PgConnection, batch: &[Decided]) -> Result<
     }
     let mut is_inserted = vec![false; batch.len()];
     if firsts.is_empty() {
-        return Ok(is_inserted);
+        return Ok((is_inserted, 0));
     }
     let inserted = insert_messages(connection, &firsts).await?;
-    insert_deliveries(connection, &inserted).await?;
+    let deliveries = insert_deliveries(connection, &inserted).await?;
     for (position, ..) in inserted {
         is_inserted[position] = true;
     }
-    Ok(is_inserted)
+    Ok((is_inserted, deliveries))
 }
 
 /// Gives the rows that were not there before, in the order of their keys.
@@ -75,13 +75,36 @@ async fn insert_messages<'a>(connection: &mut PgConnection, firsts: &BTreeMap<Id
 struct Delivery<'a> {
     event: &'a ValidEvent,
     client_id: &'a ClientId,
+    fifo: Option<Fifo<'a>>,
 }
 
-async fn insert_deliveries(connection: &mut PgConnection, inserted: &[Row<'_>]) -> Result<(), sqlx::Error> {
-    let deliveries: Vec<Delivery<'_>> =
-        inserted.iter().flat_map(|(_, _, event)| event.recipients().iter().map(|client_id| Delivery { event, client_id })).collect();
+/// Where an event stands that is to be delivered in order.
+#[derive(Clone, Copy)]
+struct Fifo<'a> {
+    queue: &'a str,
+    message_group: &'a str,
+    sequence_number: &'a str,
+}
+
+impl<'a> Fifo<'a> {
+    /// SQS's sequence numbers are numbers; an order that is none cannot be kept.
+    fn of(decided: &'a Decided) -> Option<Self> {
+        let candidate = &decided.candidate;
+        let sequence_number = candidate.sequence_number.as_deref()?;
+        let is_number = (1..=100).contains(&sequence_number.len()) && sequence_number.bytes().all(|byte| byte.is_ascii_digit());
+        let message_group = candidate.message_group.as_deref().filter(|_| is_number)?;
+        Some(Self { queue: &candidate.queue.name, message_group, sequence_number })
+    }
+}
+
+async fn insert_deliveries(connection: &mut PgConnection, inserted: &[Row<'_>]) -> Result<usize, sqlx::Error> {
+    let deliveries = inserted.iter().flat_map(|&(_, decided, event)| {
+        let fifo = Fifo::of(decided);
+        event.recipients().iter().map(move |client_id| Delivery { event, client_id, fifo })
+    });
+    let deliveries: Vec<Delivery<'_>> = deliveries.collect();
     if deliveries.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     sqlx::query_file!(
         "src/store/insert_deliveries.sql",
@@ -89,10 +112,13 @@ async fn insert_deliveries(connection: &mut PgConnection, inserted: &[Row<'_>]) 
         &deliveries.iter().map(|delivery| delivery.event.envelope().source.as_str()).collect::<Vec<_>>() as _,
         &deliveries.iter().map(|delivery| delivery.event.envelope().event_id.as_str()).collect::<Vec<_>>() as _,
         &deliveries.iter().map(|delivery| delivery.client_id.as_str()).collect::<Vec<_>>() as _,
+        &deliveries.iter().map(|delivery| delivery.fifo.map(|fifo| fifo.queue)).collect::<Vec<_>>() as _,
+        &deliveries.iter().map(|delivery| delivery.fifo.map(|fifo| fifo.message_group)).collect::<Vec<_>>() as _,
+        &deliveries.iter().map(|delivery| delivery.fifo.map(|fifo| fifo.sequence_number)).collect::<Vec<_>>() as _,
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(deliveries.len())
 }
 
 fn column<'a, T>(rows: &[Row<'a>], value: impl Fn(&'a Decided, &'a ValidEvent) -> T) -> Vec<T> {

@@ -6,6 +6,7 @@ use sqlx::migrate::MigrateError;
 use sqlx::{Connection as _, PgConnection};
 
 use super::database::{Server, migrator};
+use super::sender_role::ensure_sender_role;
 use crate::database::{self, Setting, describe};
 use crate::settings::Database;
 
@@ -55,13 +56,20 @@ impl From<MigrateError> for MigrationError {
     }
 }
 
-/// Applies what is missing of the migrations, by a connection of its own: the migrator's lock belongs to its session.
-///
-/// Gives how many were missing.
+/// What `migrate` has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrated {
+    /// How many migrations were missing.
+    pub applied: usize,
+    /// Statements for somebody who may make the role that senders use and grant it their functions, where this user may not.
+    pub statements_left: Option<String>,
+}
+
+/// Applies what is missing of the migrations, by a connection of its own: the lock belongs to its session. Then makes the role that senders use.
 ///
 /// # Errors
 /// When Postgres does not answer, the database is not fit, another migration holds the lock, or a statement fails.
-pub async fn migrate(database: &Database) -> Result<usize, MigrationError> {
+pub async fn migrate(database: &Database) -> Result<Migrated, MigrationError> {
     let mut connection = database::connect(database, &SETTINGS).await?;
     let before = Server::of(&mut connection).await?;
     if let Some(sentence) = before.unfit_for_tables() {
@@ -72,8 +80,9 @@ pub async fn migrate(database: &Database) -> Result<usize, MigrationError> {
     sqlx::raw_sql(include_str!("drop_invalid_indexes.sql")).execute(&mut connection).await?;
     migrator().run_direct(None, &mut connection, false).await?;
     let applied_after = Server::of(&mut connection).await?.applied(&mut connection).await?.len();
+    let statements_left = ensure_sender_role(&mut connection).await?;
     connection.close().await?;
-    Ok(applied_after.saturating_sub(applied_before))
+    Ok(Migrated { applied: applied_after.saturating_sub(applied_before), statements_left })
 }
 
 async fn lock(connection: &mut PgConnection) -> Result<(), MigrationError> {

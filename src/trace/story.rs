@@ -48,7 +48,13 @@ pub struct EventName {
 /// When Postgres does not answer.
 pub async fn story(connection: &mut PgConnection, name: &EventName) -> Result<Vec<Step>, sqlx::Error> {
     let mut steps = of_dead_letters(connection, name).await?;
-    steps.extend(of_message(connection, name).await?);
+    let of_message = of_message(connection, name).await?;
+    let mut sources: Vec<String> = of_message.iter().map(|step| step.source.clone()).collect();
+    sources.dedup();
+    steps.extend(of_message);
+    for source in sources {
+        steps.extend(of_deliveries(connection, name, source).await?);
+    }
     // What happened at one time was written in this order.
     steps.sort_by(|left, right| (&left.source, left.at).cmp(&(&right.source, right.at)));
     Ok(steps)
@@ -99,6 +105,33 @@ async fn of_message(connection: &mut PgConnection, name: &EventName) -> Result<V
             row.event_type, row.schema_version, row.catalog_generation, row.sqs_message_id
         );
         add(row.received_at, "stored", stored);
+    }
+    Ok(steps)
+}
+
+/// What became of the deliveries of a stored event, and what they wait for.
+async fn of_deliveries(connection: &mut PgConnection, name: &EventName, source: String) -> Result<Vec<Step>, sqlx::Error> {
+    let rows = sqlx::query_file!("src/trace/deliveries.sql", name.tenant_id, source, name.event_id);
+    let mut steps = Vec::new();
+    for row in rows.fetch_all(connection).await? {
+        let step = match row.outcome.as_deref() {
+            Some("delivered") => "delivered",
+            Some("failed") => "failed",
+            Some("expired") => "expired",
+            Some("dead") => "dead",
+            Some("cancelled") => "cancelled",
+            Some("requeued") => "requeued",
+            _ if row.is_leased => "under way",
+            _ => "waits",
+        };
+        let attempt = match row.outcome.as_deref() {
+            Some("cancelled" | "requeued" | "dead") => format!("after {} attempt(s)", row.attempt),
+            Some(_) => format!("attempt {}", row.attempt),
+            None => format!("attempt {} to come", row.attempt + 1),
+        };
+        let by = row.sender.map_or_else(String::new, |sender| format!(", by {sender}"));
+        let error = row.error.map_or_else(String::new, |error| format!(": {error}"));
+        steps.push(Step { at: row.at, source: source.clone(), step, detail: format!("to client {}, {attempt}{by}{error}", row.client_id) });
     }
     Ok(steps)
 }

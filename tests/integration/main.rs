@@ -38,6 +38,7 @@ mod examples;
 mod failover;
 mod generated;
 mod groups;
+mod hand_off;
 mod hazards;
 mod identity;
 mod isolation;

@@ -15,7 +15,7 @@ async fn the_founding_message_on_a_bound_queue_becomes_a_row_and_a_delivery() {
 
     let rows = stack.database.rows("select tenant_id, source, event_id, event_type, schema_version, client_id, payload::text as payload, queue, catalog_generation from message").await;
     assert_eq!(rows, [format!("platform |  | {sqs_message_id} | monitor-app | 1 | client-1 | \"hello 7\" | events | 1")]);
-    let deliveries = stack.database.rows("select tenant_id, event_id, client_id, state, attempts from delivery").await;
+    let deliveries = stack.database.rows("select tenant_id, event_id, client_id, state, attempts from delivery_state").await;
     assert_eq!(deliveries, [format!("platform | {sqs_message_id} | client-1 | pending | 0")]);
     assert_eq!(stack.database.count("select count(*) from dead_letter").await, 0);
     assert_eq!(daemon.stop().await, 0);

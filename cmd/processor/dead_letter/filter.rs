@@ -78,7 +78,8 @@ impl ChoiceSettings {
     }
 }
 
-fn parse_time(text: &str) -> Result<OffsetDateTime, String> {
+/// A time, or how long ago.
+pub fn parse_time(text: &str) -> Result<OffsetDateTime, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         return OffsetDateTime::now_utc().checked_sub(time::Duration::try_from(ago).unwrap_or(time::Duration::MAX)).ok_or_else(advice);
     }

@@ -13,6 +13,12 @@ use crate::json;
 /// The longest pause between two tries that can be asked for.
 const PAUSE_MAX: Duration = Duration::from_hours(365 * 24);
 
+/// The shortest: senders do not look more often.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// How often a delivery may be tried.
+const ATTEMPTS_MAX: i32 = 100;
+
 /// What is wrong so far, and what there is beside the file.
 pub(super) struct Checks<'a> {
     sentences: Vec<String>,
@@ -117,7 +123,10 @@ impl<'a> Checks<'a> {
     }
 
     fn retry(&mut self, location: &str, fields: &RetryFields) -> Retry {
-        self.others(location, &fields.others, &["initial", "factor", "cap", "attempts"], &[]);
+        self.others(location, &fields.others, &["initial", "factor", "cap", "attempts", "schedule"], &[]);
+        if let Some(schedule) = &fields.schedule {
+            return self.schedule(location, schedule, fields);
+        }
         let initial_ms = fields.initial.as_ref().and_then(|text| self.pause(&format!("{location}.initial"), text));
         let cap_ms = fields.cap.as_ref().and_then(|text| self.pause(&format!("{location}.cap"), text));
         if let (Some(initial), Some(cap)) = (initial_ms, cap_ms)
@@ -128,20 +137,36 @@ impl<'a> Checks<'a> {
         if let Some(factor) = fields.factor.filter(|factor| !(factor.is_finite() && *factor >= 1.0)) {
             self.refuse(&format!("{location}.factor"), &format!("{factor} would make pauses shorter each time; 1 or more is right"));
         }
-        let attempts = fields.attempts.and_then(|attempts| i32::try_from(attempts).ok().filter(|attempts| *attempts >= 1));
+        let attempts =
+            fields.attempts.and_then(|attempts| i32::try_from(attempts).ok().filter(|attempts| (1..=ATTEMPTS_MAX).contains(attempts)));
         if let (Some(given), None) = (fields.attempts, attempts) {
             self.refuse(
                 &format!("{location}.attempts"),
-                &format!("{given} is not a number of tries, the first included: 1 to {}", i32::MAX),
+                &format!("{given} is not a number of tries, the first included: 1 to {ATTEMPTS_MAX}"),
             );
         }
-        Retry { initial_ms, factor: fields.factor, cap_ms, attempts }
+        Retry { initial_ms, factor: fields.factor, cap_ms, attempts, schedule_ms: None }
+    }
+
+    fn schedule(&mut self, location: &str, schedule: &[String], fields: &RetryFields) -> Retry {
+        if fields.initial.is_some() || fields.factor.is_some() || fields.cap.is_some() || fields.attempts.is_some() {
+            self.refuse(location, "has `schedule`, which says all pauses and so how many tries there are; leave the other fields out");
+        }
+        if i32::try_from(schedule.len()).is_ok_and(|pauses| pauses < ATTEMPTS_MAX) {
+            let pauses = schedule.iter().enumerate();
+            let pauses = pauses.filter_map(|(index, text)| self.pause(&format!("{location}.schedule, number {}", index + 1), text));
+            let schedule_ms = Some(pauses.collect());
+            return Retry { initial_ms: None, factor: None, cap_ms: None, attempts: None, schedule_ms };
+        }
+        let problem = format!("has {} pauses; at most {} are right, for {ATTEMPTS_MAX} tries", schedule.len(), ATTEMPTS_MAX - 1);
+        self.refuse(&format!("{location}.schedule"), &problem);
+        Retry { initial_ms: None, factor: None, cap_ms: None, attempts: None, schedule_ms: None }
     }
 
     fn pause(&mut self, location: &str, text: &str) -> Option<i64> {
-        let pause = humantime::parse_duration(text).ok().filter(|pause| (Duration::from_millis(1)..=PAUSE_MAX).contains(pause));
+        let pause = humantime::parse_duration(text).ok().filter(|pause| (PAUSE_MIN..=PAUSE_MAX).contains(pause));
         let Some(pause) = pause else {
-            self.refuse(location, &format!("{text:?} is not a duration between 1ms and 365days, such as \"1s\" or \"1h 30m\""));
+            self.refuse(location, &format!("{text:?} is not a duration between 1s and 365days, such as \"1s\" or \"1h 30m\""));
             return None;
         };
         i64::try_from(pause.as_millis()).ok()

@@ -15,7 +15,7 @@ use super::server_url;
 pub struct Database {
     pub url: String,
     /// None: it goes with a server of the test's own.
-    name: Option<String>,
+    pub name: Option<String>,
 }
 
 impl Database {

@@ -20,7 +20,10 @@ fn fields_that_are_unknown_or_not_acted_on_yet_are_refused() {
     );
     check_tenant("event_types.\"order.created\".mode = \"observe\"", &[&format!("event_types.\"order.created\".mode: {not_yet}")]);
     check_tenant("clients.a.url = \"x\"", &["clients.a.url: is not a field; known here: name, retry, settings"]);
-    check_tenant("clients.a.retry.retries = 3", &["clients.a.retry.retries: is not a field; known here: initial, factor, cap, attempts"]);
+    check_tenant(
+        "clients.a.retry.retries = 3",
+        &["clients.a.retry.retries: is not a field; known here: initial, factor, cap, attempts, schedule"],
+    );
     check_tenant(
         "[clients.welcome.email]\nname = \"x\"",
         &[
@@ -79,15 +82,28 @@ fn clients_have_names_a_retry_that_makes_sense_and_settings_that_can_be_stored()
     check_tenant(
         "[clients.a.retry]\ninitial = \"soon\"\nfactor = 0.5\ncap = \"0s\"\nattempts = 0",
         &[
-            "clients.a.retry.attempts: 0 is not a number of tries, the first included: 1 to 2147483647",
-            "clients.a.retry.cap: \"0s\" is not a duration between 1ms and 365days, such as \"1s\" or \"1h 30m\"",
+            "clients.a.retry.attempts: 0 is not a number of tries, the first included: 1 to 100",
+            "clients.a.retry.cap: \"0s\" is not a duration between 1s and 365days, such as \"1s\" or \"1h 30m\"",
             "clients.a.retry.factor: 0.5 would make pauses shorter each time; 1 or more is right",
-            "clients.a.retry.initial: \"soon\" is not a duration between 1ms and 365days, such as \"1s\" or \"1h 30m\"",
+            "clients.a.retry.initial: \"soon\" is not a duration between 1s and 365days, such as \"1s\" or \"1h 30m\"",
         ],
     );
     check_tenant(
         "clients.a.retry = { initial = \"1m\", cap = \"1s\" }",
         &["clients.a.retry.cap: is shorter than `initial`; it is the longest pause"],
+    );
+    check_tenant(
+        "clients.a.retry = { schedule = [\"5s\", \"500ms\"], attempts = 3 }",
+        &[
+            "clients.a.retry.schedule, number 2: \"500ms\" is not a duration between 1s and 365days, such as \"1s\" or \"1h 30m\"",
+            "clients.a.retry: has `schedule`, which says all pauses and so how many tries there are; leave the other fields out",
+        ],
+    );
+    check_tenant("clients.a.retry = { schedule = [\"5s\", \"5m\"] }\nclients.b.retry = { schedule = [] }", &[]);
+    let pauses = vec!["\"1s\""; 100].join(", ");
+    check_tenant(
+        &format!("clients.a.retry = {{ schedule = [{pauses}] }}"),
+        &["clients.a.retry.schedule: has 100 pauses; at most 99 are right, for 100 tries"],
     );
     check_tenant(
         "clients.a.settings.key = \"\\u0000\"\nclients.b.settings.limit = [inf]",

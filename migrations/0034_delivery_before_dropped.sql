@@ -1,0 +1,2 @@
+-- All of it was moved by the migration before.
+drop table delivery_before;

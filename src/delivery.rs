@@ -1,0 +1,81 @@
+//! Deliveries, for the people who look after them: what waits, what was given up, and what became of each attempt.
+
+mod changing;
+mod shown;
+
+use time::OffsetDateTime;
+
+pub use changing::{Change, Changed, change};
+pub use shown::{Delivery, LIST_HEAD, Line, Selection, list, show};
+
+/// What a delivery has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It waits, or is under way.
+    Pending,
+    /// Its client has it.
+    Delivered,
+    /// It was tried for the last time.
+    Dead,
+    /// A command took it away.
+    Cancelled,
+}
+
+impl State {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Dead, Self::Cancelled];
+
+    /// As `delivery_state` says it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Which deliveries; what is absent does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of a tenant.
+    pub tenant: Option<String>,
+    /// To a client.
+    pub client: Option<String>,
+    /// Of a source.
+    pub source: Option<String>,
+    /// Of these events.
+    pub event_ids: Vec<String>,
+    /// From a queue.
+    pub queue: Option<String>,
+    /// Of a type.
+    pub event_type: Option<String>,
+    /// Of a version of it.
+    pub schema_version: Option<i32>,
+    /// From an SQS message.
+    pub message_id: Option<String>,
+    /// Of which something became then or later.
+    pub since: Option<OffsetDateTime>,
+    /// Of which nothing became from then on.
+    pub until: Option<OffsetDateTime>,
+}
+
+impl Filter {
+    /// Whether it leaves nothing out.
+    pub fn is_empty(&self) -> bool {
+        let texts = [&self.tenant, &self.client, &self.source, &self.queue, &self.event_type, &self.message_id];
+        let is_without_times = self.since.is_none() && self.until.is_none();
+        texts.iter().all(|text| text.is_none()) && self.event_ids.is_empty() && self.schema_version.is_none() && is_without_times
+    }
+
+    /// The events, where it names some.
+    fn event_ids(&self) -> Option<&[String]> {
+        Some(self.event_ids.as_slice()).filter(|event_ids| !event_ids.is_empty())
+    }
+}
+
+/// The names of states, as statements take them.
+fn names(states: &[State]) -> Vec<String> {
+    states.iter().map(|state| state.as_str().to_owned()).collect()
+}

@@ -1,0 +1,1 @@
+select pg_notify('delivery_ready', '')::text as notified
