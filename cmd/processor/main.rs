@@ -147,7 +147,14 @@ fn main() -> ExitCode {
         }
     };
     let is_dev = is_dev(cli.command.as_ref());
-    logging::start(&cli.logging, if is_dev { "warn,sqlx_core=error" } else { "info" });
+    // Whoever waits for a command sees himself that a statement takes long.
+    let is_daemon = matches!(cli.command, Some(Command::Run(_)));
+    let filter = match (is_dev, is_daemon) {
+        (true, _) => "warn,sqlx_core=error",
+        (false, true) => "info",
+        (false, false) => "info,sqlx=error",
+    };
+    logging::start(&cli.logging, filter);
     if let Err(wrong) = settle_environment(is_dev) {
         output::tell(wrong);
         return output::end(78);

@@ -80,6 +80,7 @@ pub async fn migrate(settings: &DatabaseSettings) -> Result<(), Failure> {
             return Err(match &error {
                 MigrationError::Database(cause) => Failure::database(cause, tell(&database, cause)),
                 MigrationError::Refused { error: cause, .. } => Failure::database(cause, error.to_string()),
+                MigrationError::Locked => Failure::unavailable(error),
                 MigrationError::Unfit(_) | MigrationError::Foreign(_) => Failure::setting(error),
             });
         }

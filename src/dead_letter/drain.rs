@@ -70,7 +70,11 @@ impl Drain {
         let queue = open_queue(clients, setting).await?;
         let mut sources = Vec::new();
         for setting in configured {
-            let source = open_queue(clients, setting).await?;
+            let source = match open_queue(clients, setting).await {
+                // The daemon goes on without it, too.
+                Err(DrainError::Queue(_, error)) if error.is_missing_queue() => continue,
+                source => source?,
+            };
             if source.attributes.dead_letter_target_arn.is_some() && source.attributes.dead_letter_target_arn == queue.attributes.arn {
                 sources.push(source);
             }

@@ -57,6 +57,7 @@ mod queue_sharing;
 mod queue_trouble;
 mod readme;
 mod refusals;
+mod repair;
 mod restore;
 mod schedule;
 mod sdk_settings;

@@ -104,7 +104,9 @@ impl Verifier<'_> {
 
     fn stored(&self, position: usize, row: &Row) -> Disposition {
         let entry = &self.entries[position];
-        let is_foreseen = entry.expected != Verdict::Rejected || self.is_conflict(position);
+        // What was to be refused, and was, is stored after all where the catalog was mended and a replay has looked again.
+        let is_mended = self.dead_letters(position).iter().any(|dead_letter| dead_letter.is_stored && dead_letter.is_replayed);
+        let is_foreseen = entry.expected != Verdict::Rejected || self.is_conflict(position) || is_mended;
         let wrong = [
             (!is_foreseen, "is stored, but had to become a dead letter"),
             (row.payload_sha256 != entry.payload_sha256, "is stored with another payload"),

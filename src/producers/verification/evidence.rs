@@ -21,6 +21,8 @@ pub(super) struct DeadLetter {
     pub(super) is_open: bool,
     /// Whether it was closed because its event was stored after all.
     pub(super) is_stored: bool,
+    /// Whether that, or that it was refused again, was a replay's doing.
+    pub(super) is_replayed: bool,
     /// Whether it came after the ledger began.
     pub(super) is_since: bool,
 }
@@ -64,6 +66,7 @@ pub(super) async fn collect(connection: &mut PgConnection, entries: &[Entry]) ->
             body_sha256: sha256(&row.body),
             is_open: row.is_open,
             is_stored: row.is_stored,
+            is_replayed: row.is_replayed,
             is_since: row.is_since,
         });
     }
