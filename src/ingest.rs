@@ -9,13 +9,14 @@
 //! | 2-4. decode, admit, validate | `validate` | entries, each with its verdict |
 //! | 5. store | `store` | what is settled |
 //! | 6. acknowledge | `acknowledge` | nothing; the permit is free |
-//! | at any of them: back to the queue | `hand_back` | |
+//! | at any of them: back to the queue | `hand_back`, for a tenant's rate `rates` | |
 
 mod announcer;
 mod breaker;
 mod leases;
 mod hand_back;
 mod queue_check;
+mod rates;
 mod watchdog;
 mod pace;
 mod poll;
@@ -54,6 +55,7 @@ use hand_back::HandBack;
 use leases::Queues;
 use often_received::OftenReceived;
 use poll::Polls;
+use rates::Rates;
 use ready::Ready;
 use store::Writer;
 use validate::Validator;
@@ -112,6 +114,7 @@ struct Shared {
     announcer: Arc<Announcer>,
     queues: Arc<Queues>,
     hand_back: Arc<HandBack>,
+    rates: Arc<Rates>,
     /// Validations, deletes and releases under way.
     tracker: TaskTracker,
     /// Stops the pollers; the rest drains.
@@ -164,13 +167,14 @@ impl Daemon {
 impl Shared {
     fn new(database: Database, settings: IngestSettings, metrics: Arc<Metrics>, catalog: Catalog, stop: CancellationToken) -> Self {
         let readiness = Arc::<Readiness>::default();
+        let rates = Arc::new(Rates::new(settings.deferred_events_max, Arc::clone(&metrics)));
         let (tracker, drained) = (TaskTracker::new(), CancellationToken::new());
         let visibility_timeout = settings.visibility_timeout;
         let queues = Arc::new(Queues::new(visibility_timeout, settings.hold_max, Arc::clone(&metrics), drained.clone()));
         let hand_back = HandBack { queues: Arc::clone(&queues), catalog: catalog.clone(), tracker: tracker.clone(), visibility_timeout };
         let (breaker, hand_back) = (Arc::new(CircuitBreaker::new(Arc::clone(&metrics), Arc::clone(&readiness))), Arc::new(hand_back));
         let announcer = Arc::<Announcer>::default();
-        Self { database, settings, metrics, readiness, catalog, breaker, announcer, queues, hand_back, tracker, stop, drained }
+        Self { database, settings, metrics, readiness, catalog, breaker, announcer, queues, hand_back, rates, tracker, stop, drained }
     }
 
     fn validator(&self) -> std::io::Result<Validator> {
@@ -180,6 +184,7 @@ impl Shared {
             attempts: PoisonAttempts::new(Session::new(self.database.clone())),
             breaker: Arc::clone(&self.breaker),
             hand_back: Arc::clone(&self.hand_back),
+            rates: Arc::clone(&self.rates),
             readiness: Arc::clone(&self.readiness),
             metrics: Arc::clone(&self.metrics),
             body_bytes_max: self.settings.body.body_bytes_max,
@@ -231,6 +236,7 @@ impl Shared {
             breaker: Arc::clone(&self.breaker),
             window: Window::new(settings.in_flight_events_max, settings.in_flight_bytes_max, Arc::clone(&self.metrics)),
             hand_back: Arc::clone(&self.hand_back),
+            rates: Arc::clone(&self.rates),
             readiness: Arc::clone(&self.readiness),
             metrics: Arc::clone(&self.metrics),
             visibility_timeout: settings.visibility_timeout,

@@ -116,6 +116,10 @@ pub struct IngestSettings {
     /// than validating. Too high: memory.
     #[arg(long, env = "COMPILED_SCHEMAS_BYTES_MAX", value_name = "BYTES", default_value = "256MiB", value_parser = |text: &str| parse_bytes(text, 1 << 20, 64 << 30))]
     pub compiled_schemas_bytes_max: usize,
+    /// How many events of a queue may wait there at once because their tenants are over their rates, half of them one tenant's. What waits counts
+    /// among the messages that SQS may have in flight (about 120,000 a queue). Beyond it events are stored all the same, and counted.
+    #[arg(long, env = "DEFERRED_EVENTS_MAX", value_name = "COUNT", default_value = "10000", value_parser = |text: &str| parse_count(text, 0_usize, 100_000))]
+    pub deferred_events_max: usize,
     /// How many tenants have a metric label of their own, the first by name; the others share `other`.
     #[arg(long, env = "TENANT_LABELS_MAX", value_name = "COUNT", default_value = "100", value_parser = |text: &str| parse_count(text, 0_usize, 10_000))]
     pub tenant_labels_max: usize,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sqlx::{Connection as _, PgConnection};
 
-use crate::catalog::declaration::Declaration;
+use crate::catalog::declaration::{Declaration, Rate};
 use crate::event::{ClientId, TenantId};
 use crate::metrics::{NO_TENANT, OTHER_TENANTS, is_reserved};
 pub use compiled::{CompiledSchemas, Schema};
@@ -32,6 +32,8 @@ pub struct Tenant {
     pub tenant_id: TenantId,
     /// What metrics call it: its name, or `other`.
     pub label: TenantId,
+    /// How many events it may bring; none: as many as it does.
+    pub rate: Option<Rate>,
     allowed_senders: BTreeSet<String>,
     event_types: HashMap<String, EventType>,
     clients: BTreeSet<ClientId>,
@@ -169,6 +171,7 @@ impl Loading {
             let tenant = Tenant {
                 tenant_id: tenant_id.clone(),
                 label,
+                rate: rate(row.rate_limit, row.rate_burst),
                 allowed_senders: row.allowed_senders.into_iter().collect(),
                 event_types: HashMap::new(),
                 clients: BTreeSet::new(),
@@ -230,6 +233,11 @@ impl Loading {
             }
         }
     }
+}
+
+fn rate(limit: Option<f64>, burst: Option<i32>) -> Option<Rate> {
+    let burst = burst.and_then(|burst| u32::try_from(burst).ok()).unwrap_or(1).max(1);
+    limit.filter(|limit| limit.is_finite() && *limit > 0.0).map(|limit| Rate { limit, burst })
 }
 
 /// Whether a subscription's pattern names an event type: exactly, by `prefix.*` (not `prefix` itself), or by `*`.

@@ -24,12 +24,23 @@ pub struct TenantDeclaration {
     pub name: String,
     /// Unique ids of IAM users and roles that may write for it on a shared queue.
     pub allowed_senders: Vec<String>,
+    /// How many events it may bring; none: as many as it does.
+    pub rate: Option<Rate>,
     /// What kinds of events it has.
     pub event_types: Vec<EventTypeDeclaration>,
     /// Who receives its events.
     pub clients: Vec<ClientDeclaration>,
     /// Which events, of those that name no client, go to whom.
     pub subscriptions: Vec<SubscriptionDeclaration>,
+}
+
+/// How many events a tenant may bring.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// A second.
+    pub limit: f64,
+    /// At once.
+    pub burst: u32,
 }
 
 /// An event type with its versions.

@@ -77,11 +77,12 @@ fn read_tenant(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> Tenant
         .iter()
         .map(|(name, event_type)| read_event_type(files, tenant, name, event_type, tenant_file.as_ref(), &documents))
         .collect();
-    let TenantFile { name, allowed_senders, clients, subscriptions, .. } = tenant_file.unwrap_or_default();
+    let TenantFile { name, allowed_senders, rate, clients, subscriptions, .. } = tenant_file.unwrap_or_default();
     TenantDeclaration {
         tenant_id: TenantId::new(tenant),
         name: name.unwrap_or_else(|| tenant.to_owned()),
         allowed_senders,
+        rate,
         event_types,
         clients,
         subscriptions,

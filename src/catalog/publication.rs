@@ -125,14 +125,26 @@ async fn published_schemas(connection: &mut PgConnection, declaration: &Declarat
 
 async fn write_tenants(transaction: &mut Transaction<'_, Postgres>, declaration: &Declaration) -> Result<Vec<Written>, sqlx::Error> {
     let (mut tenant_ids, mut names, mut allowed_senders) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rate_limits, mut rate_bursts) = (Vec::new(), Vec::new());
     for tenant in &declaration.tenants {
         tenant_ids.push(tenant.tenant_id.to_string());
         names.push(tenant.name.clone());
         allowed_senders.push(serde_json::json!(tenant.allowed_senders).to_string());
+        rate_limits.push(tenant.rate.map(|rate| rate.limit));
+        rate_bursts.push(tenant.rate.and_then(|rate| i32::try_from(rate.burst).ok()));
     }
-    sqlx::query_file_as!(Written, "src/catalog/publication/tenants.sql", &tenant_ids, &names, &allowed_senders)
-        .fetch_all(&mut **transaction)
-        .await
+    let limits = (&rate_limits as &[_], &rate_bursts as &[_]);
+    sqlx::query_file_as!(
+        Written,
+        "src/catalog/publication/tenants.sql",
+        &tenant_ids,
+        &names,
+        &allowed_senders,
+        limits.0 as _,
+        limits.1 as _
+    )
+    .fetch_all(&mut **transaction)
+    .await
 }
 
 async fn write_event_types(transaction: &mut Transaction<'_, Postgres>, declaration: &Declaration) -> Result<Vec<Written>, sqlx::Error> {

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::leases::{Leases, Queues};
 use crate::metrics::Outcome;
 use crate::queue::MESSAGES_PER_REQUEST_MAX;
-use crate::snapshot::Catalog;
+use crate::snapshot::{Catalog, Tenant};
 use crate::store::Entry;
 use crate::window::InFlight;
 
@@ -45,7 +45,24 @@ impl HandBack {
         }
         for (name, messages) in by_queue {
             let Some(leases) = self.queues.get(&name) else { continue };
-            self.tracker.spawn(release(leases, messages, delay.clone()));
+            let spread = |message| {
+                let pause = if delay.is_empty() { delay.start } else { rand::rng().random_range(delay.clone()) };
+                (message, pause)
+            };
+            self.tracker.spawn(release(leases, messages.into_iter().map(spread).collect()));
+        }
+    }
+
+    /// Messages over their tenants' rates, each to be received again after its own delay.
+    pub fn defer(&self, messages: Vec<(InFlight, (Arc<Tenant>, Duration))>) {
+        let mut by_queue: HashMap<String, Vec<(InFlight, Duration)>> = HashMap::new();
+        for (mut message, (tenant, delay)) in messages {
+            message.permit.record(tenant.label.as_str(), Outcome::Deferred);
+            by_queue.entry(message.candidate.queue.name.clone()).or_default().push((message, delay));
+        }
+        for (name, messages) in by_queue {
+            let Some(leases) = self.queues.get(&name) else { continue };
+            self.tracker.spawn(release(leases, messages));
         }
     }
 
@@ -74,14 +91,11 @@ impl HandBack {
     }
 }
 
-async fn release(leases: Arc<Leases>, messages: Vec<InFlight>, delay: Range<Duration>) {
-    let spread = || {
-        if delay.is_empty() { delay.start } else { rand::rng().random_range(delay.clone()) }
-    };
+async fn release(leases: Arc<Leases>, messages: Vec<(InFlight, Duration)>) {
     for chunk in messages.chunks(MESSAGES_PER_REQUEST_MAX) {
-        for message in chunk {
+        for (message, _) in chunk {
             message.lease.finished().await;
         }
-        leases.release(chunk.iter().map(|message| (&message.lease, spread())).collect()).await;
+        leases.release(chunk.iter().map(|(message, delay)| (&message.lease, *delay)).collect()).await;
     }
 }

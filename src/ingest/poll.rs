@@ -12,6 +12,7 @@ use super::hand_back::HandBack;
 use super::leases::{Leases, Queues};
 use super::pace::Pace;
 use super::queue_check;
+use super::rates::Rates;
 use super::watchdog::{Silence, Watchdog};
 use crate::backoff::Backoff;
 use crate::fault;
@@ -31,6 +32,9 @@ const WAITING_AFTER: Duration = Duration::from_millis(250);
 /// Between asking SQS how many messages a queue has.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
 
+/// The same while events wait there because their tenants are over their rates: replicas share what may wait.
+const DEPTH_INTERVAL_WHILE_DEFERRED: Duration = Duration::from_secs(2);
+
 /// What the pollers of all queues share.
 #[derive(Debug)]
 pub struct Polls {
@@ -40,6 +44,7 @@ pub struct Polls {
     pub breaker: Arc<CircuitBreaker>,
     pub window: Arc<Window>,
     pub hand_back: Arc<HandBack>,
+    pub rates: Arc<Rates>,
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
     pub visibility_timeout: Duration,
@@ -97,12 +102,15 @@ impl Polls {
                 depth = queue.depth() => depth,
             };
             self.count_request(name, "depth", depth.as_ref().err());
-            for (state, messages) in depth.unwrap_or_default() {
+            let depth = depth.unwrap_or_default();
+            let not_visible = depth.iter().find(|(state, _)| *state == "in_flight").map(|(_, messages)| *messages);
+            let has_deferred = self.rates.see(name, not_visible);
+            for (state, messages) in depth {
                 self.metrics.queue_messages.with_label_values(&[name, state]).set(messages);
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(DEPTH_INTERVAL) => {}
+                () = tokio::time::sleep(if has_deferred { DEPTH_INTERVAL_WHILE_DEFERRED } else { DEPTH_INTERVAL }) => {}
             }
         }
     }

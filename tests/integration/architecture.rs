@@ -15,7 +15,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("aws_smithy_types", &["queue"]),
     ("aws_types", &["queue"]),
     ("fail", &["fault"]),
-    ("governor", &["dead_letter", "producers"]),
+    ("governor", &["ingest", "dead_letter", "producers"]),
     ("http_body_util", &["queue"]),
     ("httpdate", &["queue"]),
     ("hyper", &["queue", "health"]),

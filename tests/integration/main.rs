@@ -55,6 +55,7 @@ mod producers;
 mod queue_setup;
 mod queue_sharing;
 mod queue_trouble;
+mod rates;
 mod readme;
 mod refusals;
 mod repair;

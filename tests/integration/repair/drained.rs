@@ -22,7 +22,7 @@ async fn create(stack: &Stack, name: &str, target: &str) {
 /// Has SQS give up on all messages of a queue.
 async fn give_up(source: &Queue, target: &Queue, messages: usize) {
     let moved = async || {
-        for message in source.receive(10, Duration::ZERO, Duration::from_secs(60)).await.expect("the queue answers") {
+        for message in source.receive(10, Duration::ZERO, Duration::from_mins(1)).await.expect("the queue answers") {
             source.set_visibility(&[(&message.lease, Duration::ZERO)]).await.expect("handed back");
         }
         let depth = target.depth().await.expect("the queue answers").iter().map(|(_, messages)| messages).sum::<i64>();
