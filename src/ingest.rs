@@ -20,6 +20,7 @@ mod rates;
 mod watchdog;
 mod pace;
 mod poll;
+mod queue_set;
 mod validate;
 mod often_received;
 mod groups;
@@ -55,6 +56,7 @@ use hand_back::HandBack;
 use leases::Queues;
 use often_received::OftenReceived;
 use poll::Polls;
+use queue_set::QueueSet;
 use rates::Rates;
 use ready::Ready;
 use store::Writer;
@@ -74,7 +76,7 @@ const NOT_KNOWN: &str = "not known yet";
 pub struct Daemon {
     /// Where Postgres is.
     pub database: Database,
-    /// Which queues are polled.
+    /// Which queues are polled beside those of the catalog.
     pub queues: Vec<QueueSetting>,
     /// How to reach SQS.
     pub clients: Clients,
@@ -213,9 +215,7 @@ impl Shared {
         let (settled_sender, settled) = mpsc::channel(in_flight_max);
         let mut path = JoinSet::new();
         let polls = Arc::new(self.polls(clients));
-        for setting in queues {
-            path.spawn(Arc::clone(&polls).run(setting, received_sender.clone()));
-        }
+        path.spawn(QueueSet { configured: queues, polls, received: received_sender }.run());
         path.spawn(self.dispatcher(validator).run(received, decided_sender));
         let ready = Arc::new(Mutex::new(Ready::new(decided)));
         for _ in 0..WRITERS {

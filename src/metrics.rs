@@ -135,6 +135,16 @@ impl Builder {
 }
 
 impl Metrics {
+    /// Forgets how a queue is that is polled no more; what was counted of it stays.
+    pub fn forget_queue(&self, queue: &str) {
+        // One that was never there is none.
+        let _ = self.last_poll_timestamp.remove_label_values(&[queue]);
+        let _ = self.polls.remove_label_values(&[queue]);
+        for state in ["visible", "in_flight", "delayed"] {
+            let _ = self.queue_messages.remove_label_values(&[queue, state]);
+        }
+    }
+
     /// Registers all metrics.
     ///
     /// # Errors

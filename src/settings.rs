@@ -6,6 +6,7 @@ mod dev_environment;
 mod environment;
 mod operator;
 mod queues;
+mod region;
 
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -18,7 +19,8 @@ pub use database::{Database, DatabaseSettings};
 pub use dev_environment::{DEV_ENVIRONMENT_FILE, is_of_libpq, write_dev_environment};
 pub use environment::{check_sdk_environment, has_proxy, is_credential, is_http_url, settle_environment};
 pub use operator::{OperatorSettings, system_user};
-pub use queues::{Format, QueueSetting, parse_queues};
+pub use queues::{Format, QueueSetting, parse_queue_fields, parse_queues};
+pub use region::{is_reached_with_signatures, region_of_host};
 
 /// SQS refuses longer messages and longer replies to a receive.
 pub const SQS_MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -64,13 +66,24 @@ impl QueueSettings {
     /// # Errors
     /// A sentence for the user when there is none, or both variables are set.
     pub fn list(&self) -> Result<Vec<QueueSetting>, MissingSetting> {
+        match self.given()? {
+            list if list.is_empty() => {
+                Err(MissingSetting("neither QUEUES nor QUEUE_NAME is set; set QUEUES to the queues to poll, for example events?trust=any"))
+            }
+            list => Ok(list),
+        }
+    }
+
+    /// The queues to poll beside those of the catalog, if any.
+    ///
+    /// # Errors
+    /// A sentence for the user when both variables are set.
+    pub fn given(&self) -> Result<Vec<QueueSetting>, MissingSetting> {
         let given = |list: &Option<QueueList>| list.clone().map(|list| list.0).filter(|list| !list.is_empty());
         match (given(&self.queues), given(&self.queue_name)) {
             (Some(_), Some(_)) => Err(MissingSetting("QUEUES and QUEUE_NAME are both set; keep QUEUES and move the name into it")),
             (Some(list), None) | (None, Some(list)) => Ok(list),
-            (None, None) => {
-                Err(MissingSetting("neither QUEUES nor QUEUE_NAME is set; set QUEUES to the queues to poll, for example events?trust=any"))
-            }
+            (None, None) => Ok(Vec::new()),
         }
     }
 }

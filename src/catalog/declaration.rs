@@ -5,12 +5,15 @@ use serde_json::{Map, Value};
 
 use super::files::Problem;
 use crate::event::{ClientId, TenantId};
+use crate::settings::QueueSetting;
 
 /// All that a catalog directory declares. Everything in it has been checked; all lists are sorted by their names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Declaration {
     /// The tenants.
     pub tenants: Vec<TenantDeclaration>,
+    /// The queues that are polled beside those of QUEUES.
+    pub queues: Vec<QueueSetting>,
     /// What is no problem, but may not have been meant: what the drafts say to ignore.
     pub warnings: Vec<Problem>,
 }

@@ -38,6 +38,7 @@ pub async fn apply(
         ("schema", write_schemas(&mut transaction, declaration, &published.active).await?),
         ("client", write_clients(&mut transaction, declaration).await?),
         ("subscription", write_subscriptions(&mut transaction, declaration).await?),
+        ("queue", write_queues(&mut transaction, declaration).await?),
     ];
     let found = undeclared::settle(&mut transaction, declaration, undeclared).await?;
     let generation = sqlx::query_file!("src/catalog/publication/generation.sql").fetch_one(&mut *transaction).await?.generation;
@@ -196,6 +197,21 @@ async fn write_clients(transaction: &mut Transaction<'_, Postgres>, declaration:
     sqlx::query_file_as!(Written, "src/catalog/publication/clients.sql", &tenant_ids, &client_ids, &names, &retries as _, &settings)
         .fetch_all(&mut **transaction)
         .await
+}
+
+async fn write_queues(transaction: &mut Transaction<'_, Postgres>, declaration: &Declaration) -> Result<Vec<Written>, sqlx::Error> {
+    let queues = &declaration.queues;
+    sqlx::query_file_as!(
+        Written,
+        "src/catalog/publication/queues.sql",
+        &queues.iter().map(|queue| queue.name.clone()).collect::<Vec<_>>(),
+        &queues.iter().map(|queue| queue.url.clone()).collect::<Vec<_>>() as _,
+        &queues.iter().map(|queue| queue.tenant.as_ref().map(ToString::to_string)).collect::<Vec<_>>() as _,
+        &queues.iter().map(|queue| queue.format.as_str().to_owned()).collect::<Vec<_>>(),
+        &queues.iter().map(|queue| queue.trusts_any_sender).collect::<Vec<_>>(),
+    )
+    .fetch_all(&mut **transaction)
+    .await
 }
 
 async fn write_subscriptions(transaction: &mut Transaction<'_, Postgres>, declaration: &Declaration) -> Result<Vec<Written>, sqlx::Error> {

@@ -89,7 +89,7 @@ pub(super) fn parse(text: &str, versions: &Versions) -> Result<TenantFile, Vec<S
     })?;
     let mut checks = Checks::new(versions);
     let known = ["name", "allowed_senders", "rate_limit", "rate_burst", "event_types", "clients", "subscriptions"];
-    checks.others("", &fields.others, &known, &["compatibility", "queues"]);
+    checks.others("", &fields.others, &known, &["compatibility"]);
     checks.label("name", fields.name.as_deref());
     checks.allowed_senders(&fields.allowed_senders);
     let subscriptions = checks.subscriptions(&fields.subscriptions, &fields.clients);

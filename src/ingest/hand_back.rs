@@ -69,6 +69,11 @@ impl HandBack {
     /// Drops events whose leases have ended: someone else may have them by now. What was committed before goes on.
     pub fn drop_lost(&self, batch: Vec<Entry<InFlight>>) -> Vec<Entry<InFlight>> {
         let (valid, lost): (Vec<_>, Vec<_>) = batch.into_iter().partition(|entry| entry.origin.lease.is_valid());
+        let (valid, rebound): (Vec<_>, Vec<_>) = valid.into_iter().partition(|entry| self.is_of_today(&entry.origin));
+        if !rebound.is_empty() {
+            tracing::info!(events = rebound.len(), "handed back: their queue's entry has changed since they were received");
+            self.now(rebound.into_iter().map(|entry| entry.origin).collect());
+        }
         if !lost.is_empty() {
             tracing::warn!(events = lost.len(), "leases ended before their events could be stored: they come again");
         }
@@ -83,6 +88,12 @@ impl HandBack {
     pub async fn everything(&self) {
         let queues = self.queues.all();
         futures_util::future::join_all(queues.iter().map(|leases| leases.hand_back())).await;
+    }
+
+    /// Whether a message was received under the terms that its queue has now.
+    fn is_of_today(&self, message: &InFlight) -> bool {
+        let queue = &message.candidate.queue;
+        self.queues.get(&queue.name).is_none_or(|leases| leases.queue.binding == *queue)
     }
 
     fn record_released(&self, message: &mut InFlight) {

@@ -55,9 +55,9 @@ pub struct Polls {
 
 impl Polls {
     /// Finds the queue, then polls it until told to stop; what comes is passed on.
-    pub async fn run(self: Arc<Self>, setting: QueueSetting, received: mpsc::Sender<Vec<InFlight>>) {
+    pub async fn run(self: Arc<Self>, setting: QueueSetting, received: mpsc::Sender<Vec<InFlight>>, stop: CancellationToken) {
         let queue = tokio::select! {
-            () = self.stop.cancelled() => return,
+            () = stop.cancelled() => return,
             queue = self.open(&setting) => queue,
         };
         queue_check::check(&queue, self.hold_max);
@@ -68,11 +68,11 @@ impl Polls {
         let start = |number, silence| {
             let (leases, polls) = (Arc::clone(&leases), Arc::clone(&self));
             let wait = if number == 0 { wait } else { wait.min(BUSY_WAIT) };
-            let (pace, share, received) = (Arc::clone(&pace), Arc::clone(&share), received.clone());
-            Poller { number, wait, silence, leases, polls, received, pace, share }.run()
+            let (pace, share, received, stop) = (Arc::clone(&pace), Arc::clone(&share), received.clone(), stop.clone());
+            Poller { number, wait, silence, leases, polls, received, pace, share, stop }.run()
         };
-        let watchdog = Watchdog { queue: &setting.name, readiness: &self.readiness, metrics: &self.metrics, stop: &self.stop };
-        tokio::join!(watchdog.run(wait, pace.subscribe(), start), self.watch_depth(&queue));
+        let watchdog = Watchdog { queue: &setting.name, readiness: &self.readiness, metrics: &self.metrics, stop: &stop };
+        tokio::join!(watchdog.run(wait, pace.subscribe(), start), self.watch_depth(&queue, &stop));
     }
 
     /// Looks for the queue until it is there and may be used; the other queues do not wait for this one.
@@ -94,11 +94,11 @@ impl Polls {
     }
 
     /// Shows what SQS says is in the queue, now and then.
-    async fn watch_depth(&self, queue: &Queue) {
+    async fn watch_depth(&self, queue: &Queue, stop: &CancellationToken) {
         let name = queue.binding.name.as_str();
         loop {
             let depth = tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = stop.cancelled() => return,
                 depth = queue.depth() => depth,
             };
             self.count_request(name, "depth", depth.as_ref().err());
@@ -109,7 +109,7 @@ impl Polls {
                 self.metrics.queue_messages.with_label_values(&[name, state]).set(messages);
             }
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = stop.cancelled() => return,
                 () = tokio::time::sleep(if has_deferred { DEPTH_INTERVAL_WHILE_DEFERRED } else { DEPTH_INTERVAL }) => {}
             }
         }
@@ -137,12 +137,13 @@ struct Poller {
     received: mpsc::Sender<Vec<InFlight>>,
     pace: Arc<Pace>,
     share: Arc<Share>,
+    stop: CancellationToken,
 }
 
 impl Poller {
     /// Ends when it is told to stop, or when there are more pollers than pay.
     async fn run(self) {
-        let stop = &self.polls.stop;
+        let stop = &self.stop;
         let mut backoff = Backoff::default();
         loop {
             let reservation = tokio::select! {

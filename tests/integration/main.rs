@@ -52,6 +52,7 @@ mod path;
 mod planted;
 mod pooler;
 mod producers;
+mod queue_set;
 mod queue_setup;
 mod queue_sharing;
 mod queue_trouble;

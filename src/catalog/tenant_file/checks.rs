@@ -47,7 +47,9 @@ impl<'a> Checks<'a> {
     pub(super) fn others(&mut self, location: &str, others: &toml::Table, known: &[&str], not_yet: &[&str]) {
         for (name, value) in others {
             let field = if location.is_empty() { key(name) } else { format!("{location}.{}", key(name)) };
-            if not_yet.contains(&name.as_str()) {
+            if location.is_empty() && name == "queues" {
+                self.refuse(&field, "stand in queues.toml beside the tenants' directories, which is the operator's; take them out");
+            } else if not_yet.contains(&name.as_str()) {
                 self.refuse(&field, "is not supported by this build yet; take it out");
             } else {
                 let advice = match location.rsplit_once('.') {

@@ -99,7 +99,7 @@ async fn a_queue_that_is_none_to_drain_is_refused_with_what_to_do() {
     let mut terminal = Terminal::with(stack.environment());
     terminal.environment.push(("QUEUES", "events?trust=any".to_owned()));
     for (queue, status, sentence) in [
-        ("other", 78, "is the dead-letter queue of none of the queues in QUEUES"),
+        ("other", 78, "is the dead-letter queue of none of the queues in QUEUES and in the catalog"),
         ("absent", 69, "the queue absent does not exist"),
         ("other=acme", 64, "write a queue's name or URL alone"),
     ] {
