@@ -1,14 +1,20 @@
 //! `processor run`, `dev`, `migrate` and `health`.
 
 use crate::{Failure, stop_on_signal};
+use std::time::Duration;
+
 use clap::Args;
-use event_processor::database::tell;
+use event_processor::database::{self, tell};
 use event_processor::health::{ask, listen};
 use event_processor::ingest::{Daemon, DaemonError};
 use event_processor::output::print;
 use event_processor::queue::Clients;
-use event_processor::settings::{DatabaseSettings, IngestSettings, ListenSettings, QueueSettings};
+use event_processor::settings::{Database, DatabaseSettings, IngestSettings, ListenSettings, QueueSettings};
+use event_processor::snapshot::Snapshot;
 use event_processor::store::{self, Migrated, MigrationError};
+
+/// Longer than that the start does not wait for the catalog.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the daemon is told.
 #[derive(Args)]
@@ -27,6 +33,9 @@ pub struct RunSettings {
 pub async fn run(settings: RunSettings) -> Result<(), Failure> {
     let database = settings.database.database().map_err(Failure::setting)?;
     let queues = settings.queues.given()?;
+    if queues.is_empty() {
+        check_queues(&database).await?;
+    }
     let clients = Clients::load().await?;
     if !clients.has_region() && queues.iter().any(|queue| queue.url.is_none()) {
         return Err(Failure::setting("AWS_REGION is not set; set it to the queues' region, for example eu-central-1"));
@@ -50,6 +59,22 @@ pub async fn run(settings: RunSettings) -> Result<(), Failure> {
         }
         Err(error @ DaemonError::DrainTimeout(_)) => Err(Failure { sentence: error.to_string(), status: 75 }),
         Err(error) => Err(Failure::internal(error)),
+    }
+}
+
+/// Without a queue of its own, a daemon polls those of the catalog. Where that can be read at once and has none, something was forgotten.
+async fn check_queues(database: &Database) -> Result<(), Failure> {
+    let reading = async {
+        let mut connection = database::connect(database, &[]).await?;
+        Snapshot::load(&mut connection, None, 0).await
+    };
+    match tokio::time::timeout(LOOK_TIMEOUT, reading).await {
+        Ok(Ok(snapshot)) if snapshot.generation > 0 && snapshot.queues.is_empty() => Err(Failure::setting(
+            "neither QUEUES nor QUEUE_NAME is set, and the catalog names no queue; set QUEUES to the queues to poll, for example \
+             events?trust=any, or apply a queues.toml",
+        )),
+        // What stands in the way now, readiness tells.
+        _ => Ok(()),
     }
 }
 

@@ -42,13 +42,14 @@ pub struct ValidateSettings {
 }
 
 pub async fn run(settings: ValidateSettings) -> Result<(), Failure> {
+    let by_flag = parse_binding(&settings.queue)?;
     let body = read_body(&settings.file).map_err(Failure::setting)?;
     let mut connection = connect(&settings.database).await?;
     let snapshot = Snapshot::load(&mut connection, None, 0).await?;
     if snapshot.generation == 0 {
         return Err(Failure::unavailable("no catalog was applied to this database; run `processor catalog apply DIR`"));
     }
-    let binding = find_binding(&settings, &snapshot.queues)?;
+    let binding = find_binding(&settings, &snapshot.queues).unwrap_or(by_flag);
     let (message_id, attributes) = ("the SQS message id".to_owned(), attributes(settings.attribute)?);
     let candidate = Candidate { message_id, sender_id: settings.sender, attributes, ..Candidate::of_body(binding, body) };
     let candidate = Arc::new(candidate);
@@ -136,16 +137,18 @@ fn attributes(given: Vec<(String, String)>) -> Result<BTreeMap<String, MessageAt
     Ok(attributes)
 }
 
-/// The binding under this name in QUEUES or the catalog, else what the flag itself says.
-fn find_binding(settings: &ValidateSettings, of_catalog: &[QueueSetting]) -> Result<QueueBinding, Failure> {
-    let configured = settings.queues.list().unwrap_or_default();
-    if let Some(queue) = configured.iter().chain(of_catalog).find(|queue| queue.name == settings.queue) {
-        return Ok(queue.into());
-    }
-    let wrong = |problem: &str| Failure::setting(format!("the value of --queue is {:?}: {problem}", settings.queue));
-    let parsed = parse_queues(&settings.queue).map_err(|problem| wrong(&problem))?;
+/// What the flag itself says.
+fn parse_binding(flag: &str) -> Result<QueueBinding, Failure> {
+    let wrong = |problem: &str| Failure::setting(format!("the value of --queue is {flag:?}: {problem}"));
+    let parsed = parse_queues(flag).map_err(|problem| wrong(&problem))?;
     match parsed.as_slice() {
         [queue] => Ok(queue.into()),
         _ => Err(wrong("write one queue's name, or one entry as in QUEUES")),
     }
+}
+
+/// The binding under this name in QUEUES, else in the catalog.
+fn find_binding(settings: &ValidateSettings, of_catalog: &[QueueSetting]) -> Option<QueueBinding> {
+    let configured = settings.queues.list().unwrap_or_default();
+    configured.iter().chain(of_catalog).find(|queue| queue.name == settings.queue).map(QueueBinding::from)
 }

@@ -20,8 +20,8 @@ fn note(event_id: &str) -> String {
 async fn a_queue_is_polled_once_the_catalog_names_it_by_its_terms_and_no_more_once_it_is_pruned() {
     let catalog = catalog_of_acme();
     let stack = Stack::start_without_catalog(&["acme-events", "shared"]).await;
-    stack.database.apply(&catalog.0).await;
     let daemon = stack.daemon("", &[]).await;
+    stack.database.apply(&catalog.0).await;
     let says = async |text: &'static str| {
         eventually(text, async || daemon.get("/readyz").await.1.contains(text).then_some(())).await;
     };
@@ -121,6 +121,7 @@ async fn many_queues_are_polled_and_left_by_an_apply() {
         write!(queues, "[[queues]]\nname = \"queue-{number}\"\ntenant = \"tenant-{number}\"\n").expect("a text");
         stack.clients.create_queue(&format!("queue-{number}"), &[]).await.expect("a queue");
     }
+    catalog.write("queues.toml", "[[queues]]\nname = \"queue-0\"\ntenant = \"tenant-0\"\n");
     stack.database.apply(&catalog.0).await;
     let daemon = stack.daemon("", &[]).await;
     catalog.write("queues.toml", &queues);

@@ -119,9 +119,12 @@ async fn a_missing_setting_is_named() {
         check(line, &[("QUEUES", "events")], database).await;
     }
     check("producers send --queue events --wait", &[], &format!("--wait looks into the database: {database}")).await;
-    let neither = "neither QUEUES nor QUEUE_NAME is set; set QUEUES to the queues to poll, for example events?trust=any";
-    check("run", &[("DATABASE_URL", NOWHERE)], neither).await;
-    check("run", &[("DATABASE_URL", NOWHERE), ("QUEUES", ""), ("QUEUE_NAME", "")], neither).await;
+    let neither = "neither QUEUES nor QUEUE_NAME is set, and the catalog names no queue; set QUEUES to the queues to poll, for example \
+                   events?trust=any, or apply a queues.toml";
+    let without_queues = Database::create().await;
+    without_queues.apply(&crate::stack::sample_catalog()).await;
+    check("run", &[("DATABASE_URL", &without_queues.url)], neither).await;
+    check("run", &[("DATABASE_URL", &without_queues.url), ("QUEUES", ""), ("QUEUE_NAME", "")], neither).await;
     let both = "QUEUES and QUEUE_NAME are both set; keep QUEUES and move the name into it";
     check("run", &[("DATABASE_URL", NOWHERE), ("QUEUES", "a"), ("QUEUE_NAME", "b")], both).await;
     for region in ["", "us-east-1"] {

@@ -214,7 +214,7 @@ async fn what_is_wrong_or_not_supported_is_refused_with_a_sentence() {
     assert_eq!(terminal.run(PROCESSOR, &["catalog", "apply"]).await.status, 0);
     let later = "is not supported by this build yet; take it out";
     for (field, name) in [
-        ("rate_limit = 500", "rate_limit"),
+        ("compatibility = \"full\"", "compatibility"),
         ("rate_burst = 500", "rate_burst"),
         ("compatibility = \"backward\"", "compatibility"),
         ("[[queues]]\nurl = \"https://example.com/1/2\"", "queues"),
