@@ -95,7 +95,7 @@ impl Sender {
         let metrics = Arc::new(SenderMetrics::new()?);
         let readiness = Arc::new(Readiness::default());
         readiness.expect("database", "not asked yet");
-        let attempts = Arc::new(self.attempts()?);
+        let attempts = Arc::new(self.attempts(&metrics)?);
         let stopping = (stop.clone(), Arc::clone(&readiness));
         let tasks = TaskTracker::new();
         let helpers = CancellationToken::new();
@@ -144,11 +144,11 @@ impl Sender {
         (Desks { claims, extensions, settlements }, news, told)
     }
 
-    fn attempts(&self) -> Result<Attempts, WrongSetting> {
+    fn attempts(&self, metrics: &Arc<SenderMetrics>) -> Result<Attempts, WrongSetting> {
         let settings = &self.settings;
         let allowed = Arc::new(settings.sender_allowed_networks.clone());
         Ok(Attempts {
-            requests: Requests::new(Guarded { resolver: Arc::clone(&self.resolver), allowed }),
+            requests: Requests::new(Guarded { resolver: Arc::clone(&self.resolver), allowed, metrics: Arc::clone(metrics) }),
             mails: Mails::new(settings.smtp_url.as_ref(), settings.sender_from_domains.clone())?,
             secrets: Secrets::new(settings.sender_secrets_dir.clone(), settings.sender_secrets.clone()),
             channels: Mutex::new(HashMap::new()),

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::address::{Reach, reach};
+use crate::metrics::SenderMetrics;
 use crate::settings::Networks;
 
 /// An address that takes longer does not answer; there may be another one.
@@ -78,6 +79,7 @@ impl ConnectError {
 pub(super) struct Guarded {
     pub(super) resolver: Arc<dyn Resolve>,
     pub(super) allowed: Arc<Networks>,
+    pub(super) metrics: Arc<SenderMetrics>,
 }
 
 impl Guarded {
@@ -96,6 +98,9 @@ impl Guarded {
                     Err(error) => failure = error,
                 },
             }
+        }
+        if failure.is_refusal() {
+            self.metrics.addresses_refused.inc();
         }
         Err(failure)
     }

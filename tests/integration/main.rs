@@ -60,6 +60,7 @@ mod refusals;
 mod restore;
 mod schedule;
 mod sdk_settings;
+mod sender;
 mod senders;
 mod session;
 mod settings;
