@@ -1,5 +1,7 @@
 -- What waits, and nothing else: whatever is done with leaves this table for `delivery_log`. A table of its own, made beside the old one,
 -- because its four indexes would have to be built under a lock on that; who inserts by the key alone need not know which of them it is.
+-- In the order in which a writer locks them: in another one the two would wait for each other.
+lock table message, client in share row exclusive mode;
 alter table delivery rename to delivery_before;
 alter table delivery_before rename constraint delivery_pkey to delivery_before_pkey;
 create table delivery (

@@ -39,7 +39,8 @@ create function delivery_park(met tid[], now_ timestamptz) returns void language
 begin
     with pairs as (
         select distinct d.tenant_id, d.client_id
-        from unnest(met) as m (place) join delivery d on d.ctid = m.place
+        from unnest(met) as m (place)
+        cross join lateral (select tenant_id, client_id from delivery where ctid = m.place offset 0) as d
     ),
     locked as materialized (
         select c.tenant_id, c.client_id, c.has_parked

@@ -21,7 +21,7 @@ begin
                 limit 1
             )
         ) as blocker
-        from unnest(met) as m (place) join delivery d on d.ctid = m.place
+        from unnest(met) as m (place) cross join lateral (select * from delivery where ctid = m.place offset 0) as d
     ),
     locked as materialized (
         select own.place
@@ -59,19 +59,9 @@ begin
 end
 $$;
 
--- Whether a delivery is of a FIFO event and does not say so: whoever inserted it named only its key, as an earlier build does.
-create function delivery_is_stray(of_tenant text, of_source text, of_event text, of_sequence numeric) returns boolean language sql stable as $$
-    select of_sequence is null and exists (
-        select from message m
-        where
-            m.tenant_id = of_tenant and m.source = of_source and m.event_id = of_event
-            and m.message_group is not null and m.sequence_number ~ '^[0-9]{1,100}$'
-        offset 0
-    )
-$$;
-
--- Gives the deliveries of the clients of those among these that are strays their groups, all of them, since the head of a group may be any.
--- True where there were some. Nobody else locks a stray, but for who parks it and has the client's row locked first, as this has.
+-- Strays are deliveries of FIFO events that do not say so: whoever inserted them named only their keys, as an earlier build does. Gives those of
+-- each client that has one among these their groups, all at once, since the head of a group may be any. True where there were some. Nobody
+-- else locks a stray, but for who parks it and has the client's row locked first, as this has.
 create function delivery_adopt(met tid[]) returns boolean language plpgsql as $$
 declare
     own record;
@@ -79,8 +69,15 @@ declare
 begin
     for own in
         select distinct d.tenant_id, d.client_id
-        from unnest(met) as m (place) join delivery d on d.ctid = m.place
-        where delivery_is_stray(d.tenant_id, d.source, d.event_id, d.sequence)
+        from unnest(met) as p (place)
+        cross join lateral (select * from delivery where ctid = p.place and sequence is null offset 0) as d
+        cross join lateral (
+            select from message m
+            where
+                m.tenant_id = d.tenant_id and m.source = d.source and m.event_id = d.event_id
+                and m.message_group is not null and m.sequence_number ~ '^[0-9]{1,100}$'
+            offset 0
+        ) as stray
         order by d.tenant_id, d.client_id
     loop
         is_any := true;

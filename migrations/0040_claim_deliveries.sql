@@ -11,10 +11,16 @@ begin
             from delivery own
             where
                 ctid = o.place and due_at <= now_ and lease_id is null
-                and not delivery_is_stray(tenant_id, source, event_id, sequence)
                 and (
                     sequence is null
-                    or with_groups
+                    and not exists (
+                        select from message m
+                        where
+                            m.tenant_id = own.tenant_id and m.source = own.source and m.event_id = own.event_id
+                            and m.message_group is not null and m.sequence_number ~ '^[0-9]{1,100}$'
+                        offset 0
+                    )
+                    or sequence is not null and with_groups
                     and not exists (
                         select from delivery b
                         where

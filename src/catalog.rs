@@ -7,6 +7,7 @@
 pub mod declaration;
 mod files;
 mod tenant_file;
+mod queues_file;
 mod event_type_file;
 mod examples;
 /// From a directory of files to a declaration, or to all that is wrong with it.

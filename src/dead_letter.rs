@@ -2,7 +2,7 @@
 
 mod filter;
 mod summary;
-mod shown;
+mod list;
 mod kept;
 mod order;
 mod contested;
@@ -26,11 +26,11 @@ pub use drain::{Drain, DrainError};
 pub use example::{ExampleError, write_example};
 pub use export::export;
 pub use filter::{Filter, Page, State};
+pub use list::{DeadLetter, LIST_HEAD, Line, list, show};
 pub use rehearsal::rehearse;
 pub use replay::{Replay, Selection};
 pub use report::Report;
 pub use settling::SettlingError;
-pub use shown::{DeadLetter, LIST_HEAD, Line, list, show};
 pub use summary::{Problem, SUMMARY_HEAD, summary};
 
 /// What commands need beside what all sessions do: each query is planned for what it is asked, and none is worth compiling.

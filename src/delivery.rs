@@ -1,12 +1,12 @@
 //! Deliveries, for the people who look after them: what waits, what was given up, and what became of each attempt.
 
 mod changing;
-mod shown;
+mod listing;
 
 use time::OffsetDateTime;
 
 pub use changing::{Change, Changed, change};
-pub use shown::{Delivery, LIST_HEAD, Line, Selection, list, show};
+pub use listing::{Delivery, LIST_HEAD, Line, Selection, list, show};
 
 /// What a delivery has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

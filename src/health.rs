@@ -82,6 +82,11 @@ impl Readiness {
         self.with(part, |known| known.problem = Some(problem.to_owned()));
     }
 
+    /// Forgets a part that there is no more.
+    pub fn forget(&self, part: &str) {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
+    }
+
     /// Whether another line about a part may be logged now.
     pub fn may_log(&self, part: &str) -> bool {
         self.with(part, |known| known.may_log(Instant::now()))

@@ -9,16 +9,18 @@
 //! | 2-4. decode, admit, validate | `validate` | entries, each with its verdict |
 //! | 5. store | `store` | what is settled |
 //! | 6. acknowledge | `acknowledge` | nothing; the permit is free |
-//! | at any of them: back to the queue | `hand_back` | |
+//! | at any of them: back to the queue | `hand_back`, for a tenant's rate `rates` | |
 
 mod announcer;
 mod breaker;
 mod leases;
 mod hand_back;
 mod queue_check;
+mod rates;
 mod watchdog;
 mod pace;
 mod poll;
+mod queue_set;
 mod validate;
 mod often_received;
 mod groups;
@@ -54,6 +56,8 @@ use hand_back::HandBack;
 use leases::Queues;
 use often_received::OftenReceived;
 use poll::Polls;
+use queue_set::QueueSet;
+use rates::Rates;
 use ready::Ready;
 use store::Writer;
 use validate::Validator;
@@ -72,7 +76,7 @@ const NOT_KNOWN: &str = "not known yet";
 pub struct Daemon {
     /// Where Postgres is.
     pub database: Database,
-    /// Which queues are polled.
+    /// Which queues are polled beside those of the catalog.
     pub queues: Vec<QueueSetting>,
     /// How to reach SQS.
     pub clients: Clients,
@@ -112,6 +116,7 @@ struct Shared {
     announcer: Arc<Announcer>,
     queues: Arc<Queues>,
     hand_back: Arc<HandBack>,
+    rates: Arc<Rates>,
     /// Validations, deletes and releases under way.
     tracker: TaskTracker,
     /// Stops the pollers; the rest drains.
@@ -164,13 +169,14 @@ impl Daemon {
 impl Shared {
     fn new(database: Database, settings: IngestSettings, metrics: Arc<Metrics>, catalog: Catalog, stop: CancellationToken) -> Self {
         let readiness = Arc::<Readiness>::default();
+        let rates = Arc::new(Rates::new(settings.deferred_events_max, Arc::clone(&metrics)));
         let (tracker, drained) = (TaskTracker::new(), CancellationToken::new());
         let visibility_timeout = settings.visibility_timeout;
         let queues = Arc::new(Queues::new(visibility_timeout, settings.hold_max, Arc::clone(&metrics), drained.clone()));
         let hand_back = HandBack { queues: Arc::clone(&queues), catalog: catalog.clone(), tracker: tracker.clone(), visibility_timeout };
         let (breaker, hand_back) = (Arc::new(CircuitBreaker::new(Arc::clone(&metrics), Arc::clone(&readiness))), Arc::new(hand_back));
         let announcer = Arc::<Announcer>::default();
-        Self { database, settings, metrics, readiness, catalog, breaker, announcer, queues, hand_back, tracker, stop, drained }
+        Self { database, settings, metrics, readiness, catalog, breaker, announcer, queues, hand_back, rates, tracker, stop, drained }
     }
 
     fn validator(&self) -> std::io::Result<Validator> {
@@ -180,6 +186,7 @@ impl Shared {
             attempts: PoisonAttempts::new(Session::new(self.database.clone())),
             breaker: Arc::clone(&self.breaker),
             hand_back: Arc::clone(&self.hand_back),
+            rates: Arc::clone(&self.rates),
             readiness: Arc::clone(&self.readiness),
             metrics: Arc::clone(&self.metrics),
             body_bytes_max: self.settings.body.body_bytes_max,
@@ -208,9 +215,7 @@ impl Shared {
         let (settled_sender, settled) = mpsc::channel(in_flight_max);
         let mut path = JoinSet::new();
         let polls = Arc::new(self.polls(clients));
-        for setting in queues {
-            path.spawn(Arc::clone(&polls).run(setting, received_sender.clone()));
-        }
+        path.spawn(QueueSet { configured: queues, polls, received: received_sender }.run());
         path.spawn(self.dispatcher(validator).run(received, decided_sender));
         let ready = Arc::new(Mutex::new(Ready::new(decided)));
         for _ in 0..WRITERS {
@@ -231,6 +236,7 @@ impl Shared {
             breaker: Arc::clone(&self.breaker),
             window: Window::new(settings.in_flight_events_max, settings.in_flight_bytes_max, Arc::clone(&self.metrics)),
             hand_back: Arc::clone(&self.hand_back),
+            rates: Arc::clone(&self.rates),
             readiness: Arc::clone(&self.readiness),
             metrics: Arc::clone(&self.metrics),
             visibility_timeout: settings.visibility_timeout,

@@ -22,6 +22,8 @@ pub enum Outcome {
     Duplicate,
     /// Committed as a dead letter.
     Rejected,
+    /// Over its tenant's rate: it comes again later.
+    Deferred,
     /// Not settled: it comes again.
     Released,
 }
@@ -33,6 +35,7 @@ impl Outcome {
             Self::Stored => "stored",
             Self::Duplicate => "duplicate",
             Self::Rejected => "rejected",
+            Self::Deferred => "deferred",
             Self::Released => "released",
         }
     }
@@ -48,6 +51,8 @@ pub struct Metrics {
     pub events: IntCounterVec,
     /// Dead letters written, by reason.
     pub events_rejected: IntCounterVec,
+    /// Events over their tenant's rate.
+    pub events_over_rate: IntCounterVec,
     /// Requests to SQS.
     pub sqs_requests: IntCounterVec,
     /// Received and without an outcome.
@@ -134,6 +139,16 @@ impl Builder {
 }
 
 impl Metrics {
+    /// Forgets how a queue is that is polled no more; what was counted of it stays.
+    pub fn forget_queue(&self, queue: &str) {
+        // One that was never there is none.
+        let _ = self.last_poll_timestamp.remove_label_values(&[queue]);
+        let _ = self.polls.remove_label_values(&[queue]);
+        for state in ["visible", "in_flight", "delayed"] {
+            let _ = self.queue_messages.remove_label_values(&[queue, state]);
+        }
+    }
+
     /// Registers all metrics.
     ///
     /// # Errors
@@ -150,6 +165,7 @@ impl Metrics {
             messages_received: builder.counters("messages_received_total", "Copies of messages received", &["queue"])?,
             events: builder.counters("events_total", "Outcomes of received copies", &["queue", "tenant", "outcome"])?,
             events_rejected: builder.counters("events_rejected_total", "Dead letters written", &["tenant", "reason"])?,
+            events_over_rate: builder.counters("events_over_rate_total", "Events over their tenant's rate", &["tenant"])?,
             sqs_requests: builder.counters("sqs_requests_total", "Requests to SQS", &["queue", "operation", "result"])?,
             in_flight_events: builder.gauge("in_flight_events", "Received and without an outcome")?,
             in_flight_bytes: builder.gauge("in_flight_bytes", "Bytes of bodies in memory")?,

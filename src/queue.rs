@@ -5,7 +5,6 @@ mod credentials;
 mod error;
 mod attributes;
 mod lease;
-mod region;
 mod connector;
 mod connection;
 mod signing;

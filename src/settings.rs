@@ -7,6 +7,7 @@ mod environment;
 mod networks;
 mod operator;
 mod queues;
+mod region;
 mod sender;
 
 use std::net::SocketAddr;
@@ -21,7 +22,8 @@ pub use dev_environment::{DEV_ENVIRONMENT_FILE, is_of_libpq, write_dev_environme
 pub use environment::{check_sdk_environment, has_proxy, is_credential, is_http_url, settle_environment};
 pub use networks::Networks;
 pub use operator::{OperatorSettings, system_user};
-pub use queues::{Format, QueueSetting, parse_queues};
+pub use queues::{Format, QueueSetting, parse_queue_fields, parse_queues};
+pub use region::{is_reached_with_signatures, region_of_host};
 pub use sender::{Domains, SecretTable, SenderListenSettings, SenderSettings, SmtpEncryption, SmtpUrl};
 
 /// SQS refuses longer messages and longer replies to a receive.
@@ -68,13 +70,24 @@ impl QueueSettings {
     /// # Errors
     /// A sentence for the user when there is none, or both variables are set.
     pub fn list(&self) -> Result<Vec<QueueSetting>, MissingSetting> {
+        match self.given()? {
+            list if list.is_empty() => {
+                Err(MissingSetting("neither QUEUES nor QUEUE_NAME is set; set QUEUES to the queues to poll, for example events?trust=any"))
+            }
+            list => Ok(list),
+        }
+    }
+
+    /// The queues to poll beside those of the catalog, if any.
+    ///
+    /// # Errors
+    /// A sentence for the user when both variables are set.
+    pub fn given(&self) -> Result<Vec<QueueSetting>, MissingSetting> {
         let given = |list: &Option<QueueList>| list.clone().map(|list| list.0).filter(|list| !list.is_empty());
         match (given(&self.queues), given(&self.queue_name)) {
             (Some(_), Some(_)) => Err(MissingSetting("QUEUES and QUEUE_NAME are both set; keep QUEUES and move the name into it")),
             (Some(list), None) | (None, Some(list)) => Ok(list),
-            (None, None) => {
-                Err(MissingSetting("neither QUEUES nor QUEUE_NAME is set; set QUEUES to the queues to poll, for example events?trust=any"))
-            }
+            (None, None) => Ok(Vec::new()),
         }
     }
 }
@@ -120,6 +133,10 @@ pub struct IngestSettings {
     /// than validating. Too high: memory.
     #[arg(long, env = "COMPILED_SCHEMAS_BYTES_MAX", value_name = "BYTES", default_value = "256MiB", value_parser = |text: &str| parse_bytes(text, 1 << 20, 64 << 30))]
     pub compiled_schemas_bytes_max: usize,
+    /// How many events of a queue may wait there at once because their tenants are over their rates, half of them one tenant's. What waits counts
+    /// among the messages that SQS may have in flight (about 120,000 a queue). Beyond it events are stored all the same, and counted.
+    #[arg(long, env = "DEFERRED_EVENTS_MAX", value_name = "COUNT", default_value = "10000", value_parser = |text: &str| parse_count(text, 0_usize, 100_000))]
+    pub deferred_events_max: usize,
     /// How many tenants have a metric label of their own, the first by name; the others share `other`.
     #[arg(long, env = "TENANT_LABELS_MAX", value_name = "COUNT", default_value = "100", value_parser = |text: &str| parse_count(text, 0_usize, 10_000))]
     pub tenant_labels_max: usize,

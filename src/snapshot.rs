@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use sqlx::{Connection as _, PgConnection};
 
-use crate::catalog::declaration::Declaration;
+use crate::catalog::declaration::{Declaration, Rate};
 use crate::event::{ClientId, TenantId};
 use crate::metrics::{NO_TENANT, OTHER_TENANTS, is_reserved};
+use crate::settings::{Format, QueueSetting};
 pub use compiled::{CompiledSchemas, Schema};
 pub use follow::{Catalog, CatalogFollower};
 
@@ -20,6 +21,8 @@ pub use follow::{Catalog, CatalogFollower};
 pub struct Snapshot {
     /// The number of the `catalog apply` that it shows; 0: none yet.
     pub generation: i64,
+    /// The queues that it names.
+    pub queues: Vec<QueueSetting>,
     tenants: HashMap<TenantId, Arc<Tenant>>,
     schemas_by_digest: HashMap<Vec<u8>, Arc<Schema>>,
     room: Arc<CompiledSchemas>,
@@ -32,6 +35,8 @@ pub struct Tenant {
     pub tenant_id: TenantId,
     /// What metrics call it: its name, or `other`.
     pub label: TenantId,
+    /// How many events it may bring; none: as many as it does.
+    pub rate: Option<Rate>,
     allowed_senders: BTreeSet<String>,
     event_types: HashMap<String, EventType>,
     clients: BTreeSet<ClientId>,
@@ -134,9 +139,10 @@ impl Snapshot {
             loading.overlay_clients(declaration, &mut subscriptions);
         }
         loading.subscribe(subscriptions);
+        let queues = load_queues(&mut transaction).await?;
         transaction.commit().await?;
         let tenants = loading.tenants.into_iter().map(|(tenant_id, tenant)| (tenant_id, Arc::new(tenant))).collect();
-        Ok(Self { generation, tenants, schemas_by_digest: loading.schemas_by_digest, room: loading.room })
+        Ok(Self { generation, queues, tenants, schemas_by_digest: loading.schemas_by_digest, room: loading.room })
     }
 }
 
@@ -169,6 +175,7 @@ impl Loading {
             let tenant = Tenant {
                 tenant_id: tenant_id.clone(),
                 label,
+                rate: rate(row.rate_limit, row.rate_burst),
                 allowed_senders: row.allowed_senders.into_iter().collect(),
                 event_types: HashMap::new(),
                 clients: BTreeSet::new(),
@@ -230,6 +237,22 @@ impl Loading {
             }
         }
     }
+}
+
+async fn load_queues(connection: &mut PgConnection) -> Result<Vec<QueueSetting>, sqlx::Error> {
+    let rows = sqlx::query_file!("src/snapshot/load_queues.sql").fetch_all(connection).await?;
+    let settings = rows.into_iter().filter_map(|row| {
+        // One that a newer build has published in a format of its own is for that one to poll.
+        let format = Format::ALL.into_iter().find(|format| format.as_str() == row.format)?;
+        let tenant = row.tenant_id.as_deref().map(TenantId::new);
+        Some(QueueSetting { name: row.name, url: row.url, tenant, trusts_any_sender: row.trusts_any_sender, format })
+    });
+    Ok(settings.collect())
+}
+
+fn rate(limit: Option<f64>, burst: Option<i32>) -> Option<Rate> {
+    let burst = burst.and_then(|burst| u32::try_from(burst).ok()).unwrap_or(1).max(1);
+    limit.filter(|limit| limit.is_finite() && *limit > 0.0).map(|limit| Rate { limit, burst })
 }
 
 /// Whether a subscription's pattern names an event type: exactly, by `prefix.*` (not `prefix` itself), or by `*`.

@@ -105,6 +105,11 @@ impl Declared {
         SchemaKey { tenant_id: self.admitted.tenant().tenant_id.clone(), event_type, schema_version: self.schema_version }
     }
 
+    /// Whose it is.
+    pub fn tenant(&self) -> &Arc<Tenant> {
+        self.admitted.tenant()
+    }
+
     /// What it was decoded from.
     pub fn candidate(&self) -> &Arc<Candidate> {
         self.admitted.decoded.candidate()

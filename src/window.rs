@@ -65,6 +65,8 @@ pub struct InFlight {
     pub lease: Lease,
     /// Its room.
     pub permit: Permit,
+    /// Whether its tenant's rate was asked for it: it counts once, however often it is validated.
+    pub was_rated: bool,
 }
 
 /// One message's room. It is in flight until its outcome is recorded; dropped without one (by a panic), it was released.
@@ -192,7 +194,8 @@ impl Reservation {
 
     fn fill_one(&self, ReceivedMessage { candidate, lease }: ReceivedMessage) -> InFlight {
         let (body_bytes, queue) = (body_bytes(&candidate), Arc::clone(&candidate.queue));
-        InFlight { candidate, lease, permit: Permit { body_bytes, queue, has_outcome: false, share: Arc::clone(&self.share) } }
+        let permit = Permit { body_bytes, queue, has_outcome: false, share: Arc::clone(&self.share) };
+        InFlight { candidate, lease, permit, was_rated: false }
     }
 }
 

@@ -225,6 +225,9 @@ async fn insert_deliveries(connection: &mut PgConnection, batch: &[&Kept]) -> Re
         .bind(column(&deliveries, |(row, _)| row.source.as_str()))
         .bind(column(&deliveries, |(row, _)| row.event_id.as_str()))
         .bind(column(&deliveries, |(_, client_id)| *client_id))
+        .bind(vec![None::<&str>; deliveries.len()])
+        .bind(vec![None::<&str>; deliveries.len()])
+        .bind(vec![None::<&str>; deliveries.len()])
         .execute(connection)
         .await?;
     Ok(())

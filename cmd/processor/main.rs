@@ -66,6 +66,17 @@ enum Command {
     Health(event_processor::settings::ListenSettings),
 }
 
+/// What is logged where RUST_LOG does not say it.
+fn levels(command: Option<&Command>) -> &'static str {
+    match command {
+        #[cfg(feature = "dev")]
+        Some(Command::Dev(_)) => "warn,sqlx_core=error",
+        Some(Command::Run(_)) => "info",
+        // Whoever waits for a command sees by himself that a statement takes long.
+        _ => "info,sqlx=error",
+    }
+}
+
 /// Whether the command brings its own settings along and must not meet those of another `dev`.
 fn is_dev(command: Option<&Command>) -> bool {
     match command {
@@ -147,7 +158,7 @@ fn main() -> ExitCode {
         }
     };
     let is_dev = is_dev(cli.command.as_ref());
-    logging::start(&cli.logging, if is_dev { "warn,sqlx_core=error" } else { "info" });
+    logging::start(&cli.logging, levels(cli.command.as_ref()));
     if let Err(wrong) = settle_environment(is_dev) {
         output::tell(wrong);
         return output::end(78);

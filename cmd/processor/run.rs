@@ -26,7 +26,7 @@ pub struct RunSettings {
 /// Runs the daemon until it is told to stop.
 pub async fn run(settings: RunSettings) -> Result<(), Failure> {
     let database = settings.database.database().map_err(Failure::setting)?;
-    let queues = settings.queues.list()?;
+    let queues = settings.queues.given()?;
     let clients = Clients::load().await?;
     if !clients.has_region() && queues.iter().any(|queue| queue.url.is_none()) {
         return Err(Failure::setting("AWS_REGION is not set; set it to the queues' region, for example eu-central-1"));
@@ -80,6 +80,7 @@ pub async fn migrate(settings: &DatabaseSettings) -> Result<(), Failure> {
             return Err(match &error {
                 MigrationError::Database(cause) => Failure::database(cause, tell(&database, cause)),
                 MigrationError::Refused { error: cause, .. } => Failure::database(cause, error.to_string()),
+                MigrationError::Locked => Failure::unavailable(error),
                 MigrationError::Unfit(_) | MigrationError::Foreign(_) => Failure::setting(error),
             });
         }

@@ -7,7 +7,7 @@ use clap::Args;
 use event_processor::candidate::{Candidate, MessageAttribute, QueueBinding};
 use event_processor::event::{Envelope, Rejection};
 use event_processor::output::{Escaped, print};
-use event_processor::settings::{BodySettings, DatabaseSettings, QueueSettings, parse_queues, read_body};
+use event_processor::settings::{BodySettings, DatabaseSettings, QueueSetting, QueueSettings, parse_queues, read_body};
 use event_processor::snapshot::Snapshot;
 use event_processor::validate::{ValidEvent, validate};
 use serde_json::{Value, json};
@@ -42,16 +42,16 @@ pub struct ValidateSettings {
 }
 
 pub async fn run(settings: ValidateSettings) -> Result<(), Failure> {
-    let binding = find_binding(&settings)?;
     let body = read_body(&settings.file).map_err(Failure::setting)?;
-    let (message_id, attributes) = ("the SQS message id".to_owned(), attributes(settings.attribute)?);
-    let candidate = Candidate { message_id, sender_id: settings.sender, attributes, ..Candidate::of_body(binding, body) };
-    let candidate = Arc::new(candidate);
     let mut connection = connect(&settings.database).await?;
     let snapshot = Snapshot::load(&mut connection, None, 0).await?;
     if snapshot.generation == 0 {
         return Err(Failure::unavailable("no catalog was applied to this database; run `processor catalog apply DIR`"));
     }
+    let binding = find_binding(&settings, &snapshot.queues)?;
+    let (message_id, attributes) = ("the SQS message id".to_owned(), attributes(settings.attribute)?);
+    let candidate = Candidate { message_id, sender_id: settings.sender, attributes, ..Candidate::of_body(binding, body) };
+    let candidate = Arc::new(candidate);
     let verdict = validate(Arc::clone(&candidate), &snapshot, settings.body.body_bytes_max).map_err(Failure::internal)?;
     let is_rejected = verdict.is_err();
     if settings.json {
@@ -136,10 +136,10 @@ fn attributes(given: Vec<(String, String)>) -> Result<BTreeMap<String, MessageAt
     Ok(attributes)
 }
 
-/// The binding under this name in QUEUES, else what the flag itself says.
-fn find_binding(settings: &ValidateSettings) -> Result<QueueBinding, Failure> {
+/// The binding under this name in QUEUES or the catalog, else what the flag itself says.
+fn find_binding(settings: &ValidateSettings, of_catalog: &[QueueSetting]) -> Result<QueueBinding, Failure> {
     let configured = settings.queues.list().unwrap_or_default();
-    if let Some(queue) = configured.iter().find(|queue| queue.name == settings.queue) {
+    if let Some(queue) = configured.iter().chain(of_catalog).find(|queue| queue.name == settings.queue) {
         return Ok(queue.into());
     }
     let wrong = |problem: &str| Failure::setting(format!("the value of --queue is {:?}: {problem}", settings.queue));

@@ -5,12 +5,15 @@ use serde_json::{Map, Value};
 
 use super::files::Problem;
 use crate::event::{ClientId, TenantId};
+use crate::settings::QueueSetting;
 
 /// All that a catalog directory declares. Everything in it has been checked; all lists are sorted by their names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Declaration {
     /// The tenants.
     pub tenants: Vec<TenantDeclaration>,
+    /// The queues that are polled beside those of QUEUES.
+    pub queues: Vec<QueueSetting>,
     /// What is no problem, but may not have been meant: what the drafts say to ignore.
     pub warnings: Vec<Problem>,
 }
@@ -24,12 +27,23 @@ pub struct TenantDeclaration {
     pub name: String,
     /// Unique ids of IAM users and roles that may write for it on a shared queue.
     pub allowed_senders: Vec<String>,
+    /// How many events it may bring; none: as many as it does.
+    pub rate: Option<Rate>,
     /// What kinds of events it has.
     pub event_types: Vec<EventTypeDeclaration>,
     /// Who receives its events.
     pub clients: Vec<ClientDeclaration>,
     /// Which events, of those that name no client, go to whom.
     pub subscriptions: Vec<SubscriptionDeclaration>,
+}
+
+/// How many events a tenant may bring.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// A second.
+    pub limit: f64,
+    /// At once.
+    pub burst: u32,
 }
 
 /// An event type with its versions.

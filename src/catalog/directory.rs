@@ -4,6 +4,7 @@ use super::declaration::{Declaration, EventTypeDeclaration, SchemaDeclaration, T
 use super::examples;
 pub use super::files::Problem;
 use super::files::{Files, SCHEMA_BYTES_MAX};
+use super::queues_file;
 use super::tenant_file::{self, TenantFile};
 use crate::event::{TenantId, is_name};
 use crate::metrics::is_reserved;
@@ -25,12 +26,12 @@ const SCHEMA_FILES_MAX: usize = 10_000;
 pub fn read(directory: &Path) -> Result<Declaration, Vec<Problem>> {
     let mut files = Files::new(directory);
     let mut schema_files = 0;
-    let mut tenants = Vec::new();
+    let (mut tenants, mut queues) = (Vec::new(), Vec::new());
     let entries = files.entries("");
     let is_empty = entries.is_empty();
     for entry in entries {
         if entry.name == "queues.toml" {
-            files.refuse(&entry.path, "is not supported by this build yet; name the queues in the variable QUEUES and take the file out");
+            queues = queues_file::read(&mut files, &entry.path);
         } else if !entry.is_directory {
             files.refuse(&entry.path, "has no place here; a catalog holds one directory for each tenant");
         } else if !is_name(&entry.name) {
@@ -54,12 +55,12 @@ pub fn read(directory: &Path) -> Result<Declaration, Vec<Problem>> {
             tenants.push(read_tenant(&mut files, &entry.name, &listing));
         }
     }
-    let (tenants, warnings) = files.finish(tenants)?;
+    let ((tenants, queues), warnings) = files.finish((tenants, queues))?;
     if is_empty {
         let message = "holds no tenant; give the directory that holds the tenants' directories, such as `schemas`".to_owned();
         return Err(vec![Problem { file: directory.display().to_string(), message }]);
     }
-    Ok(Declaration { tenants, warnings })
+    Ok(Declaration { tenants, queues, warnings })
 }
 
 /// The directory within a tenant's in which an event type is declared, whatever else may be wrong there.
@@ -77,11 +78,12 @@ fn read_tenant(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> Tenant
         .iter()
         .map(|(name, event_type)| read_event_type(files, tenant, name, event_type, tenant_file.as_ref(), &documents))
         .collect();
-    let TenantFile { name, allowed_senders, clients, subscriptions, .. } = tenant_file.unwrap_or_default();
+    let TenantFile { name, allowed_senders, rate, clients, subscriptions, .. } = tenant_file.unwrap_or_default();
     TenantDeclaration {
         tenant_id: TenantId::new(tenant),
         name: name.unwrap_or_else(|| tenant.to_owned()),
         allowed_senders,
+        rate,
         event_types,
         clients,
         subscriptions,

@@ -38,6 +38,7 @@ pub async fn apply(
         ("schema", write_schemas(&mut transaction, declaration, &published.active).await?),
         ("client", write_clients(&mut transaction, declaration).await?),
         ("subscription", write_subscriptions(&mut transaction, declaration).await?),
+        ("queue", write_queues(&mut transaction, declaration).await?),
     ];
     let found = undeclared::settle(&mut transaction, declaration, undeclared).await?;
     let generation = sqlx::query_file!("src/catalog/publication/generation.sql").fetch_one(&mut *transaction).await?.generation;
@@ -125,14 +126,26 @@ async fn published_schemas(connection: &mut PgConnection, declaration: &Declarat
 
 async fn write_tenants(transaction: &mut Transaction<'_, Postgres>, declaration: &Declaration) -> Result<Vec<Written>, sqlx::Error> {
     let (mut tenant_ids, mut names, mut allowed_senders) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rate_limits, mut rate_bursts) = (Vec::new(), Vec::new());
     for tenant in &declaration.tenants {
         tenant_ids.push(tenant.tenant_id.to_string());
         names.push(tenant.name.clone());
         allowed_senders.push(serde_json::json!(tenant.allowed_senders).to_string());
+        rate_limits.push(tenant.rate.map(|rate| rate.limit));
+        rate_bursts.push(tenant.rate.and_then(|rate| i32::try_from(rate.burst).ok()));
     }
-    sqlx::query_file_as!(Written, "src/catalog/publication/tenants.sql", &tenant_ids, &names, &allowed_senders)
-        .fetch_all(&mut **transaction)
-        .await
+    let limits = (&rate_limits as &[_], &rate_bursts as &[_]);
+    sqlx::query_file_as!(
+        Written,
+        "src/catalog/publication/tenants.sql",
+        &tenant_ids,
+        &names,
+        &allowed_senders,
+        limits.0 as _,
+        limits.1 as _
+    )
+    .fetch_all(&mut **transaction)
+    .await
 }
 
 async fn write_event_types(transaction: &mut Transaction<'_, Postgres>, declaration: &Declaration) -> Result<Vec<Written>, sqlx::Error> {
@@ -184,6 +197,21 @@ async fn write_clients(transaction: &mut Transaction<'_, Postgres>, declaration:
     sqlx::query_file_as!(Written, "src/catalog/publication/clients.sql", &tenant_ids, &client_ids, &names, &retries as _, &settings)
         .fetch_all(&mut **transaction)
         .await
+}
+
+async fn write_queues(transaction: &mut Transaction<'_, Postgres>, declaration: &Declaration) -> Result<Vec<Written>, sqlx::Error> {
+    let queues = &declaration.queues;
+    sqlx::query_file_as!(
+        Written,
+        "src/catalog/publication/queues.sql",
+        &queues.iter().map(|queue| queue.name.clone()).collect::<Vec<_>>(),
+        &queues.iter().map(|queue| queue.url.clone()).collect::<Vec<_>>() as _,
+        &queues.iter().map(|queue| queue.tenant.as_ref().map(ToString::to_string)).collect::<Vec<_>>() as _,
+        &queues.iter().map(|queue| queue.format.as_str().to_owned()).collect::<Vec<_>>(),
+        &queues.iter().map(|queue| queue.trusts_any_sender).collect::<Vec<_>>(),
+    )
+    .fetch_all(&mut **transaction)
+    .await
 }
 
 async fn write_subscriptions(transaction: &mut Transaction<'_, Postgres>, declaration: &Declaration) -> Result<Vec<Written>, sqlx::Error> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::declaration::{ClientDeclaration, SubscriptionDeclaration};
+use super::declaration::{ClientDeclaration, Rate, SubscriptionDeclaration};
 use super::files::line_and_column;
 use checks::Checks;
 
@@ -15,6 +15,7 @@ use checks::Checks;
 pub(super) struct TenantFile {
     pub(super) name: Option<String>,
     pub(super) allowed_senders: Vec<String>,
+    pub(super) rate: Option<Rate>,
     /// By event type, where the file names one.
     pub(super) default_versions: BTreeMap<String, i32>,
     pub(super) clients: Vec<ClientDeclaration>,
@@ -29,6 +30,8 @@ struct TenantFields {
     name: Option<String>,
     #[serde(default)]
     allowed_senders: Vec<String>,
+    rate_limit: Option<toml::Value>,
+    rate_burst: Option<toml::Value>,
     #[serde(default)]
     event_types: BTreeMap<String, EventTypeFields>,
     #[serde(default)]
@@ -85,14 +88,15 @@ pub(super) fn parse(text: &str, versions: &Versions) -> Result<TenantFile, Vec<S
         vec![format!("is not a tenant's file: {location}{}", error.message().replace('\n', "; "))]
     })?;
     let mut checks = Checks::new(versions);
-    let known = ["name", "allowed_senders", "event_types", "clients", "subscriptions"];
-    checks.others("", &fields.others, &known, &["rate_limit", "rate_burst", "compatibility", "queues"]);
+    let known = ["name", "allowed_senders", "rate_limit", "rate_burst", "event_types", "clients", "subscriptions"];
+    checks.others("", &fields.others, &known, &["compatibility"]);
     checks.label("name", fields.name.as_deref());
     checks.allowed_senders(&fields.allowed_senders);
     let subscriptions = checks.subscriptions(&fields.subscriptions, &fields.clients);
     let file = TenantFile {
         name: fields.name,
         allowed_senders: fields.allowed_senders,
+        rate: checks.rate(fields.rate_limit.as_ref(), fields.rate_burst.as_ref()),
         default_versions: checks.default_versions(&fields.event_types),
         clients: fields.clients.into_iter().map(|(name, client)| checks.client(&name, client)).collect(),
         subscriptions,

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use futures_util::TryStreamExt as _;
 use sqlx::PgConnection;
 
-use super::kept::read_open;
+use super::kept::{Terms, read_open};
 use crate::decode::decode;
 use crate::settings::SQS_MESSAGE_BYTES_MAX;
 
@@ -33,7 +33,7 @@ async fn differ(connection: &mut PgConnection, group: &[i64]) -> Result<bool, sq
     let mut first = None;
     for id in group {
         // Its terms do not matter for what the body says.
-        for kept in read_open(connection, std::slice::from_ref(id), &[]).await? {
+        for kept in read_open(connection, std::slice::from_ref(id), &Terms::default()).await? {
             let Ok(decoded) = decode(kept.candidate.clone(), SQS_MESSAGE_BYTES_MAX) else { continue };
             let digest = decoded.into_envelope().content_digest(&kept.candidate.body);
             if *first.get_or_insert(digest) != digest {

@@ -67,23 +67,29 @@ impl Drain {
         audit: Arc<Audit>,
         is_dry_run: bool,
     ) -> Result<Self, DrainError> {
+        let settling = Settling::open(database, Source::Queue, body_bytes_max, audit, Report::new(is_dry_run, false)).await?;
         let queue = open_queue(clients, setting).await?;
-        let mut sources = Vec::new();
-        for setting in configured {
-            let source = open_queue(clients, setting).await?;
+        let mut sources: Vec<Queue> = Vec::new();
+        for setting in configured.iter().chain(&settling.snapshot.queues) {
+            if sources.iter().any(|source| source.binding.name == setting.name) {
+                continue;
+            }
+            let source = match open_queue(clients, setting).await {
+                // The daemon goes on without it, too.
+                Err(DrainError::Queue(_, error)) if error.is_missing_queue() => continue,
+                source => source?,
+            };
             if source.attributes.dead_letter_target_arn.is_some() && source.attributes.dead_letter_target_arn == queue.attributes.arn {
                 sources.push(source);
             }
         }
         if sources.is_empty() {
             return Err(DrainError::WrongQueue(format!(
-                "{} is the dead-letter queue of none of the queues in QUEUES; name the queue it is the redrive target of there, with its \
-                 tenant, trust and format",
+                "{} is the dead-letter queue of none of the queues in QUEUES and in the catalog; name the queue it is the redrive target \
+                 of there, with its tenant, trust and format",
                 setting.name
             )));
         }
-        let report = Report::new(is_dry_run, false);
-        let settling = Settling::open(database, Source::Queue, body_bytes_max, audit, report).await?;
         Ok(Self { queue, sources, settling, foresight: is_dry_run.then(Foresight::default), leases: Vec::new(), left: BTreeSet::new() })
     }
 
@@ -166,7 +172,7 @@ impl Drain {
             }
             let Some(binding) = self.source(&candidate) else {
                 self.settling.report.matched += 1;
-                self.settling.report.leave(0, "they are of no queue in QUEUES, or SQS does not say of which; name it there");
+                self.settling.report.leave(0, "they are of no queue in QUEUES or the catalog, or SQS does not say of which; name it there");
                 self.left.insert(candidate.message_id.clone());
                 continue;
             };

@@ -19,8 +19,22 @@ pub struct Kept {
     pub candidate: Arc<Candidate>,
 }
 
-/// Which queues have which terms today, as far as that is configured: trust that was withdrawn counts no more.
-pub type Configured = [QueueSetting];
+/// Which terms queues have today: trust that was withdrawn counts no more.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms<'a> {
+    /// By QUEUES.
+    pub configured: &'a [QueueSetting],
+    /// By the catalog.
+    pub of_catalog: &'a [QueueSetting],
+}
+
+impl Terms<'_> {
+    /// Whether a queue is known to trust not everybody.
+    fn has_withdrawn_trust(&self, queue: &str) -> bool {
+        let setting = self.configured.iter().chain(self.of_catalog).find(|setting| setting.name == queue);
+        setting.is_some_and(|setting| !setting.trusts_any_sender)
+    }
+}
 
 /// What `message.attributes` and `dead_letter.attributes` have of a message.
 #[derive(Deserialize, Default)]
@@ -32,22 +46,21 @@ struct Surroundings {
 
 /// Reads those of these dead letters that are still open, in the order of the numbers. Missing is also one in a format that this build does
 /// not know.
-pub async fn read_open(connection: &mut PgConnection, ids: &[i64], configured: &Configured) -> Result<Vec<Kept>, sqlx::Error> {
-    read(connection, ids, configured, true).await
+pub async fn read_open(connection: &mut PgConnection, ids: &[i64], terms: &Terms<'_>) -> Result<Vec<Kept>, sqlx::Error> {
+    read(connection, ids, terms, true).await
 }
 
 /// The same of one that may be closed.
 pub async fn read_any(connection: &mut PgConnection, id: i64) -> Result<Option<Kept>, sqlx::Error> {
-    Ok(read(connection, &[id], &[], false).await?.pop())
+    Ok(read(connection, &[id], &Terms::default(), false).await?.pop())
 }
 
-async fn read(connection: &mut PgConnection, ids: &[i64], configured: &Configured, is_open: bool) -> Result<Vec<Kept>, sqlx::Error> {
+async fn read(connection: &mut PgConnection, ids: &[i64], terms: &Terms<'_>, is_open: bool) -> Result<Vec<Kept>, sqlx::Error> {
     let rows = sqlx::query_file!("src/dead_letter/kept.sql", ids, is_open).fetch_all(connection).await?;
     let mut by_id = HashMap::with_capacity(rows.len());
     for row in rows {
         let Some(format) = Format::ALL.into_iter().find(|format| format.as_str() == row.queue_format) else { continue };
-        let setting = configured.iter().find(|setting| setting.name == row.queue);
-        let trusts_any_sender = row.queue_trusts_any_sender == Some(true) && setting.is_none_or(|setting| setting.trusts_any_sender);
+        let trusts_any_sender = row.queue_trusts_any_sender == Some(true) && !terms.has_withdrawn_trust(&row.queue);
         let tenant = row.queue_tenant.as_deref().map(TenantId::new);
         let surroundings: Surroundings = serde_json::from_str(&row.attributes).unwrap_or_default();
         let candidate = Candidate {

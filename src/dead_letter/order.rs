@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 const ROWS_PER_STATEMENT_MAX: usize = 10_000;
 
 /// So many are replayed in one batch, and so many bytes, but at least one.
-const BATCH_ROWS_MAX: usize = 500;
+const BATCH_ROWS_MAX: usize = 1_000;
 const BATCH_BYTES_MAX: u64 = 8 << 20;
 
 /// A dead letter to be replayed, and how large it is.

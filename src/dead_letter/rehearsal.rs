@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
-use super::kept::read_open;
+use super::kept::{Terms, read_open};
 use super::order;
 use super::replay::{Selection, due};
 use super::report::Report;
@@ -22,7 +22,7 @@ use crate::validate::reject_unread;
 pub async fn rehearse(
     connection: &mut PgConnection,
     snapshot: &Snapshot,
-    queues: &[QueueSetting],
+    configured: &[QueueSetting],
     body_bytes_max: usize,
     selection: &Selection,
     report: &mut Report,
@@ -37,7 +37,7 @@ pub async fn rehearse(
     while !left.is_empty() && !stop.is_cancelled() {
         let batch = order::batch(left);
         let ids: Vec<i64> = batch.iter().map(|due| due.dead_letter_id).collect();
-        let kept = read_open(connection, &ids, queues).await?;
+        let kept = read_open(connection, &ids, &Terms { configured, of_catalog: &snapshot.queues }).await?;
         let begun = sqlx::query_file_scalar!("src/dead_letter/begun.sql", &ids, TIMES_BEGUN_MAX).fetch_all(&mut *connection).await?;
         // What a replay would not begin is not begun here either.
         let (unread, read): (Vec<_>, Vec<_>) = kept.into_iter().partition(|one| begun.contains(&one.number));

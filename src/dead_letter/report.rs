@@ -45,9 +45,9 @@ struct RefusalCount {
     dead_letters: u64,
 }
 
-/// One dead letter's fate.
+/// What became of one dead letter.
 #[derive(Debug, Serialize)]
-struct Fate {
+struct Each {
     dead_letter_id: i64,
     outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,16 +71,16 @@ pub struct Report {
     pub left: BTreeMap<String, u64>,
     refusals: BTreeMap<Refusal, u64>,
     /// Of each, where that is asked for.
-    fates: Option<Vec<Fate>>,
+    outcomes: Option<Vec<Each>>,
 }
 
 /// How many kinds of refusals are told apart; the rest is counted without.
 const REFUSALS_MAX: usize = 1_000;
 
 impl Report {
-    /// Of nothing yet; it tells each dead letter's fate where that is asked for.
+    /// Of nothing yet; it tells what became of each dead letter where that is asked for.
     pub fn new(is_dry_run: bool, tells_each: bool) -> Self {
-        Self { is_dry_run, fates: tells_each.then(Vec::new), ..Self::default() }
+        Self { is_dry_run, outcomes: tells_each.then(Vec::new), ..Self::default() }
     }
 
     /// How many are dealt with.
@@ -139,8 +139,8 @@ impl Report {
     }
 
     fn tell(&mut self, dead_letter_id: i64, outcome: Outcome, reason: Option<&'static str>) {
-        if let Some(fates) = &mut self.fates {
-            fates.push(Fate { dead_letter_id, outcome, reason });
+        if let Some(outcomes) = &mut self.outcomes {
+            outcomes.push(Each { dead_letter_id, outcome, reason });
         }
     }
 }
@@ -158,12 +158,12 @@ impl Serialize for Report {
             left: &'a BTreeMap<String, u64>,
             refusals: Vec<RefusalCount>,
             #[serde(skip_serializing_if = "Option::is_none")]
-            dead_letters: &'a Option<Vec<Fate>>,
+            dead_letters: &'a Option<Vec<Each>>,
         }
         let refusals = self.refusals.iter();
         let refusals = refusals.map(|(refusal, count)| RefusalCount { refusal: refusal.clone(), dead_letters: *count }).collect();
         let Self { is_dry_run, matched, counts, closed, .. } = *self;
-        let (skipped, left, dead_letters) = (&self.skipped, &self.left, &self.fates);
+        let (skipped, left, dead_letters) = (&self.skipped, &self.left, &self.outcomes);
         Printed { dry_run: is_dry_run, matched, counts, skipped, closed, left, refusals, dead_letters }.serialize(serializer)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use super::connect;
-use super::kept::{Kept, read_open};
+use super::kept::{Kept, Terms, read_open};
 use super::report::Report;
 use super::verdicts::Verdicts;
 use crate::audit::Audit;
@@ -56,7 +56,7 @@ pub enum SettlingError {
 /// Where the candidates come from.
 #[derive(Debug)]
 pub enum Source {
-    /// From dead letters, by their numbers. With the queues that are configured: they say where trust was withdrawn.
+    /// From dead letters, by their numbers. With the queues that are configured beside those of the catalog: they say where trust was withdrawn.
     DeadLetters(Vec<QueueSetting>),
     /// From a queue, numbered by whoever received them.
     Queue,
@@ -260,11 +260,11 @@ impl Settling {
     /// # Errors
     /// [`SettlingError`].
     pub async fn open_ones(&mut self, numbers: &[i64]) -> Result<Vec<Kept>, SettlingError> {
-        let queues = match &self.source {
+        let configured = match &self.source {
             Source::DeadLetters(queues) => queues.as_slice(),
             Source::Queue => &[],
         };
-        let kept = read_open(&mut self.connection, numbers, queues).await?;
+        let kept = read_open(&mut self.connection, numbers, &Terms { configured, of_catalog: &self.snapshot.queues }).await?;
         let mut open = kept.iter().map(|one| one.number).peekable();
         for number in numbers {
             if open.next_if_eq(number).is_none() {

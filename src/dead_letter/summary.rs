@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::filter::Filter;
-use super::shown::time_text;
+use super::list::time_text;
 use crate::output::Escaped;
 
 /// The open dead letters of one tenant, event type, reason and rule.

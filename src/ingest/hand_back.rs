@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::leases::{Leases, Queues};
 use crate::metrics::Outcome;
 use crate::queue::MESSAGES_PER_REQUEST_MAX;
-use crate::snapshot::Catalog;
+use crate::snapshot::{Catalog, Tenant};
 use crate::store::Entry;
 use crate::window::InFlight;
 
@@ -45,13 +45,35 @@ impl HandBack {
         }
         for (name, messages) in by_queue {
             let Some(leases) = self.queues.get(&name) else { continue };
-            self.tracker.spawn(release(leases, messages, delay.clone()));
+            let spread = |message| {
+                let pause = if delay.is_empty() { delay.start } else { rand::rng().random_range(delay.clone()) };
+                (message, pause)
+            };
+            self.tracker.spawn(release(leases, messages.into_iter().map(spread).collect()));
+        }
+    }
+
+    /// Messages over their tenants' rates, each to be received again after its own delay.
+    pub fn defer(&self, messages: Vec<(InFlight, (Arc<Tenant>, Duration))>) {
+        let mut by_queue: HashMap<String, Vec<(InFlight, Duration)>> = HashMap::new();
+        for (mut message, (tenant, delay)) in messages {
+            message.permit.record(tenant.label.as_str(), Outcome::Deferred);
+            by_queue.entry(message.candidate.queue.name.clone()).or_default().push((message, delay));
+        }
+        for (name, messages) in by_queue {
+            let Some(leases) = self.queues.get(&name) else { continue };
+            self.tracker.spawn(release(leases, messages));
         }
     }
 
     /// Drops events whose leases have ended: someone else may have them by now. What was committed before goes on.
     pub fn drop_lost(&self, batch: Vec<Entry<InFlight>>) -> Vec<Entry<InFlight>> {
         let (valid, lost): (Vec<_>, Vec<_>) = batch.into_iter().partition(|entry| entry.origin.lease.is_valid());
+        let (valid, rebound): (Vec<_>, Vec<_>) = valid.into_iter().partition(|entry| self.is_of_today(&entry.origin));
+        if !rebound.is_empty() {
+            tracing::info!(events = rebound.len(), "handed back: their queue's entry has changed since they were received");
+            self.now(rebound.into_iter().map(|entry| entry.origin).collect());
+        }
         if !lost.is_empty() {
             tracing::warn!(events = lost.len(), "leases ended before their events could be stored: they come again");
         }
@@ -68,20 +90,23 @@ impl HandBack {
         futures_util::future::join_all(queues.iter().map(|leases| leases.hand_back())).await;
     }
 
+    /// Whether a message was received under the terms that its queue has now.
+    fn is_of_today(&self, message: &InFlight) -> bool {
+        let queue = &message.candidate.queue;
+        self.queues.get(&queue.name).is_none_or(|leases| leases.queue.binding == *queue)
+    }
+
     fn record_released(&self, message: &mut InFlight) {
         let snapshot = self.catalog.snapshot();
         message.permit.record(snapshot.label(message.candidate.queue.tenant.as_ref()), Outcome::Released);
     }
 }
 
-async fn release(leases: Arc<Leases>, messages: Vec<InFlight>, delay: Range<Duration>) {
-    let spread = || {
-        if delay.is_empty() { delay.start } else { rand::rng().random_range(delay.clone()) }
-    };
+async fn release(leases: Arc<Leases>, messages: Vec<(InFlight, Duration)>) {
     for chunk in messages.chunks(MESSAGES_PER_REQUEST_MAX) {
-        for message in chunk {
+        for (message, _) in chunk {
             message.lease.finished().await;
         }
-        leases.release(chunk.iter().map(|message| (&message.lease, spread())).collect()).await;
+        leases.release(chunk.iter().map(|(message, delay)| (&message.lease, *delay)).collect()).await;
     }
 }

@@ -12,6 +12,7 @@ use super::hand_back::HandBack;
 use super::leases::{Leases, Queues};
 use super::pace::Pace;
 use super::queue_check;
+use super::rates::Rates;
 use super::watchdog::{Silence, Watchdog};
 use crate::backoff::Backoff;
 use crate::fault;
@@ -31,6 +32,9 @@ const WAITING_AFTER: Duration = Duration::from_millis(250);
 /// Between asking SQS how many messages a queue has.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
 
+/// The same while events wait there because their tenants are over their rates: replicas share what may wait.
+const DEPTH_INTERVAL_WHILE_DEFERRED: Duration = Duration::from_secs(2);
+
 /// What the pollers of all queues share.
 #[derive(Debug)]
 pub struct Polls {
@@ -40,6 +44,7 @@ pub struct Polls {
     pub breaker: Arc<CircuitBreaker>,
     pub window: Arc<Window>,
     pub hand_back: Arc<HandBack>,
+    pub rates: Arc<Rates>,
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
     pub visibility_timeout: Duration,
@@ -50,9 +55,9 @@ pub struct Polls {
 
 impl Polls {
     /// Finds the queue, then polls it until told to stop; what comes is passed on.
-    pub async fn run(self: Arc<Self>, setting: QueueSetting, received: mpsc::Sender<Vec<InFlight>>) {
+    pub async fn run(self: Arc<Self>, setting: QueueSetting, received: mpsc::Sender<Vec<InFlight>>, stop: CancellationToken) {
         let queue = tokio::select! {
-            () = self.stop.cancelled() => return,
+            () = stop.cancelled() => return,
             queue = self.open(&setting) => queue,
         };
         queue_check::check(&queue, self.hold_max);
@@ -63,11 +68,11 @@ impl Polls {
         let start = |number, silence| {
             let (leases, polls) = (Arc::clone(&leases), Arc::clone(&self));
             let wait = if number == 0 { wait } else { wait.min(BUSY_WAIT) };
-            let (pace, share, received) = (Arc::clone(&pace), Arc::clone(&share), received.clone());
-            Poller { number, wait, silence, leases, polls, received, pace, share }.run()
+            let (pace, share, received, stop) = (Arc::clone(&pace), Arc::clone(&share), received.clone(), stop.clone());
+            Poller { number, wait, silence, leases, polls, received, pace, share, stop }.run()
         };
-        let watchdog = Watchdog { queue: &setting.name, readiness: &self.readiness, metrics: &self.metrics, stop: &self.stop };
-        tokio::join!(watchdog.run(wait, pace.subscribe(), start), self.watch_depth(&queue));
+        let watchdog = Watchdog { queue: &setting.name, readiness: &self.readiness, metrics: &self.metrics, stop: &stop };
+        tokio::join!(watchdog.run(wait, pace.subscribe(), start), self.watch_depth(&queue, &stop));
     }
 
     /// Looks for the queue until it is there and may be used; the other queues do not wait for this one.
@@ -89,20 +94,23 @@ impl Polls {
     }
 
     /// Shows what SQS says is in the queue, now and then.
-    async fn watch_depth(&self, queue: &Queue) {
+    async fn watch_depth(&self, queue: &Queue, stop: &CancellationToken) {
         let name = queue.binding.name.as_str();
         loop {
             let depth = tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = stop.cancelled() => return,
                 depth = queue.depth() => depth,
             };
             self.count_request(name, "depth", depth.as_ref().err());
-            for (state, messages) in depth.unwrap_or_default() {
+            let depth = depth.unwrap_or_default();
+            let not_visible = depth.iter().find(|(state, _)| *state == "in_flight").map(|(_, messages)| *messages);
+            let has_deferred = self.rates.see(name, not_visible);
+            for (state, messages) in depth {
                 self.metrics.queue_messages.with_label_values(&[name, state]).set(messages);
             }
             tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(DEPTH_INTERVAL) => {}
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(if has_deferred { DEPTH_INTERVAL_WHILE_DEFERRED } else { DEPTH_INTERVAL }) => {}
             }
         }
     }
@@ -129,12 +137,13 @@ struct Poller {
     received: mpsc::Sender<Vec<InFlight>>,
     pace: Arc<Pace>,
     share: Arc<Share>,
+    stop: CancellationToken,
 }
 
 impl Poller {
     /// Ends when it is told to stop, or when there are more pollers than pay.
     async fn run(self) {
-        let stop = &self.polls.stop;
+        let stop = &self.stop;
         let mut backoff = Backoff::default();
         loop {
             let reservation = tokio::select! {

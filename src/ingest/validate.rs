@@ -7,11 +7,12 @@ use tokio::sync::mpsc;
 
 use super::breaker::CircuitBreaker;
 use super::hand_back::HandBack;
+use super::rates::Rates;
 use crate::candidate::Candidate;
 use crate::event::Rejection;
 use crate::health::Readiness;
 use crate::metrics::Metrics;
-use crate::snapshot::{Catalog, Snapshot};
+use crate::snapshot::{Catalog, Snapshot, Tenant};
 use crate::store::{Decided, Entry, SessionError, TIMES_BEGUN_MAX};
 use crate::validate::{Declared, SchemaUnusable, Verdict, prepare, reject_for_time, reject_unread};
 use crate::validation::{PoisonAttempts, Pool, Unvalidated};
@@ -31,6 +32,7 @@ pub struct Validator {
     pub attempts: PoisonAttempts,
     pub breaker: Arc<CircuitBreaker>,
     pub hand_back: Arc<HandBack>,
+    pub rates: Arc<Rates>,
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
     pub body_bytes_max: usize,
@@ -43,17 +45,23 @@ struct Waiting {
 }
 
 impl Validator {
-    /// Finds the verdicts on messages by a snapshot and passes them on: those before validation at once, each other when its thread is done
+    /// Finds the verdicts on messages by a snapshot and passes them on, but for those over their tenants' rates, which wait on their queues: those before validation at once, each other when its thread is done
     /// with all that it was given, or at the next tick. What gets none is handed back.
     pub async fn validate(&self, messages: Vec<InFlight>, snapshot: &Arc<Snapshot>, next: &Next) {
-        let (mut rejected, mut waiting) = (Vec::new(), Vec::new());
-        for message in messages {
-            match self.prepare(&message.candidate, snapshot) {
+        let (mut rejected, mut waiting, mut deferred) = (Vec::new(), Vec::new(), Vec::new());
+        for mut message in messages {
+            let prepared = self.prepare(&message.candidate, snapshot);
+            if let Some(delay) = self.delay(&mut message, prepared.as_ref(), snapshot) {
+                deferred.push((message, delay));
+                continue;
+            }
+            match prepared {
                 Some(Ok(event)) => waiting.push(Waiting { message, event }),
                 Some(Err(rejection)) => rejected.push(entry(message, Err(rejection), snapshot)),
                 None => self.count_panic(message, snapshot, next).await,
             }
         }
+        self.hand_back.defer(deferred);
         pass_on(rejected, next).await;
         while !waiting.is_empty() {
             waiting = self.validate_once(waiting, snapshot, next).await;
@@ -61,6 +69,26 @@ impl Validator {
                 tokio::time::sleep(SLOW_PAUSE).await;
             }
         }
+    }
+
+    /// For how long an event has to wait that is over its tenant's rate.
+    fn delay(
+        &self,
+        message: &mut InFlight,
+        prepared: Option<&Result<Declared, Rejection>>,
+        snapshot: &Snapshot,
+    ) -> Option<(Arc<Tenant>, Duration)> {
+        if std::mem::replace(&mut message.was_rated, true) {
+            return None;
+        }
+        let tenant = match prepared? {
+            Ok(event) => Arc::clone(event.tenant()),
+            Err(rejection) => Arc::clone(snapshot.tenant(rejection.admitted.as_ref()?.as_str())?),
+        };
+        tenant.rate?;
+        let leases = self.hand_back.queues.get(&message.candidate.queue.name)?;
+        let delay = self.rates.defer(&tenant, &message.candidate, &leases.queue.attributes)?;
+        Some((tenant, delay))
     }
 
     /// Decodes and admits; nothing where that panicked.

@@ -12,6 +12,8 @@ pub struct QueueAttributes {
     pub message_retention: Option<Duration>,
     /// How often a message is received before SQS moves it to the queue's dead-letter queue.
     pub receives_max: Option<u64>,
+    /// There is a rule for that which cannot be read.
+    pub has_unreadable_policy: bool,
     /// The queue's own ARN.
     pub arn: Option<String>,
     /// The ARN of the queue that SQS moves such a message to.
@@ -23,7 +25,8 @@ pub struct QueueAttributes {
 impl QueueAttributes {
     pub(super) fn read(attributes: &HashMap<QueueAttributeName, String>) -> Self {
         let seconds = |name| attributes.get(&name)?.parse().ok().map(Duration::from_secs);
-        let policy = attributes.get(&QueueAttributeName::RedrivePolicy).and_then(|text| serde_json::from_str(text).ok());
+        let text = attributes.get(&QueueAttributeName::RedrivePolicy).filter(|text| !text.is_empty());
+        let policy = text.and_then(|text| serde_json::from_str(text).ok());
         let policy: Option<serde_json::Value> = policy;
         let target = policy.as_ref().and_then(|policy| policy["deadLetterTargetArn"].as_str().map(str::to_owned));
         let receives_max = policy.and_then(|policy| match &policy["maxReceiveCount"] {
@@ -33,6 +36,7 @@ impl QueueAttributes {
         });
         Self {
             message_retention: seconds(QueueAttributeName::MessageRetentionPeriod),
+            has_unreadable_policy: text.is_some() && receives_max.is_none(),
             receives_max,
             arn: attributes.get(&QueueAttributeName::QueueArn).cloned(),
             dead_letter_target_arn: target,

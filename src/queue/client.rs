@@ -13,13 +13,13 @@ use aws_sdk_sqs::config::{SharedHttpClient, StalledStreamProtectionConfig};
 use aws_sdk_sqs::types::QueueAttributeName;
 use aws_types::service_config::ServiceConfigKey;
 
+use super::connector;
 use super::credentials::FitCredentials;
 use super::endpoint::Endpoint;
 use super::error::ClientError;
 use super::signing::Signer;
 use super::wire::Wire;
-use super::{connector, region};
-use crate::settings::{QueueSetting, WrongSetting, check_sdk_environment, is_http_url};
+use crate::settings::{QueueSetting, WrongSetting, check_sdk_environment, is_http_url, region_of_host};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -132,7 +132,7 @@ impl Location {
             return Self::default();
         };
         let host = url.host_str().unwrap_or_default();
-        let region = region::of_host(host);
+        let region = region_of_host(host);
         // Where it is not the host that the SDK asks for the region, the request goes where the URL points, as it does with other SDKs.
         let endpoint_url = (!region.is_some_and(|(_, is_default)| is_default)).then(|| url.origin().ascii_serialization());
         let is_variant = region.is_some() && (host.contains("sqs-fips.") || host.contains(".api."));

@@ -71,31 +71,45 @@ fn parse_queue(entry: &str) -> Result<QueueSetting, String> {
         Some((address, tenant)) => (address, Some(tenant)),
         None => (address, None),
     };
+    let (mut trust, mut format) = (None, None);
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        match option.split_once('=') {
+            Some(("trust", "any")) => trust = Some("any"),
+            Some(("format", _)) if format.is_some() => return Err("`format` is given twice; a queue has one".into()),
+            Some(("format", name)) => format = Some(name),
+            _ => {
+                return Err(format!("`{option}` is no option; those are trust=any and format=, one of {}", formats()));
+            }
+        }
+    }
+    parse_queue_fields(address, tenant, trust, format)
+}
+
+/// A queue by its fields: where it is, whose, and under which terms.
+///
+/// # Errors
+/// A sentence that says what is wrong and what would be right.
+pub fn parse_queue_fields(address: &str, tenant: Option<&str>, trust: Option<&str>, format: Option<&str>) -> Result<QueueSetting, String> {
     let (name, url) = parse_address(address)?;
     if let Some(tenant) = tenant.filter(|tenant| !is_name(tenant)) {
         return Err(format!("`{tenant}` is no tenant's name: those begin with a-z or 0-9, then a-z 0-9 . _ - up to 100 in all"));
     }
-    let mut trusts_any_sender = false;
-    let mut format = None;
-    for option in options.split('&').filter(|option| !option.is_empty()) {
-        match option {
-            "trust=any" if tenant.is_none() => trusts_any_sender = true,
-            "trust=any" => return Err("`trust=any` does nothing on a queue that is bound to a tenant; remove one of the two".into()),
-            _ if option.starts_with("format=") && format.is_some() => return Err("`format` is given twice; a queue has one".into()),
-            _ => format = Some(parse_option(option)?),
-        }
-    }
-    Ok(QueueSetting { name, url, tenant: tenant.map(TenantId::new), trusts_any_sender, format: format.unwrap_or_default() })
+    let trusts_any_sender = match (trust, tenant) {
+        (None, _) => false,
+        (Some("any"), None) => true,
+        (Some("any"), Some(_)) => return Err("`trust=any` does nothing on a queue that is bound to a tenant; remove one of the two".into()),
+        (Some(trust), _) => return Err(format!("`{trust}` is no trust; there is `any`, or leave it out")),
+    };
+    let by_name = |name: &str| Format::ALL.into_iter().find(|format| format.as_str() == name);
+    let format = match format {
+        None => Format::default(),
+        Some(name) => by_name(name).ok_or_else(|| format!("`{name}` is no format; those are {}", formats()))?,
+    };
+    Ok(QueueSetting { name, url, tenant: tenant.map(TenantId::new), trusts_any_sender, format })
 }
 
-/// The format that an option names; whatever else was an option has been read.
-fn parse_option(option: &str) -> Result<Format, String> {
-    let formats = Format::ALL.map(Format::as_str).join(", ");
-    let Some(name) = option.strip_prefix("format=") else {
-        return Err(format!("`{option}` is no option; those are trust=any and format=, one of {formats}"));
-    };
-    let format = Format::ALL.into_iter().find(|format| format.as_str() == name);
-    format.ok_or_else(|| format!("`{name}` is no format; those are {formats}"))
+fn formats() -> String {
+    Format::ALL.map(Format::as_str).join(", ")
 }
 
 /// A queue's name, and its URL where one was given: the name is the last part of its path.

@@ -1,4 +1,4 @@
-select tenant_id, allowed_senders
+select tenant_id, allowed_senders, rate_limit, rate_burst
 from tenant
 where active
 order by tenant_id

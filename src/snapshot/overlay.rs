@@ -14,10 +14,12 @@ impl Loading {
             let tenant = self.tenants.entry(tenant_id.clone()).or_insert_with(|| Tenant {
                 label: tenant_id.clone(),
                 tenant_id,
+                rate: None,
                 allowed_senders: BTreeSet::new(),
                 event_types: HashMap::new(),
                 clients: BTreeSet::new(),
             });
+            tenant.rate = declared.rate;
             tenant.allowed_senders = declared.allowed_senders.iter().cloned().collect();
         }
     }

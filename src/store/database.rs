@@ -2,23 +2,19 @@
 
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::migrate::Migrator;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::failure::SessionError;
-use super::sender_role::ensure_sender_role;
 use super::session::{Session, backend_of};
-use crate::database::{self, Setting, describe};
-use crate::settings::Database;
-
-/// A migration that waits for a lock makes everyone else wait behind it; what it does by itself may take as long as it has to.
-const SETTINGS: [Setting; 4] =
-    [("lock_timeout", "2000"), ("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0"), ("transaction_timeout", "0")];
+use crate::database::describe;
 
 /// The migrations of this build. A database that has newer ones as well is accepted: migrations only ever add.
-fn migrator() -> Migrator {
+pub(super) fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!();
     migrator.set_ignore_missing(true);
+    // Whoever waits for the driver's lock does so by a statement, whose snapshot an index that is built beside others waits for in turn.
+    migrator.set_locking(false);
     migrator
 }
 
@@ -61,7 +57,7 @@ async fn try_statements(connection: &mut PgConnection, statements: &[&str]) -> R
 
 /// What the server says of itself.
 #[expect(clippy::struct_excessive_bools, reason = "a column each, which have nothing to do with one another")]
-struct Server {
+pub(super) struct Server {
     version: i32,
     encoding: String,
     is_standby: bool,
@@ -73,12 +69,12 @@ struct Server {
 }
 
 impl Server {
-    async fn of(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+    pub(super) async fn of(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
         sqlx::query_file_as!(Self, "src/store/probe_server.sql").fetch_one(connection).await
     }
 
     /// The migrations that were applied, of whichever build.
-    async fn applied(&self, connection: &mut PgConnection) -> Result<Vec<i64>, sqlx::Error> {
+    pub(super) async fn applied(&self, connection: &mut PgConnection) -> Result<Vec<i64>, sqlx::Error> {
         // Not asked for in vain: that would leave an error in the server's log.
         match self.has_migrations {
             true => sqlx::query_file_scalar!("src/store/probe_migrations.sql").fetch_all(connection).await,
@@ -87,7 +83,7 @@ impl Server {
     }
 
     /// Why the tables cannot be here.
-    fn unfit_for_tables(&self) -> Option<String> {
+    pub(super) fn unfit_for_tables(&self) -> Option<String> {
         if self.version < 150_000 {
             return Some("the server is older than PostgreSQL 15; use 15 or later".to_owned());
         }
@@ -165,64 +161,4 @@ pub async fn unfit_for_commands(session: &mut Session, deadline: Duration) -> Re
 /// The driver's.
 pub async fn unfit_for_tables(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
     Ok(Server::of(connection).await?.unfit_for_tables())
-}
-
-/// Why the migrations were not applied.
-#[derive(Debug, thiserror::Error)]
-pub enum MigrationError {
-    /// It is not a database for this.
-    #[error("{0}")]
-    Unfit(String),
-    /// Postgres does not answer.
-    #[error("the database {}", describe(.0))]
-    Database(#[from] sqlx::Error),
-    /// A statement was refused, or waited in vain for a lock.
-    #[error("migration {version} did not succeed, and nothing of it remains: the database {}", describe(.error))]
-    Refused {
-        /// Which one.
-        version: i64,
-        /// Postgres's own word.
-        error: sqlx::Error,
-    },
-    /// What was applied before are not this build's migrations.
-    #[error("the database's migrations are not this build's: {0}; use the build that made them")]
-    Foreign(MigrateError),
-}
-
-impl From<MigrateError> for MigrationError {
-    fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::Execute(error) => Self::Database(error),
-            MigrateError::ExecuteMigration(error, version) => Self::Refused { version, error },
-            other => Self::Foreign(other),
-        }
-    }
-}
-
-/// What `migrate` has done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Migrated {
-    /// How many migrations were missing.
-    pub applied: usize,
-    /// Statements for somebody who may make the role that senders use and grant it their functions, where this user may not.
-    pub statements_left: Option<String>,
-}
-
-/// Applies what is missing of the migrations, by a connection of its own: the migrator's lock belongs to its session. Then makes the role that
-/// senders use.
-///
-/// # Errors
-/// When Postgres does not answer, the database is not fit, another migration holds the lock, or a statement fails.
-pub async fn migrate(database: &Database) -> Result<Migrated, MigrationError> {
-    let mut connection = database::connect(database, &SETTINGS).await?;
-    let before = Server::of(&mut connection).await?;
-    if let Some(sentence) = before.unfit_for_tables() {
-        return Err(MigrationError::Unfit(sentence));
-    }
-    let applied_before = before.applied(&mut connection).await?.len();
-    migrator().run_direct(None, &mut connection, false).await?;
-    let applied_after = Server::of(&mut connection).await?.applied(&mut connection).await?.len();
-    let statements_left = ensure_sender_role(&mut connection).await?;
-    connection.close().await?;
-    Ok(Migrated { applied: applied_after.saturating_sub(applied_before), statements_left })
 }

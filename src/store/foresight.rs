@@ -13,8 +13,8 @@ use super::settlement::{Settlement, decide};
 /// What becomes of batches, one after the other: what an earlier one would have stored counts for a later one.
 #[derive(Debug, Default)]
 pub struct Foresight {
-    /// The content of each event that would be stored, by its identity; both as the beginning of a digest.
-    stored: HashMap<[u8; 16], [u8; 16]>,
+    /// The content of each event that would be stored, by its identity; both as the beginning of a digest, for they may be a million.
+    stored: HashMap<u64, u64>,
 }
 
 impl Foresight {
@@ -53,13 +53,13 @@ impl Foresight {
     }
 }
 
-fn keys(decided: &Decided) -> Option<([u8; 16], [u8; 16])> {
+fn keys(decided: &Decided) -> Option<(u64, u64)> {
     let (identity, envelope) = decided.identity()?;
     let mut digest = Sha256::new();
     for text in [identity.tenant_id, identity.source, identity.event_id] {
         digest.update(text.len().to_be_bytes());
         digest.update(text);
     }
-    let beginning = |digest: [u8; 32]| std::array::from_fn(|index| digest[index]);
+    let beginning = |digest: [u8; 32]| u64::from_be_bytes(std::array::from_fn(|index| digest[index]));
     Some((beginning(digest.finalize().into()), beginning(envelope.content_digest(&decided.candidate.body))))
 }

@@ -30,7 +30,8 @@ fn the_image_has_no_catalog_and_whoever_tries_it_out_mounts_the_sample() {
 #[test]
 fn the_sender_is_deployed_beside_the_daemon_in_the_same_sandbox() {
     let unit = |name: &str| file(name);
-    let sandbox = |text: &str| text.split_once("# The sandbox.").map(|(_, rest)| rest.lines().skip(1).map(str::to_owned).collect::<Vec<_>>());
+    let sandbox =
+        |text: &str| text.split_once("# The sandbox.").map(|(_, rest)| rest.lines().skip(1).map(str::to_owned).collect::<Vec<_>>());
     let [daemon, sender] = ["event-processor.service", "event-processor-sender.service"].map(unit);
     assert!(sandbox(&daemon).is_some() && sandbox(&daemon) == sandbox(&sender), "{sender}");
     assert!(sender.contains("\nExecStart=/usr/local/bin/sender\n"), "{sender}");

@@ -48,7 +48,7 @@ pub struct ReplaySettings {
 
 #[derive(Args)]
 pub struct DrainSettings {
-    /// The dead-letter queue of SQS: a name or URL. One of the queues in QUEUES has it as its redrive target.
+    /// The dead-letter queue of SQS: a name or URL. One of the queues in QUEUES or the catalog has it as its redrive target.
     #[arg(value_parser = parse_dead_letter_queue)]
     queue: QueueSetting,
     /// Say what would become of each, give them back to the queue, and change nothing else.
@@ -103,7 +103,7 @@ pub async fn replay(settings: ReplaySettings) -> Result<(), Failure> {
 }
 
 pub async fn drain(settings: DrainSettings) -> Result<(), Failure> {
-    let configured = settings.queues.list()?;
+    let configured = settings.queues.given()?;
     let clients = Clients::load().await?;
     let audit = Arc::new(audit(&settings.operator, "dead-letter drain"));
     let database = database(&settings.database)?;

@@ -151,7 +151,7 @@ fn all_problems_are_told_at_once_sorted_by_file() {
 blog: has no tenant.toml; add one (it may be empty), or take the directory out
 blog/note: has no place here; a tenant's directory holds tenant.toml, common/ and a directory for each event type
 shop/common/broken.json: is not JSON that can be used: line 1, column 2: a name in double quotes is expected
-shop/tenant.toml: nmae: is not a field; known here: name, allowed_senders, event_types, clients, subscriptions
+shop/tenant.toml: nmae: is not a field; known here: name, allowed_senders, rate_limit, rate_burst, event_types, clients, subscriptions
 zoo.json: has no place here; a catalog holds one directory for each tenant",
     );
 }

@@ -19,6 +19,9 @@ with
     clients as (
         update client t set active = false from undeclared u
         where u.kind = 'client' and (t.tenant_id, t.client_id) = (u.tenant_id, u.key)
+    ),
+    queues as (
+        update queue t set active = false from undeclared u where u.kind = 'queue' and t.name = u.key
     )
 update subscription t set active = false from undeclared u
 where u.kind = 'subscription' and (t.tenant_id, t.client_id, t.event_pattern) = (u.tenant_id, u.key, u.event_pattern)

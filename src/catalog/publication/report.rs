@@ -24,7 +24,7 @@ pub struct Report {
 /// What an `apply` did for one tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct TenantReport {
-    /// The tenant.
+    /// The tenant; empty for the queues, which are the operator's.
     pub tenant_id: String,
     /// What was new.
     pub added: Vec<Item>,
@@ -43,14 +43,14 @@ pub struct TenantReport {
 /// One declared thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Item {
-    /// `tenant`, `event_type`, `schema`, `client` or `subscription`.
+    /// `tenant`, `event_type`, `schema`, `client`, `subscription` or `queue`.
     pub kind: String,
     /// Its name within the tenant.
     pub name: String,
 }
 
 impl Report {
-    pub(super) fn new(generation: i64, declaration: &Declaration, written: [(&str, Vec<Written>); 5], found: Found) -> Self {
+    pub(super) fn new(generation: i64, declaration: &Declaration, written: [(&str, Vec<Written>); 6], found: Found) -> Self {
         let mut tenants: BTreeMap<String, TenantReport> = BTreeMap::new();
         for (kind, mut rows) in written {
             rows.sort_unstable_by(|left, right| left.name.cmp(&right.name));
@@ -63,6 +63,10 @@ impl Report {
         for tenant in &declaration.tenants {
             let report = tenants.entry(tenant.tenant_id.to_string()).or_default();
             report.unchanged = count(tenant) - report.added.len() - report.changed.len();
+        }
+        if !declaration.queues.is_empty() {
+            let report = tenants.entry(String::new()).or_default();
+            report.unchanged = declaration.queues.len() - report.added.len() - report.changed.len();
         }
         let Found { pruned, active, stored_lately } = found;
         for (rows, is_pruned) in [(pruned, true), (active, false)] {
@@ -115,7 +119,8 @@ impl fmt::Display for Report {
         write!(formatter, "catalog generation {}", self.generation)?;
         for tenant in &self.tenants {
             let TenantReport { tenant_id, added, changed, unchanged, pruned, undeclared, .. } = tenant;
-            write!(formatter, "\n  {tenant_id}: {} added, {} changed, {unchanged} unchanged", added.len(), changed.len())?;
+            let whose = if tenant_id.is_empty() { "queues.toml" } else { tenant_id };
+            write!(formatter, "\n  {whose}: {} added, {} changed, {unchanged} unchanged", added.len(), changed.len())?;
             if !pruned.is_empty() {
                 write!(formatter, ", {} deactivated", pruned.len())?;
             }

@@ -86,6 +86,7 @@ async fn find(connection: &mut PgConnection, declaration: &Declaration) -> Resul
         &subscriptions_tenants,
         &subscribers,
         &patterns,
+        &declaration.queues.iter().map(|queue| queue.name.clone()).collect::<Vec<_>>(),
     )
     .fetch_all(connection)
     .await

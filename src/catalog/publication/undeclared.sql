@@ -18,3 +18,7 @@ union all
 select 'subscription', tenant_id, client_id, 0, event_pattern, client_id || ' to ' || event_pattern
 from subscription
 where active and (tenant_id, client_id, event_pattern) not in (select * from unnest($9::text[], $10::text[], $11::text[]))
+union all
+select 'queue', '', name, 0, '', name
+from queue
+where active and name <> all($12::text[])

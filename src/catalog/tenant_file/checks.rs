@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{ClientFields, EventTypeFields, RetryFields, SubscriptionFields, Versions};
-use crate::catalog::declaration::{ClientDeclaration, Retry, SubscriptionDeclaration};
+use crate::catalog::declaration::{ClientDeclaration, Rate, Retry, SubscriptionDeclaration};
 use crate::channel::Channel;
 use crate::event::{ClientId, is_event_type, is_name};
 use crate::json;
@@ -16,6 +16,10 @@ const PAUSE_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// The shortest: senders do not look more often.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// Events a second that a tenant may be held to: one in a hundred seconds, or a million.
+const RATE_MIN: f64 = 0.01;
+const RATE_MAX: f64 = 1_000_000.0;
 
 /// How often a delivery may be tried.
 const ATTEMPTS_MAX: i32 = 100;
@@ -44,7 +48,9 @@ impl<'a> Checks<'a> {
     pub(super) fn others(&mut self, location: &str, others: &toml::Table, known: &[&str], not_yet: &[&str]) {
         for (name, value) in others {
             let field = if location.is_empty() { key(name) } else { format!("{location}.{}", key(name)) };
-            if not_yet.contains(&name.as_str()) {
+            if location.is_empty() && name == "queues" {
+                self.refuse(&field, "stand in queues.toml beside the tenants' directories, which is the operator's; take them out");
+            } else if not_yet.contains(&name.as_str()) {
                 self.refuse(&field, "is not supported by this build yet; take it out");
             } else {
                 let advice = match location.rsplit_once('.') {
@@ -85,6 +91,34 @@ impl<'a> Checks<'a> {
                 _ => {}
             }
         }
+    }
+
+    pub(super) fn rate(&mut self, limit: Option<&toml::Value>, burst: Option<&toml::Value>) -> Option<Rate> {
+        let number = |value: &toml::Value| {
+            value.as_float().or_else(|| value.as_integer().and_then(|number| i32::try_from(number).ok()).map(f64::from))
+        };
+        let Some(given) = limit else {
+            if burst.is_some() {
+                self.refuse("rate_burst", "does nothing without `rate_limit`; add that, or take this out");
+            }
+            return None;
+        };
+        let Some(limit) = number(given).filter(|limit| (RATE_MIN..=RATE_MAX).contains(limit)) else {
+            self.refuse("rate_limit", &format!("is not a number of events a second; write one from {RATE_MIN} to {RATE_MAX}"));
+            return None;
+        };
+        let at_once = match burst {
+            // One second's worth.
+            None => Some(limit.ceil()),
+            Some(burst) => number(burst).filter(|burst| burst.fract() == 0.0 && (1.0..=RATE_MAX).contains(burst)),
+        };
+        let Some(at_once) = at_once else {
+            self.refuse("rate_burst", &format!("is not a whole number of events; write one from 1 to {RATE_MAX}"));
+            return None;
+        };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number within these bounds")]
+        let burst = at_once as u32;
+        Some(Rate { limit, burst })
     }
 
     pub(super) fn default_versions(&mut self, event_types: &BTreeMap<String, EventTypeFields>) -> BTreeMap<String, i32> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::evidence::{DeadLetter, Evidence, Matches, Row};
+use super::evidence::{DeadLetter, Evidence, Matches, Row, StoredBy};
 use super::report::{Disposition, Report};
 use crate::event::Reason;
 use crate::producers::ledger::{Entry, Sending, Verdict};
@@ -104,7 +104,9 @@ impl Verifier<'_> {
 
     fn stored(&self, position: usize, row: &Row) -> Disposition {
         let entry = &self.entries[position];
-        let is_foreseen = entry.expected != Verdict::Rejected || self.is_conflict(position);
+        // What was to be refused, and was, is stored after all where the catalog was mended and a replay has looked again.
+        let is_mended = self.dead_letters(position).iter().any(|dead_letter| dead_letter.stored_by == Some(StoredBy::Replay));
+        let is_foreseen = entry.expected != Verdict::Rejected || self.is_conflict(position) || is_mended;
         let wrong = [
             (!is_foreseen, "is stored, but had to become a dead letter"),
             (row.payload_sha256 != entry.payload_sha256, "is stored with another payload"),
@@ -132,7 +134,7 @@ impl Verifier<'_> {
     /// The fate of an event that must be a dead letter.
     fn dead_letter(&self, position: usize, reason: &str) -> Disposition {
         let entry = &self.entries[position];
-        let mut dead_letters = self.dead_letters(position).iter().filter(|dead_letter| !dead_letter.is_stored).peekable();
+        let mut dead_letters = self.dead_letters(position).iter().filter(|dead_letter| dead_letter.stored_by.is_none()).peekable();
         if dead_letters.peek().is_none() {
             return absent(entry);
         }
@@ -145,7 +147,7 @@ impl Verifier<'_> {
 
     /// The reason of an event that is a dead letter.
     fn reason(&self, position: usize) -> Option<&str> {
-        let dead_letter = self.dead_letters(position).first().filter(|dead_letter| !dead_letter.is_stored);
+        let dead_letter = self.dead_letters(position).first().filter(|dead_letter| dead_letter.stored_by.is_none());
         dead_letter.map(|dead_letter| dead_letter.reason.as_str())
     }
 }

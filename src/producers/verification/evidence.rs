@@ -8,6 +8,15 @@ use time::OffsetDateTime;
 
 use crate::producers::ledger::{Entry, sha256};
 
+/// Why a dead letter's event is stored after all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StoredBy {
+    /// It came again.
+    Queue,
+    /// It was replayed.
+    Replay,
+}
+
 /// A dead letter.
 #[derive(Debug)]
 #[expect(clippy::struct_field_names, reason = "the column's name")]
@@ -19,8 +28,8 @@ pub(super) struct DeadLetter {
     pub(super) reason: String,
     pub(super) body_sha256: String,
     pub(super) is_open: bool,
-    /// Whether it was closed because its event was stored after all.
-    pub(super) is_stored: bool,
+    /// Whether it was closed because its event was stored after all, and by whom.
+    pub(super) stored_by: Option<StoredBy>,
     /// Whether it came after the ledger began.
     pub(super) is_since: bool,
 }
@@ -63,7 +72,7 @@ pub(super) async fn collect(connection: &mut PgConnection, entries: &[Entry]) ->
             reason: row.reason,
             body_sha256: sha256(&row.body),
             is_open: row.is_open,
-            is_stored: row.is_stored,
+            stored_by: row.is_stored.then_some(if row.is_replayed { StoredBy::Replay } else { StoredBy::Queue }),
             is_since: row.is_since,
         });
     }

@@ -228,8 +228,8 @@ async fn what_is_wrong_or_not_supported_is_refused_with_a_sentence() {
         let ended = note.run(PROCESSOR, &["catalog", "check"]).await;
         assert_eq!((ended.status, ended.output), (65, format!("{terminal_file}: {name}: {later}\n")), "{field}");
     }
-    let queues = "schemas/queues.toml: is not supported by this build yet; name the queues in the variable QUEUES and take the file out";
-    check_refused(&database, "schemas/queues.toml", "", queues).await;
+    let queues = "schemas/queues.toml: x: is not a field; each queue is a table [[queues]]";
+    check_refused(&database, "schemas/queues.toml", "x = 1", queues).await;
     let example = "schemas/platform/user-app/examples/valid/number.json: is in `valid/` but breaks user-app/1.json: the payload: expected a \
          string, found number (user-app/1.json#/type); mend it, or move it to `invalid/`";
     check_refused(&database, "schemas/platform/user-app/examples/valid/number.json", "7", example).await;

@@ -36,11 +36,11 @@ async fn dead_letters_are_listed_by_tenant_reason_and_queue_and_shown_with_what_
     stack.database.execute("update dead_letter set discarded_at = now() where body = convert_to('Hello World', 'UTF8')").await;
     let terminal = terminal(&stack);
     check(&terminal, &[], &["schema_violation", "schema_violation", "unknown_event_type"]).await;
-    check(&terminal, &["--all"], &["schema_violation", "schema_violation", "unknown_event_type", "malformed_json"]).await;
+    check(&terminal, &["--closed"], &["schema_violation", "schema_violation", "unknown_event_type", "malformed_json"]).await;
     check(&terminal, &["--tenant", "crm"], &["unknown_event_type"]).await;
     check(&terminal, &["--tenant", "nobody"], &[]).await;
     check(&terminal, &["--reason", "schema_violation", "--limit", "1"], &["schema_violation"]).await;
-    check(&terminal, &["--queue", "events", "--all"], &["unknown_event_type", "malformed_json"]).await;
+    check(&terminal, &["--queue", "events", "--closed"], &["unknown_event_type", "malformed_json"]).await;
     check(&terminal, &["--queue", "shop-events", "--tenant", "shop", "--reason", "unknown_event_type"], &[]).await;
 
     let found = terminal.run(PROCESSOR, &["dead-letter", "list", "--json", "--tenant", "shop"]).await.json();
@@ -69,7 +69,7 @@ async fn dead_letters_are_listed_by_tenant_reason_and_queue_and_shown_with_what_
 
     for arguments in [["dead-letter", "show", "999999"].as_slice(), &["dead-letter", "show", "999999", "--json"]] {
         let unknown = terminal.run(PROCESSOR, arguments).await;
-        let sentence = "there is no dead letter 999999; `processor dead-letter list --all` shows which there are\n";
+        let sentence = "there is no dead letter 999999; `processor dead-letter list --closed` shows which there are\n";
         assert_eq!((unknown.status, unknown.output.as_str(), unknown.errors.as_str()), (65, "", sentence));
     }
 }

@@ -1,21 +1,27 @@
 //! Clients and tenants that are paused and resumed while others claim.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rand::Rng as _;
+use sqlx::PgConnection;
 
 use super::{chance, claim, complete, number, store, with_tenants};
 use crate::stack::{Database, eventually};
 
 const CLIENTS: usize = 3;
 
-/// Claims and completes until all is delivered.
-async fn deliver_all(database: &Database) {
+/// Claims and completes; true when nothing is left.
+async fn deliver(connection: &mut PgConnection) -> bool {
+    let leases: Vec<i64> = claim(connection, "one", 7, "1 hour").await.into_iter().map(|(lease, _)| lease).collect();
+    assert_eq!(complete(connection, &leases).await.len(), leases.len());
+    let left: i64 = sqlx::query_scalar("select count(*) from delivery").fetch_one(connection).await.expect("counted");
+    left == 0
+}
+
+async fn deliver_until(database: &Database, has_ended: &AtomicBool) {
     let mut connection = database.connect().await;
-    loop {
-        let leases: Vec<i64> = claim(&mut connection, "one", 7, "1 hour").await.into_iter().map(|(lease, _)| lease).collect();
-        if leases.is_empty() && database.count("select count(*) from delivery").await == 0 {
-            return;
-        }
-        assert_eq!(complete(&mut connection, &leases).await.len(), leases.len());
+    while !has_ended.load(Ordering::Relaxed) {
+        deliver(&mut connection).await;
     }
 }
 
@@ -47,7 +53,14 @@ async fn nothing_is_stranded_by_pauses_at_random_beside_claims() {
     for tenant in ["t0", "t1"] {
         store(&database, tenant, 0..500, CLIENTS).await;
     }
-    tokio::join!(pause_and_resume(&database, times), deliver_all(&database), deliver_all(&database));
+    let has_ended = AtomicBool::new(false);
+    let pausing = async {
+        pause_and_resume(&database, times).await;
+        has_ended.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(pausing, deliver_until(&database, &has_ended), deliver_until(&database, &has_ended));
+    let mut connection = database.connect().await;
+    eventually("all is delivered", async || deliver(&mut connection).await.then_some(())).await;
     let delivered = database.count("select count(*) from delivery_log where outcome = 'delivered'").await;
     assert_eq!(delivered, database.count("select count(*) from message").await);
 }

@@ -8,10 +8,6 @@ fn what_has_no_place_in_the_directory_is_named() {
     for (path, expected) in [
         ("README.md", "README.md: has no place here; a catalog holds one directory for each tenant".to_owned()),
         (
-            "queues.toml",
-            "queues.toml: is not supported by this build yet; name the queues in the variable QUEUES and take the file out".to_owned(),
-        ),
-        (
             "Shop/tenant.toml",
             "Shop: is not a tenant's name: 1-100 of a-z, 0-9, dot, underscore and hyphen, the first a letter or digit; rename it"
                 .to_owned(),

@@ -23,7 +23,7 @@ const SUFFIXES: [&str; 14] = [
 ///
 /// Beside `sqs.<region>.` there are `sqs-fips.<region>.`, the endpoints of VPCs (`vpce-<id>.sqs.<region>.vpce.`), and the names that queues
 /// had first: `<region>.queue.`, and `queue.` alone.
-pub(super) fn of_host(host: &str) -> Option<(&str, bool)> {
+pub fn region_of_host(host: &str) -> Option<(&str, bool)> {
     let (name, suffix) = SUFFIXES.iter().find_map(|suffix| Some((host.strip_suffix(suffix)?.strip_suffix('.')?, *suffix)))?;
     let is_region = |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let (region, is_default) = match name.split('.').collect::<Vec<_>>()[..] {
@@ -35,9 +35,20 @@ pub(super) fn of_host(host: &str) -> Option<(&str, bool)> {
     is_region(region).then_some((region, is_default))
 }
 
+/// Whether a queue's URL is where this process may send signed requests: at a host of SQS, or at the endpoint that its environment names.
+pub fn is_reached_with_signatures(url: &str) -> bool {
+    let Ok(url) = url::Url::parse(url) else { return false };
+    let is_endpoint = |name| {
+        let endpoint = std::env::var(name).ok().and_then(|endpoint| url::Url::parse(&endpoint).ok());
+        endpoint.is_some_and(|endpoint| endpoint.origin() == url.origin())
+    };
+    url.host_str().is_some_and(|host| region_of_host(host).is_some())
+        || ["AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL"].into_iter().any(is_endpoint)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::of_host;
+    use super::region_of_host;
 
     #[test]
     fn every_host_of_sqs_tells_its_region_and_no_other_host_does() {
@@ -68,7 +79,7 @@ mod tests {
             ("sqs..amazonaws.com", None),
             ("sqs.eu-central-1.evilamazonaws.com", None),
         ] {
-            assert_eq!(of_host(host), expected, "{host}");
+            assert_eq!(region_of_host(host), expected, "{host}");
         }
     }
 }
