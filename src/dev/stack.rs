@@ -231,8 +231,8 @@ async fn run_on(
     let daemon = Daemon { database, queues, clients, settings: ingest, listener };
     let running = daemon.run(daemon_stop.clone());
     tokio::pin!(running);
-    let shown = (&queue, &mut delivering, declaration.as_ref());
-    let accompany = accompany(settings, &mut catalog, &mut connection, shown, (url, server, address), &stop);
+    let parts = (&queue, &mut delivering, declaration.as_ref());
+    let accompany = accompany(settings, &mut catalog, &mut connection, parts, (url, server, address), &stop);
     let outcome = tokio::select! {
         outcome = accompany => outcome,
         ended = &mut running => return ended.map_err(|error| DevError::Unavailable(error.into())),

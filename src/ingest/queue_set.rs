@@ -43,7 +43,7 @@ impl QueueSet {
             let wanted = self.wanted(&snapshot.queues);
             self.tell_none(wanted.is_empty() && snapshot.generation > 0);
             polled.retain(|name, one| {
-                let is_wanted = wanted.iter().any(|setting| *setting == one.setting);
+                let is_wanted = wanted.contains(&one.setting);
                 if !is_wanted {
                     one.stop.cancel();
                     self.forget(name);
@@ -65,7 +65,7 @@ impl QueueSet {
             }
         }
         while let Some(ended) = tasks.join_next().await {
-            resume(ended.map(|()| ()));
+            resume(ended);
         }
     }
 

@@ -29,7 +29,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("nix", &["settings", "dev"]),
     ("percent_encoding", &["schema", "settings", "channel"]),
     ("referencing", &["schema"]),
-    ("ring", &["sender"]),
+    ("ring", &["queue", "sender"]),
     ("regex_automata", &["schema"]),
     ("regex_syntax", &["schema"]),
     ("prometheus", &["metrics"]),

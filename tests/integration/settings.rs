@@ -263,8 +263,9 @@ async fn the_template_names_what_the_binaries_act_on_with_its_defaults() {
     let all = [helps("", "").await, helps("producers", "").await, helps("sender", "").await].concat();
     // The daemon has the last word where a variable is also the sender's, with another default.
     for (_, help) in all.into_iter().rev() {
-        for line in help.lines() {
-            let Some((_, told)) = line.split_once("[env: ") else { continue };
+        for told in help.split("[env: ").skip(1) {
+            // On the same line, or on the next.
+            let told = told.split("\n\n").next().unwrap_or_default().split("\n      -").next().unwrap_or_default();
             let name = told.split(['=', ']']).next().unwrap_or_default();
             let default = told.split_once("[default: ").and_then(|(_, rest)| rest.split(']').next()).unwrap_or_default();
             expected.insert(name.to_owned(), default.to_owned());

@@ -83,8 +83,8 @@ async fn metrics_have_their_names_from_the_start() {
     let sender = deliveries.sender(&[]).await;
     sender.ready().await;
     let scraped = sender.get("/metrics").await.1;
-    let named = scraped.lines().filter_map(|line| line.strip_prefix("# TYPE event_processor_sender_")).map(|line| line.split(' ').next());
-    let names: Vec<&str> = named.flatten().collect();
+    let types = scraped.lines().filter_map(|line| line.strip_prefix("# TYPE event_processor_sender_")).map(|line| line.split(' ').next());
+    let names: Vec<&str> = types.flatten().collect();
     assert_eq!(
         names,
         [

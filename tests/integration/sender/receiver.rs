@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -122,18 +122,19 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) 
                 shared.permits.acquire().await.expect("open").forget();
                 answer(&mut stream, "200", "").await?;
             }
-            ["drip", ..] => loop {
+            ["drip", ..] => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\n").await?;
                 loop {
                     stream.write_all(b"x: y\r\n").await?;
                     stream.flush().await?;
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
-            },
+            }
             ["huge", ..] => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").await?;
+                let piece = vec![b'x'; 64 << 10];
                 for _ in 0..15_000 {
-                    stream.write_all(&[b'x'; 64 << 10]).await?;
+                    stream.write_all(&piece).await?;
                     *shared.written.lock().expect("a number") += 64 << 10;
                 }
             }
@@ -151,7 +152,7 @@ async fn answer(stream: &mut (impl AsyncWrite + Unpin), code: &str, header: &str
 }
 
 /// The next request of a connection; none at its end.
-async fn read(stream: &mut (impl AsyncRead + Unpin + tokio::io::AsyncBufRead)) -> std::io::Result<Option<Request>> {
+async fn read(stream: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<Request>> {
     let (mut headers, mut path) = (HashMap::new(), String::new());
     loop {
         let mut line = String::new();
