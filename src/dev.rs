@@ -19,6 +19,12 @@ pub mod container;
 pub mod queue_server;
 /// Sample events, and the proof of what became of them.
 pub mod sample;
+/// Take what the sender sends over HTTP.
+pub mod receiver;
+/// Take what it sends by SMTP.
+pub mod mail_server;
+/// Run the sender, and show what arrives.
+mod delivering;
 /// Apply the catalog's files when they are saved.
 mod catalog_files;
 /// Show what arrives.

@@ -30,6 +30,8 @@ pub mod audit;
 /// What is counted.
 pub mod metrics;
 
+/// How deliveries go out to a client, as its settings say it.
+pub mod channel;
 /// Compile schemas, refuse those that would harm, say what a payload breaks.
 pub mod schema;
 /// Read what tenants declare in files, and publish it.
@@ -67,6 +69,8 @@ pub mod delivery;
 pub mod client;
 /// What became of one message.
 pub mod trace;
+/// `sender`: claims deliveries and sends them, as the reference for those who write their own.
+pub mod sender;
 /// `producers`: events by the thousand, a ledger of them, and the proof that none was lost.
 pub mod producers;
 /// `processor dev`: everything on one machine, with nothing to set up.

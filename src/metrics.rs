@@ -1,6 +1,8 @@
 //! What is counted. Names and labels are a contract; a label's values come from settings, the catalog or a list in the code, never from
 //! an event.
 
+mod sender;
+
 use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -8,6 +10,8 @@ use prometheus::{
 
 use crate::event::Reason;
 use crate::output;
+
+pub use sender::{CHANNELS, DELIVERY_OUTCOMES, SenderMetrics};
 
 /// What became of one received copy of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -197,12 +201,19 @@ impl Metrics {
     pub fn count_rejection(&self, tenant_label: &str, reason: Reason) {
         self.events_rejected.with_label_values(&[tenant_label, reason.as_str()]).inc();
     }
+}
 
-    /// The text that Prometheus scrapes.
+/// What Prometheus reads of a process.
+pub trait Scrape: std::fmt::Debug + Send + Sync {
+    /// The text that it scrapes.
     ///
     /// # Errors
     /// When a metric cannot be written as text.
-    pub fn render(&self) -> Result<String, MetricsError> {
+    fn render(&self) -> Result<String, MetricsError>;
+}
+
+impl Scrape for Metrics {
+    fn render(&self) -> Result<String, MetricsError> {
         // Logging begins before the daemon does, and counts by itself.
         self.log_write_failures.inc_by(output::take_failures());
         let mut buffer = Vec::new();

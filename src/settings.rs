@@ -4,9 +4,11 @@ mod database;
 #[cfg(feature = "dev")]
 mod dev_environment;
 mod environment;
+mod networks;
 mod operator;
 mod queues;
 mod region;
+mod sender;
 
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -18,9 +20,11 @@ pub use database::{Database, DatabaseSettings};
 #[cfg(feature = "dev")]
 pub use dev_environment::{DEV_ENVIRONMENT_FILE, is_of_libpq, write_dev_environment};
 pub use environment::{check_sdk_environment, has_proxy, is_credential, is_http_url, settle_environment};
+pub use networks::Networks;
 pub use operator::{OperatorSettings, system_user};
 pub use queues::{Format, QueueSetting, parse_queue_fields, parse_queues};
 pub use region::{is_reached_with_signatures, region_of_host};
+pub use sender::{Domains, SecretTable, SenderListenSettings, SenderSettings, SmtpEncryption, SmtpUrl};
 
 /// SQS refuses longer messages and longer replies to a receive.
 pub const SQS_MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -215,6 +219,9 @@ fn parse_queue_name(text: &str) -> Result<QueueList, String> {
     text.parse()
 }
 
+/// Flags whose values hold passwords.
+const SECRET_FLAGS: [&str; 3] = ["--database-url", "--smtp-url", "--sender-secrets"];
+
 /// A clap error as this program's sentence and exit status: 78 for a value that is wrong, 64 for an unknown command or flag, 0 for help.
 pub fn explain(error: &clap::Error, command: &clap::Command) -> (String, u8) {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -229,9 +236,11 @@ pub fn explain(error: &clap::Error, command: &clap::Command) -> (String, u8) {
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             let argument = context(ContextKind::InvalidArg);
             let flag = argument.split(' ').next().unwrap_or_default().to_owned();
-            // A database's URL holds its password.
-            let value =
-                if flag == "--database-url" { "(not shown)".to_owned() } else { format!("{:?}", context(ContextKind::InvalidValue)) };
+            let value = if SECRET_FLAGS.contains(&flag.as_str()) {
+                "(not shown)".to_owned()
+            } else {
+                format!("{:?}", context(ContextKind::InvalidValue))
+            };
             let right = match std::error::Error::source(error) {
                 Some(source) => source.to_string(),
                 None => match error.get(ContextKind::ValidValue) {

@@ -41,7 +41,7 @@ fn parse_filter(text: &str) -> Result<String, String> {
 /// Whether a line may be logged at all. Below info the libraries tell what they send and receive.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let origin = metadata.target().split("::").next();
-    *metadata.level() <= Level::INFO || matches!(origin, Some("event_processor" | "processor"))
+    *metadata.level() <= Level::INFO || matches!(origin, Some("event_processor" | "processor" | "sender"))
 }
 
 /// Logs from now on to standard error, by the filter that is given or by this one.

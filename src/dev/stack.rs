@@ -17,6 +17,7 @@ use super::binaries::Binaries;
 use super::catalog_files::CatalogFiles;
 use super::cluster::Cluster;
 use super::container::Container;
+use super::delivering::{Delivering, RECEIVER_PORT};
 use super::given_database::check_given;
 use super::installation::install;
 use super::queue_server::QueueServer;
@@ -58,6 +59,9 @@ pub struct DevSettings {
     /// The port of the queue server on 127.0.0.1; 0: any that is free.
     #[arg(long, value_name = "PORT", default_value_t = 4566, value_parser = |text: &str| parse_count(text, 0, u16::MAX))]
     queue_port: u16,
+    /// The port of the receiver of deliveries on 127.0.0.1, to which the sample's clients point; 0: any that is free.
+    #[arg(long, value_name = "PORT", default_value_t = RECEIVER_PORT, value_parser = |text: &str| parse_count(text, 0, u16::MAX))]
+    receiver_port: u16,
     /// The catalog's directory.
     #[arg(long, value_name = "DIR", default_value = "schemas")]
     schemas: PathBuf,
@@ -223,14 +227,17 @@ async fn run_on(
     // Whoever interrupts `dev` waits for it.
     let drain_timeout = settings.ingest.drain_timeout.min(Duration::from_secs(2));
     let ingest = IngestSettings { drain_timeout, ..settings.ingest.clone() };
+    let mut delivering = Delivering::start(settings.receiver_port, database.clone(), declaration.as_ref()).await?;
     let daemon = Daemon { database, queues, clients, settings: ingest, listener };
     let running = daemon.run(daemon_stop.clone());
     tokio::pin!(running);
-    let accompany = accompany(settings, &mut catalog, &mut connection, declaration.as_ref(), &queue, (url, server, address), &stop);
+    let parts = (&queue, &mut delivering, declaration.as_ref());
+    let accompany = accompany(settings, &mut catalog, &mut connection, parts, (url, server, address), &stop);
     let outcome = tokio::select! {
         outcome = accompany => outcome,
         ended = &mut running => return ended.map_err(|error| DevError::Unavailable(error.into())),
     };
+    delivering.stop().await;
     daemon_stop.cancel();
     running.await.map_err(|error| DevError::Unavailable(error.into()))?;
     outcome
@@ -241,8 +248,7 @@ async fn accompany(
     settings: &DevSettings,
     catalog: &mut CatalogFiles,
     connection: &mut PgConnection,
-    declaration: Option<&Declaration>,
-    queue: &Queue,
+    (queue, delivering, declaration): (&Queue, &mut Delivering, Option<&Declaration>),
     (url, server, address): (&str, &QueueServer, SocketAddr),
     stop: &CancellationToken,
 ) -> Result<(), DevError> {
@@ -250,14 +256,15 @@ async fn accompany(
         Some(declaration) => sample::show(queue, connection, (&settings.schemas, declaration), stop).await?,
         None => false,
     };
+    delivering.show(connection, stop).await?;
     if settings.exit_after_sample {
         return if is_accounted { Ok(()) } else { Err(DevError::Sample) };
     }
-    announce(invitation(url, &server.endpoint_url(), address));
+    announce(invitation(url, &server.endpoint_url(), address, delivering.address()));
     let mut activity = Activity::since_now(address).await;
     while !stop.is_cancelled() {
         catalog.apply_if_saved(connection).await;
-        if let Some(line) = activity.line().await {
+        for line in [activity.line().await, delivering.line()].into_iter().flatten() {
             announce(line);
         }
         tokio::select! {
@@ -269,13 +276,14 @@ async fn accompany(
 }
 
 /// What to paste into another terminal.
-fn invitation(url: &str, endpoint_url: &str, address: SocketAddr) -> String {
+fn invitation(url: &str, endpoint_url: &str, address: SocketAddr, receiver: SocketAddr) -> String {
     let body = r#"{"event_type":"monitor-app","client_id":"client-1","message":"hello 7"}"#;
     format!(
         "\nIt goes on until you interrupt it, and applies what you save under the catalog's directory. In another terminal:\n\n  \
          psql '{url}' -c 'select count(*) from message'\n  \
          awslocal --endpoint-url {endpoint_url} sqs send-message --queue-url {endpoint_url}/000000000000/platform-events \\\n    --message-body '{body}'\n  \
          cargo run -q -- dead-letter list\n  \
-         curl http://{address}/metrics"
+         curl http://{address}/metrics\n\n\
+         Clients get their events at http://{receiver}, which says here what has arrived."
     )
 }

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::Readiness;
-use crate::metrics::Metrics;
+use crate::metrics::Scrape;
 
 /// How many connections there are at once, at most; a process of few file descriptors has fewer.
 const CONNECTIONS_MAX: usize = 256;
@@ -49,7 +49,7 @@ pub struct Health {
     /// For `/readyz`.
     pub readiness: Arc<Readiness>,
     /// For `/metrics`.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<dyn Scrape>,
 }
 
 /// Listens where `/livez`, `/readyz` and `/metrics` are to be served.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::stack::{PROCESSOR, eventually, patience};
+use crate::stack::{PROCESSOR, SENDER, eventually, patience};
 
 /// The sum of a metric's series whose labels contain this text, among all that was scraped at once.
 pub fn sum(scraped: &str, name: &str, labels: &str) -> f64 {
@@ -30,8 +30,17 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it in this environment, and waits until it says where it listens.
     pub async fn start(environment: Vec<(&'static str, String)>) -> Self {
-        let mut child = Command::new(PROCESSOR)
-            .arg("run")
+        Self::start_program(PROCESSOR, &["run"], environment).await
+    }
+
+    /// Starts the sender in this environment.
+    pub async fn start_sender(environment: Vec<(&'static str, String)>) -> Self {
+        Self::start_program(SENDER, &[], environment).await
+    }
+
+    async fn start_program(program: &str, arguments: &[&str], environment: Vec<(&'static str, String)>) -> Self {
+        let mut child = Command::new(program)
+            .args(arguments)
             .env_clear()
             .envs(environment)
             .stdin(Stdio::null())

@@ -63,6 +63,7 @@ mod repair;
 mod restore;
 mod schedule;
 mod sdk_settings;
+mod sender;
 mod senders;
 mod session;
 mod settings;

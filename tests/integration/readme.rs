@@ -52,7 +52,7 @@ impl Dev {
     /// In a directory that is there.
     pub fn start_in(directory: Directory, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(PROCESSOR);
-        command.args(["dev", "--queue-port", "0", "--listen-address", "127.0.0.1:0"]).args(arguments);
+        command.args(["dev", "--queue-port", "0", "--receiver-port", "0", "--listen-address", "127.0.0.1:0"]).args(arguments);
         for name in ["DATABASE_URL", "QUEUES", "QUEUE_NAME", "AWS_ENDPOINT_URL"] {
             command.env_remove(name);
         }

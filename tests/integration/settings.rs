@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::stack::{Database, PROCESSOR, PRODUCERS};
+use crate::stack::{Database, PROCESSOR, PRODUCERS, SENDER};
 use crate::terminal::{Ended, Terminal};
 
 /// Where nothing listens: port 1 belongs to a service that no machine has any more.
@@ -16,6 +16,7 @@ async fn run(line: &str, variables: &[(&'static str, &str)]) -> Ended {
     let terminal = Terminal::with(environment.into_iter().map(|(name, value)| (name, value.to_owned())).collect());
     let (program, arguments) = match line.split(' ').collect::<Vec<_>>() {
         words if words[0] == "producers" => (PRODUCERS, words[1..].to_vec()),
+        words if words[0] == "sender" => (SENDER, words[1..].to_vec()),
         words => (PROCESSOR, words),
     };
     terminal.run(program, &arguments).await
@@ -253,6 +254,7 @@ async fn every_command_has_help() {
     assert_eq!(commands, expected);
     let commands: BTreeSet<_> = helps("producers", "").await.into_iter().map(|(command, _)| command).collect();
     assert_eq!(commands, BTreeSet::from(["", "send", "verify"].map(str::to_owned)));
+    assert_eq!(helps("sender", "").await.len(), 1);
 }
 
 #[tokio::test]
@@ -261,9 +263,12 @@ async fn the_template_names_what_the_binaries_act_on_with_its_defaults() {
     let of_others =
         ["AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY", "NO_PROXY", "PGPASSFILE"];
     let mut expected: BTreeMap<_, _> = of_others.map(|name| (name.to_owned(), String::new())).into();
-    for (_, help) in helps("", "").await.into_iter().chain(helps("producers", "").await) {
-        for line in help.lines() {
-            let Some((_, told)) = line.split_once("[env: ") else { continue };
+    let all = [helps("", "").await, helps("producers", "").await, helps("sender", "").await].concat();
+    // The daemon has the last word where a variable is also the sender's, with another default.
+    for (_, help) in all.into_iter().rev() {
+        for told in help.split("[env: ").skip(1) {
+            // On the same line, or on the next.
+            let told = told.split("\n\n").next().unwrap_or_default().split("\n      -").next().unwrap_or_default();
             let name = told.split(['=', ']']).next().unwrap_or_default();
             let default = told.split_once("[default: ").and_then(|(_, rest)| rest.split(']').next()).unwrap_or_default();
             expected.insert(name.to_owned(), default.to_owned());

@@ -180,5 +180,8 @@ pub async fn command(program: &str, arguments: &[&str], environment: &[(&'static
 /// The path of the `processor` binary.
 pub const PROCESSOR: &str = env!("CARGO_BIN_EXE_processor");
 
+/// The path of the `sender` binary.
+pub const SENDER: &str = env!("CARGO_BIN_EXE_sender");
+
 /// The path of the `producers` binary.
 pub const PRODUCERS: &str = env!("CARGO_BIN_EXE_producers");

@@ -82,7 +82,7 @@ fn a_good_directory_is_read_as_it_is_declared() {
         default_version = 1
         [clients."welcome.email"]
         retry = { initial = "1s", factor = 2, cap = "1h", attempts = 6 }
-        settings = { since = 2026-01-02T03:04:05Z, tags = ["a"], deep = { on = true } }
+        settings = { channel = "http", url = "https://api.example.com/", body = { since = 2026-01-02T03:04:05Z, tags = ["a"], deep = { on = true } } }
         [clients.billing]
         name = "Billing"
         [[subscriptions]]
@@ -109,7 +109,7 @@ fn a_good_directory_is_read_as_it_is_declared() {
     assert_eq!((billing.name.as_str(), &billing.retry), ("Billing", &None));
     assert_eq!(
         serde_json::json!([welcome.name, welcome.retry, welcome.settings]).to_string(),
-        r#"["welcome.email",{"attempts":6,"cap_ms":3600000,"factor":2.0,"initial_ms":1000},{"deep":{"on":true},"since":"2026-01-02T03:04:05Z","tags":["a"]}]"#
+        r#"["welcome.email",{"attempts":6,"cap_ms":3600000,"factor":2.0,"initial_ms":1000},{"body":{"deep":{"on":true},"since":"2026-01-02T03:04:05Z","tags":["a"]},"channel":"http","url":"https://api.example.com/"}]"#
     );
     let subscriptions: Vec<_> = shop.subscriptions.iter().map(|one| format!("{} {}", one.client_id, one.event_pattern)).collect();
     assert_eq!(subscriptions, ["billing order.created", "welcome.email *", "welcome.email order.*"]);

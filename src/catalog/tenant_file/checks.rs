@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{ClientFields, EventTypeFields, RetryFields, SubscriptionFields, Versions};
 use crate::catalog::declaration::{ClientDeclaration, Rate, Retry, SubscriptionDeclaration};
+use crate::channel::Channel;
 use crate::event::{ClientId, is_event_type, is_name};
 use crate::json;
 
@@ -215,6 +216,12 @@ impl<'a> Checks<'a> {
         // What Postgres cannot hold is said here and not by a failing apply.
         if let Err(defect) = json::read(serde_json::json!(settings).to_string().as_bytes()) {
             self.refuse(location, &format!("cannot be stored: {}", defect.kind));
+            return settings;
+        }
+        // A client without settings has a sender of its own.
+        let problems = if settings.is_empty() { Vec::new() } else { Channel::parse(&settings).err().unwrap_or_default() };
+        for problem in problems {
+            self.refuse(&format!("{location}.{}", problem.field), &problem.sentence);
         }
         settings
     }

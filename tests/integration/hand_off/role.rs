@@ -38,12 +38,19 @@ async fn other_roles_may_not_call_any_function() {
     database.execute(&format!("create role {role}; grant usage on schema public to {role}")).await;
     let granted = format!(
         "select proname from pg_proc where pronamespace = 'public'::regnamespace and has_function_privilege('{role}', oid, 'execute')
-         and (proname ~ '^delivery_' or proname ~ '_deliveries$' or proname = 'disable_client')"
+         and (proname ~ '^delivery_' or proname ~ '_deliveries$' or proname in ('disable_client', 'report_client'))"
     );
     assert_eq!(database.rows(&granted).await, Vec::<String>::new());
     let granted = granted.replace(&role, "event_processor_sender") + " order by 1";
-    let functions =
-        ["claim_deliveries", "complete_deliveries", "disable_client", "extend_deliveries", "fail_deliveries", "release_deliveries"];
+    let functions = [
+        "claim_deliveries",
+        "complete_deliveries",
+        "disable_client",
+        "extend_deliveries",
+        "fail_deliveries",
+        "release_deliveries",
+        "report_client",
+    ];
     assert_eq!(database.rows(&granted).await, functions);
     let unsafe_paths = "select proname from pg_proc where pronamespace = 'public'::regnamespace and prosecdef
                         and not ('search_path=public, pg_temp' = any(proconfig))";

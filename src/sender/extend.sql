@@ -1,0 +1,1 @@
+select lease_id as "lease_id!" from extend_deliveries($1, make_interval(secs => $2)) as lease_id
