@@ -215,9 +215,7 @@ async fn what_is_wrong_or_not_supported_is_refused_with_a_sentence() {
     let later = "is not supported by this build yet; take it out";
     for (field, name) in [
         ("compatibility = \"full\"", "compatibility"),
-        ("rate_burst = 500", "rate_burst"),
         ("compatibility = \"backward\"", "compatibility"),
-        ("[[queues]]\nurl = \"https://example.com/1/2\"", "queues"),
         ("[event_types.note]\nmode = \"observe\"", "event_types.note.mode"),
     ] {
         let terminal_file = "schemas/new/tenant.toml";
