@@ -61,7 +61,7 @@ async fn each_delivery_is_completed_once_and_no_lease_twice_though_claimers_are_
     drop(claimers);
     let log = "select count(*) || ' ' || count(distinct (tenant_id, event_id)) from delivery_log where outcome = 'delivered'";
     assert_eq!(database.rows(log).await, [format!("{deliveries} {deliveries}")]);
-    let said = said.lock().expect("what was said");
+    let said = said.lock().expect("what was said").clone();
     let completed = ids(&said, "completed ");
     assert_eq!(completed.len(), completed.iter().collect::<HashSet<_>>().len(), "a lease was completed twice");
     let claimed = ids(&said, "claimed ");
