@@ -220,9 +220,19 @@ select pg_temp.check(pg_temp.state('o8') = 'pending', 'and not') \g /dev/null
 select pg_temp.check(count(*) = 1, 'an id that is there twice, and one that is not known')
 from complete_deliveries(array[pg_temp.id('o8'), pg_temp.id('o8'), 1]) \g /dev/null
 
+-- For how long a client has only failed: told now and then, by a lease that holds; who takes something has not.
+select pg_temp.store('p1', 'warehouse') \g /dev/null
+insert into lease select 'p1', lease_id from claim_deliveries('sender-1');
+select pg_temp.check(report_client(pg_temp.id('p1'), true) >= '0', 'it begins') \g /dev/null
+select pg_temp.check(report_client(pg_temp.id('p1'), true) > '0', 'and goes on') \g /dev/null
+select pg_temp.check(report_client(pg_temp.id('p1'), false) is null, 'and ends') \g /dev/null
+select pg_temp.check(report_client(1, true) is null, 'no such lease') \g /dev/null
+select pg_temp.check(count(*) = 1, 'completed') from complete_deliveries(array[pg_temp.id('p1')]) \g /dev/null
+
 -- What is refused, as invalid_parameter_value. Of an id that is there twice the first counts; ids that are not known are not returned.
 select pg_temp.refuses('22023', 'select ' || call)
 from unnest(array[
+    'report_client(null, true)', 'report_client(1, null)',
     'claim_deliveries(null)', 'claim_deliveries('''')', 'claim_deliveries(''s'', null)', 'claim_deliveries(''s'', 0)',
     'claim_deliveries(''s'', 1001)', 'claim_deliveries(''s'', 1, null)', 'claim_deliveries(''s'', 1, ''0.9 s'')',
     'claim_deliveries(''s'', 1, ''12 h 1 s'')',

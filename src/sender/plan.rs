@@ -40,7 +40,7 @@ impl Places {
 
     /// How many deliveries may be in hand: those that wait for their place are there when one is free.
     pub(super) fn in_hand(self) -> usize {
-        (4 * self.all).clamp(16, 1_000)
+        (4 * self.all).clamp(16, 1_000.max(self.all))
     }
 }
 

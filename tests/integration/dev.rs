@@ -26,6 +26,14 @@ async fn dev_uses_the_database_that_it_has_checked() {
     let mut dev = Dev::start_with(&arguments, &[("DATABASE_URL", &elsewhere.url)]);
     let status = dev.child.wait().await.expect("a status").code();
     assert_eq!(status, Some(0), "{}{}", dev.output(), dev.errors());
+    let told = dev.output();
+    for (client, proof) in
+        [("shop/billing", "signature verified"), ("onboarding/welcome.email", "mail"), ("onboarding/welcome.whatsapp", "token accepted")]
+    {
+        let line = told.lines().find(|line| line.starts_with(&format!("{client} "))).unwrap_or_default();
+        assert!(line.contains(proof), "{client}: {told}");
+    }
+    assert_eq!(given.count("select count(*) from delivery").await, 0, "{told}");
     assert!(given.count("select count(*) from message").await > 0);
     let tables = "select count(*) from pg_tables where schemaname not in ('pg_catalog', 'information_schema')";
     assert_eq!(elsewhere.count(tables).await, 0, "a database that nobody checked");
