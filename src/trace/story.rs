@@ -57,6 +57,8 @@ pub async fn story(connection: &mut PgConnection, name: &EventName) -> Result<Ve
     }
     // What happened at one time was written in this order.
     steps.sort_by(|left, right| (&left.source, left.at).cmp(&(&right.source, right.at)));
+    // A message that was a dead letter first tells of its sending twice.
+    steps.dedup();
     Ok(steps)
 }
 

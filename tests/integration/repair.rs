@@ -82,7 +82,7 @@ async fn checksums(stack: &Stack) -> Vec<String> {
 }
 
 fn events() -> usize {
-    std::env::var("REPAIRED_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(600)
+    std::env::var("REPAIRED_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(300)
 }
 
 const STILL_REFUSED: usize = 37;

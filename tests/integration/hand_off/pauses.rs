@@ -48,7 +48,7 @@ async fn pause_and_resume(database: &Database, times: usize) {
 
 #[tokio::test]
 async fn nothing_is_stranded_by_pauses_at_random_beside_claims() {
-    let times = number("CLAIM_PAUSES", 200);
+    let times = number("CLAIM_PAUSES", 60);
     let database = with_tenants(2, CLIENTS, 10).await;
     for tenant in ["t0", "t1"] {
         store(&database, tenant, 0..500, CLIENTS).await;

@@ -149,7 +149,7 @@ async fn an_events_story_is_told_from_its_refusal_to_its_coming_again() {
     assert_eq!(daemon.stop().await, 0);
     let told = terminal.run(PROCESSOR, &["trace", "acme", "bill-0"]).await;
     let steps: Vec<&str> = told.output.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
-    assert_eq!((told.status, steps.as_slice()), (0, ["sent", "sent", "refused", "replayed", "stored", "again"].as_slice()), "{told:?}");
+    assert_eq!((told.status, steps.as_slice()), (0, ["sent", "refused", "replayed", "stored", "waits", "again"].as_slice()), "{told:?}");
     let json = terminal.run(PROCESSOR, &["trace", "acme", "bill-0", "--source", "", "--json"]).await.json();
     assert_eq!(json.as_array().map(Vec::len), Some(6));
     let unknown = terminal.run(PROCESSOR, &["trace", "acme", "none"]).await;

@@ -15,7 +15,7 @@ const END_LEASES: &str = "update delivery set due_at = due_at - interval '2 minu
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_delivery_arrives_though_senders_are_killed_and_stopped_past_their_leases() {
-    let count: usize = std::env::var("SENDER_DELIVERIES").map_or(1_000, |text| text.parse().expect("SENDER_DELIVERIES is a number"));
+    let count: usize = std::env::var("SENDER_DELIVERIES").map_or(400, |text| text.parse().expect("SENDER_DELIVERIES is a number"));
     let deliveries = Deliveries::create().await;
     let receiver = Receiver::start().await;
     for client in 0..4 {
