@@ -1,4 +1,4 @@
-//! What SQS itself has given up on is taken in.
+//! What SQS itself has given up on is taken in. `DRAINED_TIMES=7` makes it more than a thousand messages.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -38,16 +38,20 @@ async fn what_sqs_has_moved_away_ends_in_one_place_also_when_the_drain_is_killed
     create(&stack, "events", "gone").await;
     create(&stack, "acme-events", "gone").await;
     let (events, bound, gone) = (stack.queue("events").await, stack.queue("acme-events").await, stack.queue("gone").await);
-    let bodies: Vec<String> = (0..100).map(|number| bill(number % 90, if number % 10 == 9 { 200 } else { 50 })).collect();
+    let times: usize = std::env::var("DRAINED_TIMES").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let total = |number: usize| if number % 10 == 9 { 200 } else { 50 };
+    let bodies: Vec<String> = (0..100 * times).map(|number| bill(number % (90 * times), total(number))).collect();
     send_many(&events, &bodies).await;
-    let of_acme: Vec<String> = (500..550).map(|number| bill(number, 50).replace(r#""tenant_id":"acme","#, "")).collect();
+    let of_acme: Vec<String> = (0..50 * times).map(|number| bill(100_000 + number, 50).replace(r#""tenant_id":"acme","#, "")).collect();
     send_many(&bound, &of_acme).await;
-    give_up(&events, &gone, 100).await;
-    give_up(&bound, &gone, 150).await;
+    give_up(&events, &gone, 100 * times).await;
+    give_up(&bound, &gone, 150 * times).await;
 
     let tried = dead_letter(&terminal, "drain gone --dry-run --json").await;
     let report = tried.json();
-    assert_eq!((tried.status, &report["stored"], &report["duplicate"], &report["rejected"]), (65, &131.into(), &9.into(), &10.into()));
+    let (stored, duplicate, rejected) = (131 * times, 9 * times, 10 * times);
+    let counts = ["stored", "duplicate", "rejected"].map(|name| report[name].as_u64().and_then(|count| usize::try_from(count).ok()));
+    assert_eq!((tried.status, counts), (65, [Some(stored), Some(duplicate), Some(rejected)]));
     assert_eq!(stack.database.count("select (select count(*) from message) + (select count(*) from dead_letter)").await, 0);
 
     let mut command = Command::new(PROCESSOR);
@@ -57,14 +61,18 @@ async fn what_sqs_has_moved_away_ends_in_one_place_also_when_the_drain_is_killed
     assert!(stack.database.count("select count(*) from message").await > 0);
     let drained = dead_letter(&terminal, "drain gone").await;
     assert_eq!(drained.status, 65, "{drained:?}");
-    assert_eq!(stack.database.count("select count(*) from message").await, 131);
+    let messages = stack.database.count("select count(*) from message").await;
+    assert_eq!(usize::try_from(messages), Ok(stored));
     let dead_letters = "select queue, tenant_id, reason, count(*), min(attributes->'system_attributes'->>'DeadLetterQueueSourceArn') \
                    from dead_letter group by 1, 2, 3";
     assert_eq!(
         stack.database.rows(dead_letters).await,
-        ["events | acme | schema_violation | 10 | arn:aws:sqs:us-east-1:000000000000:events"]
+        [format!("events | acme | schema_violation | {rejected} | arn:aws:sqs:us-east-1:000000000000:events")]
     );
-    assert_eq!(stack.database.rows("select queue, count(*) from message group by 1 order by 1").await, ["acme-events | 50", "events | 81"]);
+    assert_eq!(
+        stack.database.rows("select queue, count(*) from message group by 1 order by 1").await,
+        [format!("acme-events | {}", 50 * times), format!("events | {}", 81 * times)]
+    );
     stack.at_rest(&gone).await;
     let audited = stack.database.rows("select ended_at is not null from audit where command = 'dead-letter drain' order by at").await;
     assert_eq!(audited, ["false", "true"]);
