@@ -12,6 +12,7 @@ use super::report::Report;
 use super::settling::{Settling, SettlingError, Source};
 use crate::audit::Audit;
 use crate::candidate::{Candidate, QueueBinding};
+use crate::fault;
 use crate::progress::Progress;
 use crate::queue::{ClientError, Clients, DEAD_LETTER_SOURCE, Lease, MESSAGES_PER_REQUEST_MAX, Queue, ReceivedMessage};
 use crate::settings::{Database, QueueSetting};
@@ -131,7 +132,8 @@ impl Drain {
 
     /// One poll and what it brings. False when nothing is to come any more.
     async fn take(&mut self) -> Result<bool, DrainError> {
-        let visibility_timeout = if self.foresight.is_some() { VISIBILITY_TIMEOUT_OF_DRY_RUN } else { VISIBILITY_TIMEOUT };
+        let ordinary = fault::shortened("drain_visibility_timeout", VISIBILITY_TIMEOUT);
+        let visibility_timeout = if self.foresight.is_some() { VISIBILITY_TIMEOUT_OF_DRY_RUN } else { ordinary };
         let received = self.queue.receive(MESSAGES_PER_REQUEST_MAX, POLL_WAIT, visibility_timeout).await;
         let received = received.map_err(|error| self.failed(error))?;
         if received.is_empty() {

@@ -56,7 +56,10 @@ async fn what_sqs_has_moved_away_ends_in_one_place_also_when_the_drain_is_killed
 
     let mut command = Command::new(PROCESSOR);
     command.args(["dead-letter", "drain", "gone"]).env_clear().envs(terminal.environment.iter().map(|(name, value)| (name, value)));
-    command.env("FAILPOINTS", "commit_sent=4*off->return").stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .env("FAILPOINTS", "commit_sent=4*off->return;drain_visibility_timeout=return(2000)")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.spawn().expect("it starts").wait().await.expect("it crashes amid");
     assert!(stack.database.count("select count(*) from message").await > 0);
     let drained = dead_letter(&terminal, "drain gone").await;
