@@ -243,6 +243,7 @@ async fn a_database_that_is_away_older_or_not_for_this_role_is_told_by_each_comm
         "dead-letter export".to_owned(),
         "dead-letter replay --all".to_owned(),
         "dead-letter replay --dry-run".to_owned(),
+        "dead-letter drain gone".to_owned(),
         format!("dead-letter replay --dry-run --catalog {directory}"),
         "dead-letter discard --all --because x".to_owned(),
         "dead-letter reopen --all".to_owned(),

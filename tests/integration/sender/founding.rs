@@ -3,6 +3,7 @@
 use event_processor::dev::mail_server::MailServer;
 use serde_json::{Value, json};
 
+use super::SECRETS;
 use super::receiver::Receiver;
 use crate::daemon::Daemon;
 use crate::stack::{PROCESSOR, Stack, command, eventually};
@@ -18,6 +19,13 @@ async fn one_event_welcomes_by_mail_and_by_whatsapp_and_what_cannot_be_delivered
         "update client set settings = jsonb_set(settings, '{{url}}', to_jsonb('{url}'::text)) where client_id = 'welcome.whatsapp'"
     );
     stack.database.execute(&point).await;
+    // A third one, whose webhook is signed.
+    let settings = json!({ "url": receiver.url("/status/200/signed"), "secret": { "secret": "WEBHOOK_SECRET" } });
+    let signed = format!(
+        "insert into client (tenant_id, client_id, name, settings) values ('onboarding', 'signed', 'signed', '{settings}');
+         insert into subscription (tenant_id, client_id, event_pattern) values ('onboarding', 'signed', 'client.created')"
+    );
+    stack.database.execute(&signed).await;
     let daemon = stack.daemon("onboarding-events=onboarding", &[]).await;
     let environment = [
         ("DATABASE_URL", stack.database.url.clone()),
@@ -26,7 +34,7 @@ async fn one_event_welcomes_by_mail_and_by_whatsapp_and_what_cannot_be_delivered
         ("RUST_LOG", "trace".to_owned()),
         ("SENDER_ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
         ("SENDER_FROM_DOMAINS", "onboarding.example".to_owned()),
-        ("SENDER_SECRETS", json!({ "onboarding": { "WHATSAPP_TOKEN": "canary-token" } }).to_string()),
+        ("SENDER_SECRETS", json!({ "onboarding": { "WHATSAPP_TOKEN": "canary-token", "WEBHOOK_SECRET": SECRETS[0] } }).to_string()),
         ("SMTP_URL", mails.url()),
     ];
     let sender = Daemon::start_sender(environment.into()).await;
@@ -41,11 +49,13 @@ async fn one_event_welcomes_by_mail_and_by_whatsapp_and_what_cannot_be_delivered
     for part in ["From: Onboarding <hello@onboarding.example>", "Subject: Welcome, Canary Ann", "Message-ID: <msg_", "Hello Canary Ann,"] {
         assert!(mail.text.contains(part), "{part}: {}", mail.text);
     }
-    let request = eventually("the message", async || receiver.requests("/").pop()).await;
+    let request = eventually("the message", async || receiver.requests("/status/200/onboarding").pop()).await;
     assert_eq!(request.headers["authorization"], "Bearer canary-token");
     let body: Value = serde_json::from_str(&request.body).expect("JSON");
     assert_eq!((&body["to"], &body["template"]["name"]), (&json!("+491701234567"), &json!("welcome")));
     assert_eq!(body["template"]["components"][0]["parameters"][0]["text"], "Canary Ann");
+    let signed = eventually("the signed one", async || receiver.requests("/status/200/signed").pop()).await;
+    assert!(signed.headers["webhook-signature"].starts_with("v1,"), "{:?}", signed.headers);
 
     queue.send(&event("bad", "nobody@canary.example")).await.expect("sent");
     let dead = "select error from delivery_log where event_id = 'bad' and client_id = 'welcome.email' and outcome = 'failed'";
@@ -64,5 +74,7 @@ async fn one_event_welcomes_by_mail_and_by_whatsapp_and_what_cannot_be_delivered
     let seen = [sender.log(), daemon.log(), sender.get("/metrics").await.1, stack.database.rows(tables).await.join("\n")].concat();
     let canary = seen.lines().find(|line| line.to_lowercase().contains("canary"));
     assert_eq!(canary, None);
+    let secret = SECRETS[0].trim_start_matches("whsec_");
+    assert!(!seen.contains(secret), "the webhook's secret is told");
     assert_eq!((sender.stop().await, daemon.stop().await), (0, 0));
 }
