@@ -1,5 +1,28 @@
 //! Deliveries, for the people who look after them: what waits, what was given up, and what became of each attempt.
 
+/// A statement about the deliveries in these states that a filter means: `delivery_matching` takes the first eleven parameters, the statement the
+/// others.
+macro_rules! matching {
+    ($query:ident, ($($row:ident,)? $file:literal), $states:expr, $filter:expr $(, $more:expr)*) => {
+        sqlx::$query!(
+            $($row,)?
+            $file,
+            $states,
+            $filter.tenant.as_deref(),
+            $filter.client.as_deref(),
+            $filter.source.as_deref(),
+            $filter.event_ids() as _,
+            $filter.queue.as_deref(),
+            $filter.event_type.as_deref(),
+            $filter.schema_version,
+            $filter.message_id.as_deref(),
+            $filter.since,
+            $filter.until
+            $(, $more)*
+        )
+    };
+}
+
 mod changing;
 mod listing;
 

@@ -80,21 +80,7 @@ pub async fn change(
 }
 
 async fn count(connection: &mut PgConnection, filter: &Filter, change: Change) -> Result<u64, sqlx::Error> {
-    let Filter { tenant, client, source, queue, event_type, schema_version, message_id, since, until, .. } = filter;
-    let counted = sqlx::query_file_scalar!(
-        "src/delivery/count.sql",
-        &change.states(),
-        tenant.as_deref(),
-        client.as_deref(),
-        source.as_deref(),
-        filter.event_ids() as _,
-        queue.as_deref(),
-        event_type.as_deref(),
-        *schema_version,
-        message_id.as_deref(),
-        *since,
-        *until
-    );
+    let counted = matching!(query_file_scalar, ("src/delivery/count.sql"), &change.states(), filter);
     Ok(counted.fetch_one(connection).await?.unsigned_abs())
 }
 
@@ -137,44 +123,12 @@ async fn change_batch(
 }
 
 async fn requeue(connection: &mut PgConnection, filter: &Filter, operator: &str) -> Result<u64, sqlx::Error> {
-    let Filter { tenant, client, source, queue, event_type, schema_version, message_id, since, until, .. } = filter;
-    let requeued = sqlx::query_file!(
-        "src/delivery/requeue.sql",
-        &Change::Requeue.states(),
-        tenant.as_deref(),
-        client.as_deref(),
-        source.as_deref(),
-        filter.event_ids() as _,
-        queue.as_deref(),
-        event_type.as_deref(),
-        *schema_version,
-        message_id.as_deref(),
-        *since,
-        *until,
-        BATCH_ROWS_MAX,
-        operator
-    );
+    let requeued = matching!(query_file, ("src/delivery/requeue.sql"), &Change::Requeue.states(), filter, BATCH_ROWS_MAX, operator);
     Ok(requeued.execute(connection).await?.rows_affected())
 }
 
 async fn cancel(connection: &mut PgConnection, filter: &Filter, operator: &str) -> Result<u64, sqlx::Error> {
-    let Filter { tenant, client, source, queue, event_type, schema_version, message_id, since, until, .. } = filter;
-    let cancelled = sqlx::query_file!(
-        "src/delivery/cancel.sql",
-        &Change::Cancel.states(),
-        tenant.as_deref(),
-        client.as_deref(),
-        source.as_deref(),
-        filter.event_ids() as _,
-        queue.as_deref(),
-        event_type.as_deref(),
-        *schema_version,
-        message_id.as_deref(),
-        *since,
-        *until,
-        BATCH_ROWS_MAX,
-        operator
-    );
+    let cancelled = matching!(query_file, ("src/delivery/cancel.sql"), &Change::Cancel.states(), filter, BATCH_ROWS_MAX, operator);
     let cancelled = cancelled.fetch_one(&mut *connection).await?;
     if let Some(grouped) = cancelled.grouped {
         sqlx::query_file!("src/delivery/wake.sql", grouped).fetch_one(connection).await?;

@@ -56,23 +56,7 @@ impl fmt::Display for Line {
 /// # Errors
 /// When Postgres does not answer.
 pub async fn list(connection: &mut PgConnection, filter: &Filter, states: &[State], lines_max: i64) -> Result<Vec<Line>, sqlx::Error> {
-    let Filter { tenant, client, source, queue, event_type, schema_version, message_id, since, until, .. } = filter;
-    let lines = sqlx::query_file_as!(
-        Line,
-        "src/delivery/list.sql",
-        &names(states),
-        tenant.as_deref(),
-        client.as_deref(),
-        source.as_deref(),
-        filter.event_ids() as _,
-        queue.as_deref(),
-        event_type.as_deref(),
-        *schema_version,
-        message_id.as_deref(),
-        *since,
-        *until,
-        lines_max
-    );
+    let lines = matching!(query_file_as, (Line, "src/delivery/list.sql"), &names(states), filter, lines_max);
     lines.fetch_all(connection).await
 }
 

@@ -15,7 +15,7 @@ use event_processor::store::SessionError;
 
 use super::filter::ChoiceSettings;
 use crate::catalog::read_directory;
-use crate::{Failure, audit, database, print_json, stop_on_signal};
+use crate::{Failure, audit, database as database_of, print_json, stop_on_signal};
 
 #[derive(Args)]
 pub struct ReplaySettings {
@@ -33,17 +33,8 @@ pub struct ReplaySettings {
     /// At most so many, those that were sent first.
     #[arg(long, value_name = "COUNT", value_parser = |text: &str| parse_count(text, 1_usize, 1_000_000_000))]
     limit: Option<usize>,
-    /// Print JSON: the counts, and what became of each.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    database: DatabaseSettings,
-    #[command(flatten)]
-    queues: QueueSettings,
-    #[command(flatten)]
-    body: BodySettings,
-    #[command(flatten)]
-    operator: OperatorSettings,
+    path: PathSettings,
 }
 
 #[derive(Args)]
@@ -54,7 +45,14 @@ pub struct DrainSettings {
     /// Say what would become of each, give them back to the queue, and change nothing else.
     #[arg(long)]
     dry_run: bool,
-    /// Print JSON.
+    #[command(flatten)]
+    path: PathSettings,
+}
+
+/// What sending events through the path again needs to know, wherever they come from.
+#[derive(Args)]
+struct PathSettings {
+    /// Print JSON: the counts, and what became of each that is replayed.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -68,14 +66,15 @@ pub struct DrainSettings {
 }
 
 pub async fn replay(settings: ReplaySettings) -> Result<(), Failure> {
-    let ReplaySettings { choice, dry_run, catalog, rate, limit, json, body, operator, .. } = settings;
+    let ReplaySettings { choice, dry_run, catalog, rate, limit, path } = settings;
+    let PathSettings { json, database, queues, body, operator } = path;
     let filter = if dry_run { choice.filter_or_all()? } else { choice.filter()? };
     let selection = Selection { filter, dead_letters_max: limit };
-    let queues = settings.queues.list().unwrap_or_default();
+    let queues = queues.list().unwrap_or_default();
     let stop = stop_on_signal()?;
     let mut report = Report::new(dry_run, json);
     let outcome = if dry_run {
-        let mut connection = super::connect(&settings.database).await?;
+        let mut connection = super::connect(&database).await?;
         let snapshot = match &catalog {
             None => Snapshot::load(&mut connection, None, 0).await?,
             Some(directory) => {
@@ -93,7 +92,7 @@ pub async fn replay(settings: ReplaySettings) -> Result<(), Failure> {
         rehearse(&mut connection, &snapshot, &queues, body.body_bytes_max, &selection, &mut report, &stop).await
     } else {
         let audit = Arc::new(audit(&operator, "dead-letter replay"));
-        let opened = Replay::open(&database(&settings.database)?, queues, body.body_bytes_max, audit, report).await;
+        let opened = Replay::open(&database_of(&database)?, queues, body.body_bytes_max, audit, report).await;
         let mut replay = opened.map_err(|error| settling_failure(&error))?;
         let outcome = replay.run(&selection, rate, &stop).await;
         report = replay.into_report();
@@ -103,15 +102,16 @@ pub async fn replay(settings: ReplaySettings) -> Result<(), Failure> {
 }
 
 pub async fn drain(settings: DrainSettings) -> Result<(), Failure> {
-    let configured = settings.queues.given()?;
+    let DrainSettings { queue, dry_run, path } = settings;
+    let configured = path.queues.given()?;
     let clients = Clients::load().await?;
-    let audit = Arc::new(audit(&settings.operator, "dead-letter drain"));
-    let database = database(&settings.database)?;
+    let audit = Arc::new(audit(&path.operator, "dead-letter drain"));
+    let database = database_of(&path.database)?;
     let stop = stop_on_signal()?;
-    let opening = Drain::open(&clients, &database, &settings.queue, &configured, settings.body.body_bytes_max, audit, settings.dry_run);
+    let opening = Drain::open(&clients, &database, &queue, &configured, path.body.body_bytes_max, audit, dry_run);
     let mut drain = opening.await.map_err(|error| drain_failure(&error))?;
     let outcome = drain.run(&stop).await;
-    conclude(drain.report(), settings.json, outcome.map_err(|error| drain_failure(&error)))
+    conclude(drain.report(), path.json, outcome.map_err(|error| drain_failure(&error)))
 }
 
 /// Prints what was done, and says how it ended.
