@@ -1,5 +1,7 @@
 //! Dead letters that a person closes without a replay, and opens again.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
@@ -25,14 +27,8 @@ pub enum Closing {
 pub struct Closed {
     /// In the state for it when it began.
     pub matched: u64,
-    /// Changed, and committed.
+    /// Changed, and committed; the others were changed by somebody else meanwhile.
     pub changed: u64,
-}
-
-#[derive(Serialize)]
-struct Counts<'a> {
-    #[serde(flatten)]
-    by_name: std::collections::BTreeMap<&'a str, u64>,
 }
 
 /// Discards those that are meant, or opens them again, batch by batch until it is stopped. True when it came to the end.
@@ -63,7 +59,7 @@ pub async fn close(
             Closing::Reopen => sqlx::query_file!("src/dead_letter/reopen.sql", batch).execute(&mut *transaction).await?,
         };
         let changed = closed.changed + changed.rows_affected();
-        audit.record(&mut transaction, &Counts { by_name: [(name, changed)].into() }, rest.is_empty()).await?;
+        audit.record(&mut transaction, &BTreeMap::from([(name, changed)]), rest.is_empty()).await?;
         transaction.commit().await?;
         closed.changed = changed;
         left = rest;

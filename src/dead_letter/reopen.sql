@@ -1,9 +1,9 @@
+-- As `discard.sql` leaves what others are changing.
 with chosen as (
     select dead_letter_id
     from dead_letter
     where dead_letter_id = any($1) and discarded_at is not null
-    order by queue, sqs_message_id
-    for update
+    for update skip locked
 )
 update dead_letter d
 set discarded_at = null, discard_reason = null
