@@ -1,18 +1,23 @@
-//! What waits to be stored, and which of it goes into the next transaction.
+//! What waits to be stored, and which of it goes into the next transaction: where not all of it does, each tenant has its share.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::event::TenantId;
 use crate::store::Entry;
 use crate::window::InFlight;
 
 /// Bodies in one transaction at most; a batch of few large events is as much work as one of many small ones.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
-/// An event that is larger is written as long as hundreds of others.
-const LARGE_BYTES: usize = 64 << 10;
+/// A delivery is as much work as so many bytes of bodies.
+const DELIVERY_BYTES: usize = 1 << 10;
+
+/// An event that is larger, or has as many recipients, is written as long as hundreds of others.
+pub const LARGE_BYTES: usize = 64 << 10;
 
 /// Of such at most so many bytes go into a transaction in which others wait for its commit; one always does.
 const LARGE_BYTES_BESIDE_OTHERS_MAX: usize = 1 << 20;
@@ -46,9 +51,8 @@ impl Ready {
         if self.is_busy && (1..batch_rows_max).contains(&(self.small.len() + self.large.len())) {
             tokio::time::sleep(LINGER).await;
         }
-        while self.small.len() < batch_rows_max
-            && let Ok(decided) = self.decided.try_recv()
-        {
+        // All of it, for the one that is next in a tenant's turn may have come last.
+        while let Ok(decided) = self.decided.try_recv() {
             self.sort(decided);
         }
         let batch = self.batch(batch_rows_max);
@@ -58,33 +62,103 @@ impl Ready {
 
     fn sort(&mut self, decided: Vec<Entry<InFlight>>) {
         for entry in decided {
-            if bytes(&entry) > LARGE_BYTES { self.large.push_back(entry) } else { self.small.push_back(entry) }
+            if weight(&entry) > LARGE_BYTES { self.large.push_back(entry) } else { self.small.push_back(entry) }
         }
     }
 
     fn batch(&mut self, rows_max: usize) -> Vec<Entry<InFlight>> {
         let large_bytes_max = if self.small.is_empty() { BATCH_BYTES_MAX } else { LARGE_BYTES_BESIDE_OTHERS_MAX };
-        let mut batch = take_while(&mut self.large, rows_max, large_bytes_max);
-        let left = BATCH_BYTES_MAX.saturating_sub(batch.iter().map(bytes).sum());
+        let mut batch = take_fairly(&mut self.large, rows_max, large_bytes_max);
+        let left = BATCH_BYTES_MAX.saturating_sub(batch.iter().map(weight).sum());
         let rows = rows_max - batch.len();
         if rows > 0 {
-            batch.extend(take_while(&mut self.small, rows, left));
+            batch.extend(take_fairly(&mut self.small, rows, left));
         }
         batch
     }
 }
 
-/// The first, and as many behind it as keep within the limits.
-fn take_while(waiting: &mut VecDeque<Entry<InFlight>>, rows_max: usize, bytes_max: usize) -> Vec<Entry<InFlight>> {
-    let mut taken = 0;
-    let fits = |entry: &&Entry<InFlight>| {
-        taken += bytes(entry);
-        taken <= bytes_max
-    };
-    let count = waiting.iter().take(rows_max).take_while(fits).count().max(1).min(waiting.len());
-    waiting.drain(..count).collect()
+/// As many as keep within the limits, one at least; where that is not all, of each tenant as much as of any other, a tenant's first ones first.
+fn take_fairly(waiting: &mut VecDeque<Entry<InFlight>>, rows_max: usize, bytes_max: usize) -> Vec<Entry<InFlight>> {
+    if waiting.len() <= rows_max && waiting.iter().map(weight).sum::<usize>() <= bytes_max {
+        return waiting.drain(..).collect();
+    }
+    let tenants = waiting.iter().map(|entry| entry.decided.tenant_id());
+    let chosen = choose(tenants.zip(waiting.iter().map(weight)), rows_max, bytes_max);
+    let mut taken = Vec::with_capacity(rows_max.min(waiting.len()));
+    let mut left = VecDeque::with_capacity(waiting.len());
+    for (entry, is_chosen) in waiting.drain(..).zip(chosen) {
+        if is_chosen { taken.push(entry) } else { left.push_back(entry) }
+    }
+    *waiting = left;
+    taken
 }
 
-fn bytes(entry: &Entry<InFlight>) -> usize {
-    entry.decided.candidate.body.len()
+/// Chooses among what waits: in turn from whoever has been given least. What has no tenant is one more party.
+fn choose<'a>(waiting: impl Iterator<Item = (Option<&'a TenantId>, usize)>, rows_max: usize, bytes_max: usize) -> Vec<bool> {
+    let mut positions: HashMap<Option<&TenantId>, usize> = HashMap::new();
+    let mut parties: Vec<VecDeque<(usize, usize)>> = Vec::new();
+    let mut count = 0;
+    for (position, (tenant_id, weight)) in waiting.enumerate() {
+        let party = *positions.entry(tenant_id).or_insert(parties.len());
+        if party == parties.len() {
+            parties.push(VecDeque::new());
+        }
+        parties[party].push_back((position, weight));
+        count += 1;
+    }
+    let mut chosen = vec![false; count];
+    let (mut rows, mut bytes) = (0, 0);
+    // A row costs something however small it is.
+    let row_bytes = bytes_max / rows_max.max(1);
+    let mut turns: BinaryHeap<Reverse<(usize, usize)>> = (0..parties.len()).map(|party| Reverse((0, party))).collect();
+    while let Some(Reverse((given, party))) = turns.pop() {
+        let Some((position, weight)) = parties[party].pop_front() else { continue };
+        if rows > 0 && bytes + weight > bytes_max {
+            // What is larger than the rest of the room comes next time; others may still fit.
+            continue;
+        }
+        chosen[position] = true;
+        (rows, bytes) = (rows + 1, bytes + weight);
+        if rows == rows_max {
+            break;
+        }
+        turns.push(Reverse((given + weight + row_bytes, party)));
+    }
+    chosen
+}
+
+/// How much work it is to write an event, in bytes of bodies.
+fn weight(entry: &Entry<InFlight>) -> usize {
+    let recipients = entry.decided.verdict.as_ref().map_or(0, |event| event.recipients().len());
+    entry.decided.candidate.body.len() + recipients * DELIVERY_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of each party's are chosen where so many of such a weight wait, one party's behind the other's.
+    fn chosen(waiting: &[(Option<&str>, usize, usize)], rows_max: usize, bytes_max: usize) -> Vec<usize> {
+        let tenants: Vec<Option<TenantId>> = waiting.iter().map(|(tenant_id, ..)| tenant_id.map(TenantId::new)).collect();
+        let each = waiting.iter().zip(&tenants).flat_map(|((_, count, weight), tenant)| vec![(tenant.as_ref(), *weight); *count]);
+        let chosen = choose(each, rows_max, bytes_max);
+        let mut rest = chosen.as_slice();
+        let of_party = |(_, count, _): &(Option<&str>, usize, usize)| {
+            let (of_party, others) = rest.split_at(*count);
+            rest = others;
+            assert!(of_party.is_sorted_by(|earlier, later| earlier >= later), "the first ones first");
+            of_party.iter().filter(|is_chosen| **is_chosen).count()
+        };
+        waiting.iter().map(of_party).collect()
+    }
+
+    #[test]
+    fn where_not_all_that_waits_goes_into_a_batch_each_tenant_has_its_share() {
+        let (flood, other) = (Some("flood"), Some("other"));
+        assert_eq!(chosen(&[(flood, 5_000, 100), (other, 3, 100)], 1_000, 1 << 20), [997, 3]);
+        assert_eq!(chosen(&[(flood, 5_000, 100), (other, 5_000, 100), (None, 100, 100)], 1_000, 1 << 20), [450, 450, 100]);
+        assert_eq!(chosen(&[(flood, 100, 60_000), (other, 50, 1_000)], 1_000, 1 << 20), [16, 50]);
+        assert_eq!(chosen(&[(flood, 1, 5_000_000)], 1_000, 1 << 20), [1], "one always goes");
+    }
 }
