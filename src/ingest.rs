@@ -11,12 +11,14 @@
 //! | 6. acknowledge | `acknowledge` | nothing; the permit is free |
 //! | at any of them: back to the queue | `hand_back`, for a tenant's rate `rates` | |
 
+mod error;
 mod announcer;
 mod breaker;
 mod leases;
 mod hand_back;
 mod queue_check;
 mod rates;
+mod shares;
 mod watchdog;
 mod pace;
 mod poll;
@@ -41,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::health::{Health, Readiness, queue_part, serve};
-use crate::metrics::{Metrics, MetricsError};
+use crate::metrics::Metrics;
 use crate::queue::Clients;
 use crate::settings::{Database, IngestSettings, QueueSetting};
 use crate::snapshot::{Catalog, CatalogFollower, CompiledSchemas};
@@ -59,8 +61,11 @@ use poll::Polls;
 use queue_set::QueueSet;
 use rates::Rates;
 use ready::Ready;
+use shares::Shares;
 use store::Writer;
 use validate::Validator;
+
+pub use error::DaemonError;
 
 /// Two keep Postgres busy while one waits for its commit; more add locks, not rows.
 const WRITERS: usize = 2;
@@ -86,25 +91,6 @@ pub struct Daemon {
     pub listener: TcpListener,
 }
 
-/// How a daemon ended.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// What was in flight could not be stored and acknowledged in time; it was handed back.
-    #[error(
-        "the drain ran out of time ({0:?}): what was in flight is handed back and received by another process; raise DRAIN_TIMEOUT where this recurs"
-    )]
-    DrainTimeout(Duration),
-    /// A task ended that runs as long as the process does.
-    #[error("a task ended by itself: {0}; the process ends so that its supervisor starts it anew")]
-    TaskEnded(String),
-    /// The system gives no threads to validate by.
-    #[error("no threads to validate events by ({0}); raise the limits of threads and address space")]
-    Threads(#[source] std::io::Error),
-    /// The metrics could not be registered.
-    #[error(transparent)]
-    Metrics(#[from] MetricsError),
-}
-
 /// What the stages of one daemon share.
 struct Shared {
     database: Database,
@@ -117,6 +103,7 @@ struct Shared {
     queues: Arc<Queues>,
     hand_back: Arc<HandBack>,
     rates: Arc<Rates>,
+    window: Arc<Window>,
     /// Validations, deletes and releases under way.
     tracker: TaskTracker,
     /// Stops the pollers; the rest drains.
@@ -170,13 +157,29 @@ impl Shared {
     fn new(database: Database, settings: IngestSettings, metrics: Arc<Metrics>, catalog: Catalog, stop: CancellationToken) -> Self {
         let readiness = Arc::<Readiness>::default();
         let rates = Arc::new(Rates::new(settings.deferred_events_max, Arc::clone(&metrics)));
+        let window = Window::new(settings.in_flight_events_max, settings.in_flight_bytes_max, Arc::clone(&metrics));
         let (tracker, drained) = (TaskTracker::new(), CancellationToken::new());
         let visibility_timeout = settings.visibility_timeout;
         let queues = Arc::new(Queues::new(visibility_timeout, settings.hold_max, Arc::clone(&metrics), drained.clone()));
         let hand_back = HandBack { queues: Arc::clone(&queues), catalog: catalog.clone(), tracker: tracker.clone(), visibility_timeout };
         let (breaker, hand_back) = (Arc::new(CircuitBreaker::new(Arc::clone(&metrics), Arc::clone(&readiness))), Arc::new(hand_back));
         let announcer = Arc::<Announcer>::default();
-        Self { database, settings, metrics, readiness, catalog, breaker, announcer, queues, hand_back, rates, tracker, stop, drained }
+        Self {
+            database,
+            settings,
+            metrics,
+            readiness,
+            catalog,
+            breaker,
+            announcer,
+            queues,
+            hand_back,
+            rates,
+            window,
+            tracker,
+            stop,
+            drained,
+        }
     }
 
     fn validator(&self) -> std::io::Result<Validator> {
@@ -187,6 +190,8 @@ impl Shared {
             breaker: Arc::clone(&self.breaker),
             hand_back: Arc::clone(&self.hand_back),
             rates: Arc::clone(&self.rates),
+            shares: Shares::new(Arc::clone(&self.window)),
+            large_turn: Mutex::default(),
             readiness: Arc::clone(&self.readiness),
             metrics: Arc::clone(&self.metrics),
             body_bytes_max: self.settings.body.body_bytes_max,
@@ -234,7 +239,7 @@ impl Shared {
             queues: Arc::clone(&self.queues),
             catalog: self.catalog.clone(),
             breaker: Arc::clone(&self.breaker),
-            window: Window::new(settings.in_flight_events_max, settings.in_flight_bytes_max, Arc::clone(&self.metrics)),
+            window: Arc::clone(&self.window),
             hand_back: Arc::clone(&self.hand_back),
             rates: Arc::clone(&self.rates),
             readiness: Arc::clone(&self.readiness),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sqlx::{Connection as _, PgConnection};
 
-use crate::catalog::declaration::{Declaration, Rate};
+use crate::catalog::declaration::{Declaration, Rate, matches};
 use crate::event::{ClientId, TenantId};
 use crate::metrics::{NO_TENANT, OTHER_TENANTS, is_reserved};
 use crate::settings::{Format, QueueSetting};
@@ -253,34 +253,4 @@ async fn load_queues(connection: &mut PgConnection) -> Result<Vec<QueueSetting>,
 fn rate(limit: Option<f64>, burst: Option<i32>) -> Option<Rate> {
     let burst = burst.and_then(|burst| u32::try_from(burst).ok()).unwrap_or(1).max(1);
     limit.filter(|limit| limit.is_finite() && *limit > 0.0).map(|limit| Rate { limit, burst })
-}
-
-/// Whether a subscription's pattern names an event type: exactly, by `prefix.*` (not `prefix` itself), or by `*`.
-pub fn matches(pattern: &str, event_type: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some("") => true,
-        Some(prefix) if prefix.ends_with('.') => event_type.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()),
-        _ => pattern == event_type,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn a_pattern_names_a_type_exactly_or_by_prefix_or_all() {
-        for (pattern, event_type, expected) in [
-            ("order.created", "order.created", true),
-            ("order.created", "order.created.eu", false),
-            ("order.*", "order.created", true),
-            ("order.*", "order", false),
-            ("order.*", "order.", false),
-            ("order.*", "orders.created", false),
-            ("*", "anything", true),
-            ("ord*", "order", false),
-        ] {
-            assert_eq!(matches(pattern, event_type), expected, "{pattern} {event_type}");
-        }
-    }
 }

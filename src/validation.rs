@@ -3,7 +3,7 @@
 //!
 //! | an event's validation | what follows for it | and for its schema, of this tenant alone |
 //! | --- | --- | --- |
-//! | ends within 100 ms | its verdict | clear |
+//! | ends within 100 ms | its verdict | clear; where it took milliseconds, the schema's next ones are validated apart from the others, each tenant in its turn |
 //! | takes longer | another thread takes its thread's place; it goes on | slow: the tenant's other events of the schema wait |
 //! | ends after all | its verdict | watched: one event at a time, until one ends in time: clear |
 //! | takes longer than 5 s | given up: counted as begun, back to the queue; dead letter `validation_timeout` at the third time | quarantined for ten minutes: its events go back, uncounted; then watched |
@@ -19,7 +19,10 @@
 mod poison;
 mod quarantine;
 mod thread;
+mod apart;
+mod job;
 mod pool;
 
+pub use job::{LARGE_BYTES, Outcomes, Unvalidated};
 pub use poison::PoisonAttempts;
-pub use pool::{Outcomes, Pool, Unvalidated};
+pub use pool::Pool;

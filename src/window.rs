@@ -85,6 +85,17 @@ impl Window {
         Arc::new(Self { free, freed: Notify::new(), events_max, bytes_max, metrics })
     }
 
+    /// How many events and bytes there is room for in all.
+    pub fn limits(&self) -> (usize, usize) {
+        (self.events_max, self.bytes_max)
+    }
+
+    /// Whether less than a third is free: as one queue alone leaves it when there is more than is worked off.
+    pub fn is_scarce(&self) -> bool {
+        let free = *lock(&self.free);
+        free.events < to_i64(self.events_max / 3) || free.bytes < to_i64(self.bytes_max / 3)
+    }
+
     /// A part for one more queue.
     pub fn share(self: &Arc<Self>) -> Arc<Share> {
         Arc::new(Share { window: Arc::clone(self), in_flight: Mutex::default(), turn: tokio::sync::Mutex::new(()) })

@@ -161,3 +161,33 @@ impl fmt::Display for Summary {
         )
     }
 }
+
+/// Whether a subscription's pattern names an event type: exactly, by `prefix.*` (not `prefix` itself), or by `*`.
+pub fn matches(pattern: &str, event_type: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some("") => true,
+        Some(prefix) if prefix.ends_with('.') => event_type.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()),
+        _ => pattern == event_type,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_pattern_names_a_type_exactly_or_by_prefix_or_all() {
+        for (pattern, event_type, expected) in [
+            ("order.created", "order.created", true),
+            ("order.created", "order.created.eu", false),
+            ("order.*", "order.created", true),
+            ("order.*", "order", false),
+            ("order.*", "order.", false),
+            ("order.*", "orders.created", false),
+            ("*", "anything", true),
+            ("ord*", "order", false),
+        ] {
+            assert_eq!(matches(pattern, event_type), expected, "{pattern} {event_type}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::declaration::{Declaration, EventTypeDeclaration, SchemaDeclaration, TenantDeclaration};
+use super::declaration::{Declaration, EventTypeDeclaration, SchemaDeclaration, SubscriptionDeclaration, TenantDeclaration, matches};
 use super::examples;
 pub use super::files::Problem;
 use super::files::{Files, SCHEMA_BYTES_MAX};
@@ -17,6 +18,9 @@ mod tests;
 
 /// How many schema files, shared ones included, a catalog may hold.
 const SCHEMA_FILES_MAX: usize = 10_000;
+
+/// How many clients may get an event that names none: each is a row in its transaction.
+const SUBSCRIBERS_MAX: usize = 1_000;
 
 /// Reads a catalog directory, admits every schema and proves every example. What is no problem but may not have been meant is among the
 /// declaration's warnings.
@@ -79,6 +83,7 @@ fn read_tenant(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> Tenant
         .map(|(name, event_type)| read_event_type(files, tenant, name, event_type, tenant_file.as_ref(), &documents))
         .collect();
     let TenantFile { name, allowed_senders, rate, clients, subscriptions, .. } = tenant_file.unwrap_or_default();
+    check_subscribers(files, tenant, listing, &subscriptions);
     TenantDeclaration {
         tenant_id: TenantId::new(tenant),
         name: name.unwrap_or_else(|| tenant.to_owned()),
@@ -87,6 +92,19 @@ fn read_tenant(files: &mut Files<'_>, tenant: &str, listing: &Listing) -> Tenant
         event_types,
         clients,
         subscriptions,
+    }
+}
+
+fn check_subscribers(files: &mut Files<'_>, tenant: &str, listing: &Listing, subscriptions: &[SubscriptionDeclaration]) {
+    for event_type in listing.event_types.keys() {
+        let subscribed = subscriptions.iter().filter(|subscription| matches(&subscription.event_pattern, event_type));
+        let subscribers = subscribed.map(|subscription| &subscription.client_id).collect::<BTreeSet<_>>().len();
+        if subscribers > SUBSCRIBERS_MAX {
+            let problem = format!(
+                "subscriptions: {subscribers} clients get {event_type:?}, and {SUBSCRIBERS_MAX} is the limit; deliver to one client that passes it on"
+            );
+            files.refuse(&format!("{tenant}/tenant.toml"), problem);
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::groups::{by_group, validate_group};
 use super::often_received::{OftenReceived, is_often_received};
 use super::validate::{Next, Validator};
 use crate::queue::MESSAGES_PER_REQUEST_MAX;
+use crate::validation::LARGE_BYTES;
 use crate::window::InFlight;
 
 /// A job that has so many messages takes no further receive.
@@ -74,6 +75,11 @@ impl Dispatcher {
         if !often_received.is_empty() {
             let (stage, next) = (Arc::clone(&self.often_received), next.clone());
             self.tracker.spawn(async move { stage.validate(often_received, &next).await });
+        }
+        let (large, messages): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| message.candidate.body.len() > LARGE_BYTES);
+        if !large.is_empty() {
+            let (validator, next) = (Arc::clone(&self.validator), next.clone());
+            self.tracker.spawn(async move { validator.validate(large, &validator.catalog.snapshot(), &next).await });
         }
         if !messages.is_empty() {
             self.tracker.spawn(validate_in_turn(Arc::clone(&self.validator), messages, next.clone(), turn));

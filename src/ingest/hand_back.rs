@@ -9,7 +9,7 @@ use rand::Rng as _;
 use tokio_util::task::TaskTracker;
 
 use super::leases::{Leases, Queues};
-use crate::metrics::Outcome;
+use crate::metrics::{NO_TENANT, Outcome};
 use crate::queue::MESSAGES_PER_REQUEST_MAX;
 use crate::snapshot::{Catalog, Tenant};
 use crate::store::Entry;
@@ -53,11 +53,11 @@ impl HandBack {
         }
     }
 
-    /// Messages over their tenants' rates, each to be received again after its own delay.
-    pub fn defer(&self, messages: Vec<(InFlight, (Arc<Tenant>, Duration))>) {
+    /// Messages over the rates of their tenants, or of what has none, each to be received again after its own delay.
+    pub fn defer(&self, messages: Vec<(InFlight, Option<Arc<Tenant>>, Duration)>) {
         let mut by_queue: HashMap<String, Vec<(InFlight, Duration)>> = HashMap::new();
-        for (mut message, (tenant, delay)) in messages {
-            message.permit.record(tenant.label.as_str(), Outcome::Deferred);
+        for (mut message, tenant, delay) in messages {
+            message.permit.record(tenant.as_ref().map_or(NO_TENANT, |tenant| tenant.label.as_str()), Outcome::Deferred);
             by_queue.entry(message.candidate.queue.name.clone()).or_default().push((message, delay));
         }
         for (name, messages) in by_queue {

@@ -29,40 +29,50 @@ pub struct OftenReceived {
 impl OftenReceived {
     /// Those that were never begun without having ended go together. Any other goes alone until it has ended: should the process end with it,
     /// no other is counted in its place.
-    pub async fn validate(&self, messages: Vec<InFlight>, next: &Next) {
+    /// Gives how long the last one has to wait that is put off.
+    pub async fn validate(&self, messages: Vec<InFlight>, next: &Next) -> Option<Duration> {
         let candidates: Vec<Arc<Candidate>> = messages.iter().map(|message| Arc::clone(&message.candidate)).collect();
         let is_counted = match self.validator.attempts.begin_together(&candidates).await {
             Ok(is_counted) => is_counted,
-            Err(problem) => return self.validator.hand_back_uncounted(messages, &problem),
+            Err(problem) => {
+                self.validator.hand_back_uncounted(messages, &problem);
+                return None;
+            }
         };
         let (mut together, mut alone) = (Vec::new(), Vec::new());
         for (message, is_counted) in messages.into_iter().zip(is_counted) {
             if is_counted { &mut together } else { &mut alone }.push(message);
         }
-        tokio::join!(self.validate_together(together, next), self.validate_each_alone(alone, next));
+        let (together, alone) = tokio::join!(self.validate_together(together, next), self.validate_each_alone(alone, next));
+        together.max(alone)
     }
 
-    async fn validate_together(&self, messages: Vec<InFlight>, next: &Next) {
+    async fn validate_together(&self, messages: Vec<InFlight>, next: &Next) -> Option<Duration> {
         if messages.is_empty() {
-            return;
+            return None;
         }
         let begun = begun(&messages);
-        self.validator.validate(messages, &self.validator.catalog.snapshot(), next).await;
+        let put_off = self.validator.validate(messages, &self.validator.catalog.snapshot(), next).await;
         self.end(begun).await;
+        put_off
     }
 
-    async fn validate_each_alone(&self, messages: Vec<InFlight>, next: &Next) {
+    async fn validate_each_alone(&self, messages: Vec<InFlight>, next: &Next) -> Option<Duration> {
+        let mut put_off = None;
         let mut rest = messages.into_iter();
         while let Some(message) = rest.next() {
             let permit = tokio::select! {
-                () = self.stop.cancelled() => return self.validator.hand_back.now(std::iter::once(message).chain(rest).collect()),
+                () = self.stop.cancelled() => {
+                    self.validator.hand_back.now(std::iter::once(message).chain(rest).collect());
+                    return put_off;
+                }
                 permit = self.validator.attempts.alone() => permit,
             };
             let begun = begun(std::slice::from_ref(&message));
             let snapshot = self.validator.catalog.snapshot();
             match self.validator.attempts.begin(&message.candidate).await {
                 Ok(times) if times > TIMES_BEGUN_MAX => pass_on(vec![entry(message, Err(reject_unread()), &snapshot)], next).await,
-                Ok(_) => self.validator.validate(vec![message], &snapshot, next).await,
+                Ok(_) => put_off = self.validator.validate(vec![message], &snapshot, next).await.max(put_off),
                 Err(problem) => {
                     self.validator.hand_back_uncounted(vec![message], &problem);
                     continue;
@@ -71,6 +81,7 @@ impl OftenReceived {
             self.end(begun).await;
             drop(permit);
         }
+        put_off
     }
 
     /// Waits until messages have ended, and takes the count of those back that have ended without a verdict.

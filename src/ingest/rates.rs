@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::candidate::Candidate;
 use crate::catalog::declaration::Rate;
 use crate::event::TenantId;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, NO_TENANT};
 use crate::queue::QueueAttributes;
 use crate::snapshot::Tenant;
 
@@ -27,6 +27,9 @@ const DELAY_MIN: Duration = Duration::from_secs(1);
 /// The last receives before SQS moves a message to its dead-letter queue are for storing it.
 const RECEIVES_BEFORE_REDRIVE: u64 = 3;
 
+/// What has no tenant is one more party, with a rate of its own: a flood of what nobody can read is stored in the end, not first.
+const RATE_WITHOUT_TENANT: Rate = Rate { limit: 500.0, burst: 1_000 };
+
 /// The tenants' rates, and what was deferred for them.
 #[derive(Debug)]
 pub struct Rates {
@@ -38,7 +41,7 @@ pub struct Rates {
 
 #[derive(Debug, Default)]
 struct State {
-    limits: HashMap<TenantId, Limit>,
+    limits: HashMap<Option<TenantId>, Limit>,
     queues: HashMap<String, Backlog>,
 }
 
@@ -56,12 +59,12 @@ struct Backlog {
     /// Deferred by this process since.
     since: i64,
     /// When each comes again.
-    by_tenant: HashMap<TenantId, BinaryHeap<Reverse<Instant>>>,
+    by_tenant: HashMap<Option<TenantId>, BinaryHeap<Reverse<Instant>>>,
 }
 
 impl Backlog {
     /// How many of a tenant's are still away.
-    fn deferred(&mut self, tenant_id: &TenantId, now: Instant) -> usize {
+    fn deferred(&mut self, tenant_id: &Option<TenantId>, now: Instant) -> usize {
         let Some(times) = self.by_tenant.get_mut(tenant_id) else { return 0 };
         while times.peek().is_some_and(|Reverse(at)| *at <= now) {
             times.pop();
@@ -82,33 +85,61 @@ impl Rates {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For how long a tenant's event has to wait; none: it goes on, within its rate or because waiting could lose it.
-    pub fn defer(&self, tenant: &Tenant, candidate: &Candidate, queue: &QueueAttributes) -> Option<Duration> {
-        let rate = tenant.rate?;
+    /// For how long a tenant's event has to wait, or one that has no tenant; none: it goes on, within its rate or because waiting could lose it.
+    pub fn defer(&self, tenant: Option<&Tenant>, candidate: &Candidate, queue: &QueueAttributes) -> Option<Duration> {
+        let rate = tenant.map_or(Some(RATE_WITHOUT_TENANT), |tenant| tenant.rate)?;
+        let tenant_id = tenant.map(|tenant| tenant.tenant_id.clone());
         let mut state = self.state();
         let State { limits, queues } = &mut *state;
-        let limit = limits.entry(tenant.tenant_id.clone()).or_insert_with(|| Limit::new(rate));
+        let limit = limits.entry(tenant_id.clone()).or_insert_with(|| Limit::new(rate));
         if limit.rate != rate {
             *limit = Limit::new(rate);
         }
         let wait = limit.limiter.check().err()?.wait_time_from(DefaultClock::default().now());
-        self.metrics.events_over_rate.with_label_values(&[tenant.label.as_str()]).inc();
+        let label = tenant.map_or(NO_TENANT, |tenant| tenant.label.as_str());
+        self.metrics.events_over_rate.with_label_values(&[label]).inc();
+        let behind = |of_tenant: u32| Duration::try_from_secs_f64(f64::from(of_tenant) / rate.limit).unwrap_or(DELAY_MAX);
+        self.put_off_within(queues, tenant_id, candidate, queue, |of_tenant| (wait + behind(of_tenant)).clamp(DELAY_MIN, DELAY_MAX))
+    }
+
+    /// Whether an event may wait so long for another reason; it counts among those that do.
+    pub fn may_put_off(&self, tenant: &Tenant, candidate: &Candidate, queue: &QueueAttributes, delay: Duration) -> bool {
+        let mut state = self.state();
+        self.put_off_within(&mut state.queues, Some(tenant.tenant_id.clone()), candidate, queue, |_| delay).is_some()
+    }
+
+    /// Counts an event among those that wait, unless it could be lost by that or there are too many. The delay depends on how many of its
+    /// tenant's are before it.
+    fn put_off_within(
+        &self,
+        queues: &mut HashMap<String, Backlog>,
+        tenant_id: Option<TenantId>,
+        candidate: &Candidate,
+        queue: &QueueAttributes,
+        delay: impl FnOnce(u32) -> Duration,
+    ) -> Option<Duration> {
         if !may_wait(candidate, queue, OffsetDateTime::now_utc()) {
             return None;
         }
         let backlog = queues.entry(candidate.queue.name.clone()).or_default();
         let now = Instant::now();
-        let of_tenant = backlog.deferred(&tenant.tenant_id, now);
+        let of_tenant = backlog.deferred(&tenant_id, now);
         let is_full = backlog.not_visible + backlog.since >= self.deferred_events_max
             || i64::try_from(of_tenant).is_ok_and(|of_tenant| of_tenant >= self.deferred_events_max / 2);
         if is_full {
             return None;
         }
-        let behind = Duration::try_from_secs_f64(f64::from(u32::try_from(of_tenant).unwrap_or(u32::MAX)) / rate.limit);
-        let delay = (wait + behind.unwrap_or(DELAY_MAX)).clamp(DELAY_MIN, DELAY_MAX);
+        let delay = delay(u32::try_from(of_tenant).unwrap_or(u32::MAX));
         backlog.since += 1;
-        backlog.by_tenant.entry(tenant.tenant_id.clone()).or_default().push(Reverse(now + delay));
+        backlog.by_tenant.entry(tenant_id).or_default().push(Reverse(now + delay));
         Some(delay)
+    }
+
+    /// Later messages of a FIFO queue's group wait with one that does: until it comes again, SQS hands out none of them.
+    pub fn put_off_with(&self, queue: &str, messages: usize) {
+        if let Some(backlog) = self.state().queues.get_mut(queue) {
+            backlog.since += i64::try_from(messages).unwrap_or(i64::MAX);
+        }
     }
 
     /// Takes note of how many of a queue's messages SQS says are not visible. Gives whether any are deferred, so that it is worth asking soon.
@@ -120,7 +151,7 @@ impl Rates {
             backlog.since = 0;
         }
         let now = Instant::now();
-        let tenants: Vec<TenantId> = backlog.by_tenant.keys().cloned().collect();
+        let tenants: Vec<Option<TenantId>> = backlog.by_tenant.keys().cloned().collect();
         tenants.iter().map(|tenant_id| backlog.deferred(tenant_id, now)).sum::<usize>() > 0
     }
 }
@@ -169,5 +200,17 @@ mod tests {
         assert!(!waits(1, Duration::ZERO, &QueueAttributes { message_retention: None, ..queue.clone() }));
         assert!(!waits(1, Duration::ZERO, &QueueAttributes { has_unreadable_policy: true, ..queue.clone() }));
         assert!(waits(900, hour, &QueueAttributes { receives_max: None, ..queue }));
+    }
+
+    #[test]
+    fn what_has_no_tenant_has_a_rate_as_well() {
+        let rates = Rates::new(10_000, Arc::new(Metrics::new().expect("metrics")));
+        let queue = QueueAttributes { message_retention: Some(Duration::from_hours(96)), ..QueueAttributes::default() };
+        let flood = candidate(1, Duration::ZERO);
+        let waits: Vec<_> = (0..2_000).map(|_| rates.defer(None, &flood, &queue)).collect();
+        assert!(waits[..1_000].iter().all(Option::is_none) && waits[1_999].is_some());
+        assert!(waits.iter().flatten().all(|delay| (DELAY_MIN..Duration::from_secs(3)).contains(delay)));
+        rates.put_off_with("events", 10_000);
+        assert_eq!(rates.defer(None, &flood, &queue), None, "as many wait as may");
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::event::TenantId;
 use crate::store::Entry;
+use crate::validation::LARGE_BYTES;
 use crate::window::InFlight;
 
 /// Bodies in one transaction at most; a batch of few large events is as much work as one of many small ones.
@@ -16,10 +17,7 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 /// A delivery is as much work as so many bytes of bodies.
 const DELIVERY_BYTES: usize = 1 << 10;
 
-/// An event that is larger, or has as many recipients, is written as long as hundreds of others.
-pub const LARGE_BYTES: usize = 64 << 10;
-
-/// Of such at most so many bytes go into a transaction in which others wait for its commit; one always does.
+/// An event that is large, or has as many recipients, is written as long as hundreds of others. Of such at most so many bytes go into a transaction in which others wait for its commit; one always does.
 const LARGE_BYTES_BESIDE_OTHERS_MAX: usize = 1 << 20;
 
 /// After a batch of so many rows the next one is worth waiting for: more will come. Smaller ones keep pace by themselves.

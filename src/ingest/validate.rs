@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use super::breaker::CircuitBreaker;
 use super::hand_back::HandBack;
 use super::rates::Rates;
+use super::shares::{Occupied, Shares};
+use crate::admit::tenant_of_queue;
 use crate::candidate::Candidate;
 use crate::event::Rejection;
 use crate::health::Readiness;
@@ -15,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::snapshot::{Catalog, Snapshot, Tenant};
 use crate::store::{Decided, Entry, SessionError, TIMES_BEGUN_MAX};
 use crate::validate::{Declared, SchemaUnusable, Verdict, prepare, reject_for_time, reject_unread};
-use crate::validation::{PoisonAttempts, Pool, Unvalidated};
+use crate::validation::{LARGE_BYTES, PoisonAttempts, Pool, Unvalidated};
 use crate::window::InFlight;
 
 /// Before events are tried again whose schema is slow.
@@ -33,6 +35,9 @@ pub struct Validator {
     pub breaker: Arc<CircuitBreaker>,
     pub hand_back: Arc<HandBack>,
     pub rates: Arc<Rates>,
+    pub shares: Arc<Shares>,
+    /// Large bodies are read one at a time: whoever reads a small one waits for one of them at most.
+    pub large_turn: Mutex<()>,
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
     pub body_bytes_max: usize,
@@ -42,26 +47,40 @@ pub struct Validator {
 struct Waiting {
     message: InFlight,
     event: Declared,
+    /// Where that takes long.
+    occupied: Option<Occupied>,
+}
+
+/// What becomes of a message before its payload is checked.
+enum Prepared {
+    Waiting(Waiting),
+    Rejected(InFlight, Rejection),
+    /// Over the rate of its tenant, or of what has none.
+    OverRate(InFlight, Option<Arc<Tenant>>, Duration),
+    /// Over its tenant's share of the room.
+    OverShare(InFlight),
+    Panicked(InFlight),
 }
 
 impl Validator {
-    /// Finds the verdicts on messages by a snapshot and passes them on, but for those over their tenants' rates, which wait on their queues: those before validation at once, each other when its thread is done
-    /// with all that it was given, or at the next tick. What gets none is handed back.
-    pub async fn validate(&self, messages: Vec<InFlight>, snapshot: &Arc<Snapshot>, next: &Next) {
-        let (mut rejected, mut waiting, mut deferred) = (Vec::new(), Vec::new(), Vec::new());
-        for mut message in messages {
-            let prepared = self.prepare(&message.candidate, snapshot);
-            if let Some(delay) = self.delay(&mut message, prepared.as_ref(), snapshot) {
-                deferred.push((message, delay));
-                continue;
-            }
-            match prepared {
-                Some(Ok(event)) => waiting.push(Waiting { message, event }),
-                Some(Err(rejection)) => rejected.push(entry(message, Err(rejection), snapshot)),
-                None => self.count_panic(message, snapshot, next).await,
+    /// Finds the verdicts on messages by a snapshot and passes them on: those before validation at once, each other when its thread is done
+    /// with all that it was given, or at the next tick. What gets none is handed back, and so is, for a while, what is over its tenant's rate
+    /// or share. Gives for how long the last of these waits.
+    pub async fn validate(&self, messages: Vec<InFlight>, snapshot: &Arc<Snapshot>, next: &Next) -> Option<Duration> {
+        let (mut rejected, mut waiting, mut over_rate, mut over_share) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for message in messages {
+            match self.prepare_in_turn(message, snapshot).await {
+                Prepared::Waiting(one) => waiting.push(one),
+                Prepared::Rejected(message, rejection) => rejected.push(entry(message, Err(rejection), snapshot)),
+                Prepared::OverRate(message, tenant, delay) => over_rate.push((message, tenant, delay)),
+                Prepared::OverShare(message) => over_share.push(message),
+                Prepared::Panicked(message) => self.count_panic(message, snapshot, next).await,
             }
         }
-        self.hand_back.defer(deferred);
+        let visibility_timeout = self.hand_back.visibility_timeout;
+        let put_off = over_rate.iter().map(|(_, _, delay)| *delay).chain(over_share.iter().map(|_| visibility_timeout)).max();
+        self.hand_back.defer(over_rate);
+        self.hand_back.after(over_share, visibility_timeout..visibility_timeout);
         pass_on(rejected, next).await;
         while !waiting.is_empty() {
             waiting = self.validate_once(waiting, snapshot, next).await;
@@ -69,26 +88,62 @@ impl Validator {
                 tokio::time::sleep(SLOW_PAUSE).await;
             }
         }
+        put_off
     }
 
-    /// For how long an event has to wait that is over its tenant's rate.
+    async fn prepare_in_turn(&self, mut message: InFlight, snapshot: &Snapshot) -> Prepared {
+        let is_large = message.candidate.body.len() > LARGE_BYTES;
+        let _turn = if is_large { Some(self.large_turn.lock().await) } else { None };
+        let prepared = self.prepare(&message.candidate, snapshot);
+        let is_first = !std::mem::replace(&mut message.was_rated, true);
+        let event = match prepared {
+            None => return Prepared::Panicked(message),
+            Some(prepared) if is_first => {
+                if let Some((tenant, delay)) = self.delay(&message, prepared.as_ref(), snapshot) {
+                    return Prepared::OverRate(message, tenant, delay);
+                }
+                prepared
+            }
+            Some(prepared) => prepared,
+        };
+        match event {
+            Err(rejection) => Prepared::Rejected(message, rejection),
+            Ok(event) if !is_first || !self.pool.is_apart(&event) => Prepared::Waiting(Waiting { message, event, occupied: None }),
+            Ok(event) if self.is_over_share(event.tenant(), &message.candidate) => Prepared::OverShare(message),
+            Ok(event) => {
+                let occupied = Some(self.shares.occupy(&event.tenant().tenant_id, message.candidate.body.len()));
+                Prepared::Waiting(Waiting { message, event, occupied })
+            }
+        }
+    }
+
+    /// For how long an event has to wait that is over its tenant's rate, or over that of what has no tenant.
     fn delay(
         &self,
-        message: &mut InFlight,
-        prepared: Option<&Result<Declared, Rejection>>,
+        message: &InFlight,
+        prepared: Result<&Declared, &Rejection>,
         snapshot: &Snapshot,
-    ) -> Option<(Arc<Tenant>, Duration)> {
-        if std::mem::replace(&mut message.was_rated, true) {
-            return None;
-        }
-        let tenant = match prepared? {
-            Ok(event) => Arc::clone(event.tenant()),
-            Err(rejection) => Arc::clone(snapshot.tenant(rejection.admitted.as_ref()?.as_str())?),
+    ) -> Option<(Option<Arc<Tenant>>, Duration)> {
+        let candidate = &message.candidate;
+        let tenant = match prepared {
+            Ok(event) => Some(event.tenant()),
+            Err(rejection) => match rejection.admitted.as_ref().or_else(|| tenant_of_queue(candidate, rejection.reason)) {
+                // Pruned meanwhile: whatever it is, it is no flood of theirs.
+                Some(tenant_id) => Some(snapshot.tenant(tenant_id.as_str())?),
+                None => None,
+            },
         };
-        tenant.rate?;
-        let leases = self.hand_back.queues.get(&message.candidate.queue.name)?;
-        let delay = self.rates.defer(&tenant, &message.candidate, &leases.queue.attributes)?;
-        Some((tenant, delay))
+        let leases = self.hand_back.queues.get(&candidate.queue.name)?;
+        let delay = self.rates.defer(tenant.map(Arc::as_ref), candidate, &leases.queue.attributes)?;
+        Some((tenant.cloned(), delay))
+    }
+
+    /// Whether a tenant's event goes back so that there is room for others, without any danger that it is lost.
+    fn is_over_share(&self, tenant: &Tenant, candidate: &Candidate) -> bool {
+        self.shares.is_over(&tenant.tenant_id)
+            && self.hand_back.queues.get(&candidate.queue.name).is_some_and(|leases| {
+                self.rates.may_put_off(tenant, candidate, &leases.queue.attributes, self.hand_back.visibility_timeout)
+            })
     }
 
     /// Decodes and admits; nothing where that panicked.
@@ -106,8 +161,8 @@ impl Validator {
     async fn validate_once(&self, waiting: Vec<Waiting>, snapshot: &Arc<Snapshot>, next: &Next) -> Vec<Waiting> {
         let mut left = waiting.len();
         let (mut messages, mut events) = (Vec::with_capacity(left), Vec::with_capacity(left));
-        for (position, Waiting { message, event }) in waiting.into_iter().enumerate() {
-            messages.push(Some(message));
+        for (position, Waiting { message, event, occupied }) in waiting.into_iter().enumerate() {
+            messages.push(Some((message, occupied)));
             events.push((position, event));
         }
         let job = self.pool.begin(events);
@@ -117,10 +172,10 @@ impl Validator {
             for (position, outcome) in self.pool.outcomes(&job).await {
                 left -= 1;
                 // Each position comes once.
-                let Some(message) = messages.get_mut(position).and_then(Option::take) else { continue };
+                let Some((message, occupied)) = messages.get_mut(position).and_then(Option::take) else { continue };
                 match outcome {
                     Ok(verdict) => verdicts.push(entry(message, verdict, snapshot)),
-                    Err(Unvalidated::SchemaSlow(event)) => slow.push(Waiting { message, event: *event }),
+                    Err(Unvalidated::SchemaSlow(event)) => slow.push(Waiting { message, event: *event, occupied }),
                     Err(unvalidated) => others.push((message, unvalidated)),
                 }
             }

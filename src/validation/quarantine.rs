@@ -4,9 +4,15 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::validate::SchemaKey;
+use crate::validate::{Declared, SchemaKey};
+
+/// Events of a schema under which one took so long are validated apart from the others.
+const COSTLY_TIME: Duration = Duration::from_millis(5);
+
+/// Until so many running took a fifth of that.
+const QUICK_EVENTS: u32 = 20;
 
 /// The schemas that are not clear.
 #[derive(Debug, Default)]
@@ -18,6 +24,8 @@ pub struct Quarantine {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// Its events are validated apart; so many running were quick.
+    Costly(u32),
     /// One event at a time: the last one took long.
     Watched,
     /// An event takes long under it, or may; others wait for how that ends.
@@ -55,9 +63,35 @@ impl Quarantine {
                 *state = State::Slow;
                 Entry::Watched
             }
+            State::Costly(_) => Entry::Clear,
             State::Slow => Entry::Slow,
             State::Quarantined(until) => Entry::Quarantined(until),
         }
+    }
+
+    /// Whether an event may take milliseconds, by what others of its schema took.
+    pub fn is_costly(&self, event: &Declared) -> bool {
+        self.is_any.load(Ordering::Relaxed)
+            && self.states().get(&event.schema_key()).is_some_and(|state| matches!(state, State::Costly(_) | State::Watched))
+    }
+
+    /// An event has ended, after so long.
+    pub fn learn(&self, key: &SchemaKey, took: Duration) {
+        if took < COSTLY_TIME && !self.is_any.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut states = self.states();
+        let state = match states.get(key) {
+            None if took >= COSTLY_TIME => Some(State::Costly(0)),
+            Some(State::Costly(_)) if took >= COSTLY_TIME / 5 => Some(State::Costly(0)),
+            Some(State::Costly(quick)) => (quick + 1 < QUICK_EVENTS).then_some(State::Costly(quick + 1)),
+            _ => return,
+        };
+        match state {
+            Some(state) => _ = states.insert(key.clone(), state),
+            None => _ = states.remove(key),
+        }
+        self.is_any.store(!states.is_empty(), Ordering::Relaxed);
     }
 
     /// An event takes long.
@@ -97,9 +131,27 @@ impl Quarantine {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn a_schema_is_costly_until_many_of_its_events_were_quick() {
+        let quarantine = Quarantine::default();
+        let key = SchemaKey::new("a", "order", 1);
+        let state = || quarantine.states().get(&key).copied();
+        let (quick, long) = (Duration::from_micros(50), Duration::from_millis(20));
+        quarantine.learn(&key, quick);
+        assert_eq!(state(), None);
+        quarantine.learn(&key, long);
+        assert_eq!((state(), quarantine.enter(&key)), (Some(State::Costly(0)), Entry::Clear));
+        (0..QUICK_EVENTS - 1).for_each(|_| quarantine.learn(&key, quick));
+        quarantine.learn(&key, long);
+        assert_eq!(state(), Some(State::Costly(0)), "not yet");
+        (0..QUICK_EVENTS).for_each(|_| quarantine.learn(&key, quick));
+        assert_eq!(state(), None);
+        quarantine.slow(&key);
+        quarantine.learn(&key, long);
+        assert_eq!(state(), Some(State::Slow), "whoever waits for its end knows more");
+    }
 
     #[test]
     fn after_an_event_took_long_the_others_of_its_tenants_schema_go_one_at_a_time() {

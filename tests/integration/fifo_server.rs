@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -23,6 +23,7 @@ struct Message {
     body: String,
     visible_at: Instant,
     receives: usize,
+    sent_at: String,
 }
 
 type Groups = BTreeMap<String, Vec<Message>>;
@@ -62,7 +63,8 @@ impl FifoServer {
     pub fn send(&self, group: &str, body: String) -> String {
         let mut groups = self.queue.groups.lock().expect("the groups");
         let number = self.queue.sent.fetch_add(1, Ordering::Relaxed);
-        groups.entry(group.to_owned()).or_default().push(Message { number, body, visible_at: Instant::now(), receives: 0 });
+        let sent_at = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock").as_millis().to_string();
+        groups.entry(group.to_owned()).or_default().push(Message { number, body, visible_at: Instant::now(), receives: 0, sent_at });
         message_id(number)
     }
 
@@ -105,7 +107,7 @@ impl Queue {
             "ChangeMessageVisibilityBatch" => self.each_entry(&body, |messages, position, entry| {
                 messages[position].visible_at = Instant::now() + Duration::from_secs(entry["VisibilityTimeout"].as_u64().expect("seconds"));
             }),
-            _ => json!({"Attributes": {"QueueArn": "arn:aws:sqs:us-east-1:000000000000:events.fifo"}}),
+            _ => json!({"Attributes": {"QueueArn": "arn:aws:sqs:us-east-1:000000000000:events.fifo", "MessageRetentionPeriod": "345600"}}),
         };
         Ok(Response::new(Full::new(Bytes::from(reply.to_string()))))
     }
@@ -139,7 +141,7 @@ impl Queue {
                     "Body": message.body,
                     "Attributes": {
                         "ApproximateReceiveCount": message.receives.to_string(),
-                        "SentTimestamp": "1764000000000",
+                        "SentTimestamp": message.sent_at,
                         "MessageGroupId": group,
                         "SequenceNumber": format!("{:020}", message.number),
                     },

@@ -1,7 +1,10 @@
 //! A tenant's rate delays what is over it, and drops nothing.
 
+use std::fmt::Write as _;
+
+use crate::fifo_server::FifoServer;
 use crate::load::{counted, event, outcomes, send};
-use crate::stack::{Directory, Stack, eventually};
+use crate::stack::{Directory, Stack, eventually, patience};
 
 /// The tenant `acme` may bring so many events a second, `platform` as many as it does.
 fn catalog(rate: &str) -> Directory {
@@ -80,5 +83,52 @@ async fn a_rate_that_is_applied_acts_at_once() {
     eventually("the catalog is read", async || (daemon.metric("event_processor_catalog_generation", "").await > 1.5).then_some(())).await;
     send(&queue, [note(2)]).await;
     eventually("the third is stored", async || (outcomes(&daemon, "stored").await == 2).then_some(())).await;
+    assert_eq!(daemon.stop().await, 0);
+}
+
+#[tokio::test]
+async fn the_later_messages_of_a_group_come_again_with_the_one_that_is_over_its_rate() {
+    let stack = start("rate_limit = 5\nrate_burst = 1\n").await;
+    let server = FifoServer::with([("group".to_owned(), (0..12).map(note).collect())].into()).await;
+    let daemon = stack
+        .daemon("events.fifo?trust=any", &[("AWS_ENDPOINT_URL", server.url.as_str()), ("VISIBILITY_TIMEOUT", "1h"), ("HOLD_MAX", "2h")])
+        .await;
+    // By themselves they would come after half an hour.
+    tokio::time::timeout(patience(), server.at_rest()).await.expect("the queue comes to rest");
+    let order = "select string_agg(event_id, ' ' order by received_at) as events from message";
+    let sent = (0..12).fold(String::new(), |mut sent, number| {
+        write!(sent, " note-{number}").expect("a string");
+        sent
+    });
+    assert_eq!(stack.database.rows(order).await, [sent.trim_start()]);
+    assert!(outcomes(&daemon, "deferred").await > 0 && outcomes(&daemon, "released").await > 0);
+    assert_eq!(daemon.stop().await, 0);
+}
+
+/// Takes milliseconds: each item is held against a thousand schemas.
+fn costly() -> String {
+    let minimum = |number: u32| format!(r#"{{"minimum": {number}}}"#);
+    format!(r#"{{"items": {{"allOf": [{}]}}}}"#, (0..1_000).map(minimum).collect::<Vec<_>>().join(", "))
+}
+
+#[tokio::test]
+async fn events_that_take_long_leave_the_others_their_room() {
+    let stack = Stack::start_without_catalog(&["events"]).await;
+    let files = catalog("");
+    files.write("acme/note/1.json", &costly());
+    stack.database.apply(&files.0).await;
+    let queue = stack.queue("events").await;
+    let items = vec!["1000"; 80].join(",");
+    let costly = |number: usize| format!(r#"{{"tenant_id":"acme","event_id":"note-{number}","event_type":"note","payload":[{items}]}}"#);
+    send(&queue, (0..60).map(costly)).await;
+    send(&queue, (0..5).map(|number| event(&format!("event-{number}")))).await;
+    // Room for forty: they would fill it.
+    let daemon = stack.daemon("events?trust=any", &[("IN_FLIGHT_EVENTS_MAX", "40"), ("VISIBILITY_TIMEOUT", "2")]).await;
+    let others = "select count(*) from message where tenant_id = 'platform'";
+    eventually("the others are stored", async || (stack.database.count(others).await == 5).then_some(())).await;
+    stack.at_rest(&queue).await;
+    assert_eq!(stack.database.count("select count(*) from message").await, 65);
+    assert_eq!(stack.database.count("select count(*) from dead_letter").await, 0);
+    assert!(outcomes(&daemon, "released").await > 0, "none has left its room");
     assert_eq!(daemon.stop().await, 0);
 }
