@@ -7,6 +7,7 @@
 
 mod burst;
 mod ceilings;
+mod fairness;
 mod filled;
 mod neighbours;
 mod network;
@@ -33,7 +34,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[expect(clippy::struct_excessive_bools, reason = "they are flags of a command line, and clap keeps those apart that exclude each other")]
 struct Options {
     /// Events that are on the queue before each measurement; those of a burst are 60000 by default.
-    #[arg(long, default_value_t = 50_000, default_value_if("burst", "true", "60000"), conflicts_with = "soak")]
+    #[arg(long, default_value_t = 50_000, default_value_ifs([("burst", "true", "60000"), ("fairness", "true", "3000")]), conflicts_with = "soak")]
     events: usize,
     /// Payloads of about so many bytes, beside the sample catalog's own; may be repeated.
     #[arg(long, value_name = "BYTES", default_values_t = [1_500, 16_384], conflicts_with = "mode")]
@@ -50,6 +51,9 @@ struct Options {
     /// Drain a queue beside idle ones, and beside one with large messages.
     #[arg(long, group = "mode")]
     neighbours: bool,
+    /// Send a tenant's events beside floods of another's; 3,000 by default.
+    #[arg(long, group = "mode")]
+    fairness: bool,
     /// Keep the daemon under load for so many seconds, and say how its memory, descriptors and connections go.
     #[arg(long, value_name = "SECONDS", group = "mode")]
     soak: Option<u64>,

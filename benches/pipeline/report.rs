@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::burst::Burst;
 use crate::ceilings::Ceiling;
+use crate::fairness::Fairness;
 use crate::neighbours::Neighbours;
 use crate::network::Network;
 use crate::soak::Soak;
@@ -26,6 +27,7 @@ pub struct Report {
     pub network: Option<Network>,
     pub burst: Option<Burst>,
     pub neighbours: Option<Neighbours>,
+    pub fairness: Option<Fairness>,
 }
 
 /// The whole path with one kind of events, and its parts alone.
@@ -127,6 +129,7 @@ impl fmt::Display for Report {
             self.network.as_ref().map(|network| network as _),
             self.burst.as_ref().map(|burst| burst as _),
             self.neighbours.as_ref().map(|neighbours| neighbours as _),
+            self.fairness.as_ref().map(|fairness| fairness as _),
         ];
         modes.into_iter().flatten().try_for_each(|mode| write!(formatter, "\n{mode}"))
     }

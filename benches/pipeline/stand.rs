@@ -81,7 +81,8 @@ impl Stand {
         Ok(stand)
     }
 
-    fn command(&self, arguments: &[&str]) -> Result<()> {
+    /// Runs a command of the binary's.
+    pub fn command(&self, arguments: &[&str]) -> Result<()> {
         let status = Command::new(&self.processor).args(arguments).env("DATABASE_URL", self.url()).stdout(Stdio::null()).status()?;
         ensure!(status.success(), "`processor {}` failed", arguments.join(" "));
         Ok(())

@@ -129,7 +129,7 @@ impl Rates {
         if is_full {
             return None;
         }
-        let delay = delay(u32::try_from(of_tenant).unwrap_or(u32::MAX));
+        let delay = delay(u32::try_from(of_tenant).unwrap_or(u32::MAX)).min(delay_max(queue));
         backlog.since += 1;
         backlog.by_tenant.entry(tenant_id).or_default().push(Reverse(now + delay));
         Some(delay)
@@ -165,13 +165,18 @@ impl Limit {
     }
 }
 
+/// The longest that a message of the queue may be away: of a short retention a fourth.
+fn delay_max(queue: &QueueAttributes) -> Duration {
+    queue.message_retention.map_or(DELAY_MAX, |retention| DELAY_MAX.min(retention / 4))
+}
+
 /// Whether a message may go back once more: not before a redrive, not in the second half of its retention, and not where nobody knows of these.
 fn may_wait(candidate: &Candidate, queue: &QueueAttributes, now: OffsetDateTime) -> bool {
     let receives = u64::try_from(candidate.receive_count).unwrap_or(u64::MAX);
     let is_before_redrive = queue.has_unreadable_policy || queue.receives_max.is_some_and(|max| receives + RECEIVES_BEFORE_REDRIVE > max);
     let age = candidate.sent_at.and_then(|sent_at| Duration::try_from(now - sent_at).ok());
     let is_old = match (queue.message_retention, age) {
-        (Some(retention), Some(age)) => age + DELAY_MAX.min(retention / 4) > retention / 2,
+        (Some(retention), Some(age)) => age + delay_max(queue) > retention / 2,
         _ => true,
     };
     !is_before_redrive && !is_old
@@ -208,6 +213,9 @@ mod tests {
         let queue = QueueAttributes { message_retention: Some(Duration::from_hours(96)), ..QueueAttributes::default() };
         let flood = candidate(1, Duration::ZERO);
         let waits: Vec<_> = (0..2_000).map(|_| rates.defer(None, &flood, &queue)).collect();
+        let short = QueueAttributes { message_retention: Some(Duration::from_mins(1)), ..QueueAttributes::default() };
+        let delay = rates.put_off_within(&mut HashMap::new(), None, &flood, &short, |_| DELAY_MAX);
+        assert_eq!(delay, Some(Duration::from_secs(15)), "it comes again before half of a minute is over");
         assert!(waits[..1_000].iter().all(Option::is_none) && waits[1_999].is_some());
         assert!(waits.iter().flatten().all(|delay| (DELAY_MIN..Duration::from_secs(3)).contains(delay)));
         rates.put_off_with("events", 10_000);

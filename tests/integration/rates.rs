@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crate::endpoint::{Answer, Endpoint};
 use crate::fifo_server::FifoServer;
-use crate::load::{counted, event, outcomes, send};
+use crate::load::{counted, depth, event, outcomes, send, send_many};
 use crate::stack::{Directory, Stack, eventually, patience};
 
 /// The tenant `acme` may bring so many events a second, `platform` as many as it does.
@@ -83,6 +84,45 @@ async fn a_rate_that_is_applied_acts_at_once() {
     eventually("the catalog is read", async || (daemon.metric("event_processor_catalog_generation", "").await > 1.5).then_some(())).await;
     send(&queue, [note(2)]).await;
     eventually("the third is stored", async || (outcomes(&daemon, "stored").await == 2).then_some(())).await;
+    assert_eq!(daemon.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_flood_takes_no_more_of_what_sqs_may_have_in_flight_than_its_budget_and_none_of_it_is_redriven() {
+    let stack = start("rate_limit = 20\n").await;
+    stack.clients.create_queue("gone", &[]).await.expect("a queue");
+    let policy = r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:gone","maxReceiveCount":10}"#;
+    let attributes = [("RedrivePolicy", policy), ("MessageRetentionPeriod", "1209600")];
+    stack.clients.create_queue("redriven", &attributes).await.expect("a queue");
+    let queue = stack.queue("redriven").await;
+    let notes: Vec<String> = (0..600).map(note).chain((0..40).map(|number| event(&format!("event-{number}")))).collect();
+    send_many(&queue, &notes).await;
+    let endpoint = Endpoint::before(&stack.server.endpoint_url()).await;
+    endpoint.set_in_flight_max(300);
+    let settings = [("AWS_ENDPOINT_URL", endpoint.url.as_str()), ("DEFERRED_EVENTS_MAX", "200"), ("IN_FLIGHT_EVENTS_MAX", "50")];
+    let daemon = stack.daemon("redriven?trust=any", &settings).await;
+    stack.at_rest(&queue).await;
+    assert_eq!(stack.database.count("select count(*) from message").await, 640);
+    let in_flight = endpoint.in_flight_peak();
+    assert!((50..=160).contains(&in_flight), "half of the budget, what is being stored, and a receive: {in_flight}");
+    assert_eq!(endpoint.met(Answer::OverLimit), 0, "the quota was used up");
+    assert!(outcomes(&daemon, "deferred").await >= 100);
+    assert!(endpoint.handed_out_max() <= 10, "received {} times", endpoint.handed_out_max());
+    assert_eq!(depth(&stack.queue("gone").await).await, 0);
+    assert_eq!(daemon.stop().await, 0);
+}
+
+#[tokio::test]
+async fn of_a_queue_that_keeps_messages_for_a_minute_none_is_lost_by_waiting() {
+    let stack = start("rate_limit = 0.01\n").await;
+    stack.clients.create_queue("short", &[("MessageRetentionPeriod", "60")]).await.expect("a queue");
+    let queue = stack.queue("short").await;
+    send(&queue, (0..30).map(note)).await;
+    let daemon = stack.daemon("short?trust=any", &[]).await;
+    stack.at_rest(&queue).await;
+    let stored = "select count(*) from message where received_at - sent_at < interval '45 seconds'";
+    assert_eq!(stack.database.count(stored).await, 30, "each is stored well before it expires");
+    assert!(outcomes(&daemon, "deferred").await > 0, "none has waited");
     assert_eq!(daemon.stop().await, 0);
 }
 
