@@ -45,6 +45,15 @@ impl Filled {
         Ok(queue)
     }
 
+    /// Creates queues that no daemon is told of at its start.
+    pub async fn create_unpolled(&self, queues: usize, name: impl Fn(usize) -> String) -> Result<Vec<Queue>> {
+        let mut created = Vec::with_capacity(queues);
+        for number in 0..queues {
+            created.push(create(&self.clients, &name(number)).await?);
+        }
+        Ok(created)
+    }
+
     /// Where who is measured finds the server.
     pub fn endpoint(&self) -> String {
         self.relay.as_ref().map_or_else(|| self.endpoint.clone(), |relay| format!("http://{}", relay.address))

@@ -17,6 +17,7 @@ mod report;
 mod runs;
 mod soak;
 mod stand;
+mod tenants;
 mod usage;
 
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[expect(clippy::struct_excessive_bools, reason = "they are flags of a command line, and clap keeps those apart that exclude each other")]
 struct Options {
     /// Events that are on the queue before each measurement; those of a burst are 60000 by default.
-    #[arg(long, default_value_t = 50_000, default_value_ifs([("burst", "true", "60000"), ("fairness", "true", "3000")]), conflicts_with = "soak")]
+    #[arg(long, default_value_t = 50_000, default_value_ifs([("burst", "true", "60000"), ("fairness", "true", "3000"), ("tenants", "true", "100000")]), conflicts_with = "soak")]
     events: usize,
     /// Payloads of about so many bytes, beside the sample catalog's own; may be repeated.
     #[arg(long, value_name = "BYTES", default_values_t = [1_500, 16_384], conflicts_with = "mode")]
@@ -54,6 +55,9 @@ struct Options {
     /// Send a tenant's events beside floods of another's; 3,000 by default.
     #[arg(long, group = "mode")]
     fairness: bool,
+    /// Drain events of many tenants beside those of one, add and take away queues, start and scrape with very many tenants.
+    #[arg(long, group = "mode")]
+    tenants: bool,
     /// Keep the daemon under load for so many seconds, and say how its memory, descriptors and connections go.
     #[arg(long, value_name = "SECONDS", group = "mode")]
     soak: Option<u64>,

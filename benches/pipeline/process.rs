@@ -75,9 +75,14 @@ impl Daemon {
         Ok(())
     }
 
+    /// All its metrics.
+    pub async fn scrape(&self) -> Result<String> {
+        ask(self.address, "/metrics").await.map_err(Error::msg)
+    }
+
     /// The sum of a metric's values that have one of these labels, each as `name="value"`; none where there is no such value.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> Result<Option<f64>> {
-        let text = ask(self.address, "/metrics").await.map_err(Error::msg)?;
+        let text = self.scrape().await?;
         let begin = format!("event_processor_{name}{{");
         let values = text.lines().filter_map(|line| {
             let (given, value) = line.strip_prefix(&begin)?.rsplit_once("} ")?;

@@ -10,6 +10,7 @@ use crate::fairness::Fairness;
 use crate::neighbours::Neighbours;
 use crate::network::Network;
 use crate::soak::Soak;
+use crate::tenants::Tenants;
 
 /// All figures of one run.
 #[derive(Debug, Default, Serialize)]
@@ -28,6 +29,7 @@ pub struct Report {
     pub burst: Option<Burst>,
     pub neighbours: Option<Neighbours>,
     pub fairness: Option<Fairness>,
+    pub tenants: Option<Tenants>,
 }
 
 /// The whole path with one kind of events, and its parts alone.
@@ -130,6 +132,7 @@ impl fmt::Display for Report {
             self.burst.as_ref().map(|burst| burst as _),
             self.neighbours.as_ref().map(|neighbours| neighbours as _),
             self.fairness.as_ref().map(|fairness| fairness as _),
+            self.tenants.as_ref().map(|tenants| tenants as _),
         ];
         modes.into_iter().flatten().try_for_each(|mode| write!(formatter, "\n{mode}"))
     }

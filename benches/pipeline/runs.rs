@@ -10,7 +10,7 @@ use crate::filled::Filled;
 use crate::process::ceiling;
 use crate::report::{Again, Delays, Report, Row};
 use crate::stand::{Stand, bodies, with_violations};
-use crate::{Options, burst, fairness, neighbours, network, soak, usage};
+use crate::{Options, burst, fairness, neighbours, network, soak, tenants, usage};
 
 /// As the daemon has them, so that the parts alone work in the same way.
 const POLLERS: &str = "4";
@@ -41,6 +41,8 @@ pub async fn all(options: &Options, processor: PathBuf) -> Result<Report> {
         report.neighbours = Some(neighbours::measure(&mut stand, options).await?);
     } else if options.fairness {
         report.fairness = Some(fairness::measure(&mut stand, options).await?);
+    } else if options.tenants {
+        report.tenants = Some(tenants::measure(&mut stand, options).await?);
     } else if let Some(seconds) = options.soak {
         report.soak = Some(soak::measure(&mut stand, options, seconds).await?);
     } else {
