@@ -60,8 +60,7 @@ impl Flood {
     fn drained(self) -> Option<usize> {
         match self {
             Self::OverRate | Self::Subscribers => None,
-            Self::Large => Some(600),
-            Self::Costly => Some(600),
+            Self::Large | Self::Costly => Some(600),
             Self::Garbage | Self::Conflicts => Some(30_000),
         }
     }

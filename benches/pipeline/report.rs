@@ -126,7 +126,7 @@ impl fmt::Display for Report {
         if let Some(Again { new_us, again_us }) = &self.again {
             writeln!(formatter, "CPU us of daemon and Postgres: new {new_us:.1}, all again {again_us:.1}")?;
         }
-        let modes: [Option<&dyn fmt::Display>; 4] = [
+        let modes: [Option<&dyn fmt::Display>; 6] = [
             self.soak.as_ref().map(|soak| soak as _),
             self.network.as_ref().map(|network| network as _),
             self.burst.as_ref().map(|burst| burst as _),

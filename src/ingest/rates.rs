@@ -41,9 +41,13 @@ pub struct Rates {
 
 #[derive(Debug, Default)]
 struct State {
-    limits: HashMap<Option<TenantId>, Limit>,
+    limits: HashMap<Party, Limit>,
     queues: HashMap<String, Backlog>,
 }
+
+/// A tenant, or all that has none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Party(Option<TenantId>);
 
 #[derive(Debug)]
 struct Limit {
@@ -59,13 +63,13 @@ struct Backlog {
     /// Deferred by this process since.
     since: i64,
     /// When each comes again.
-    by_tenant: HashMap<Option<TenantId>, BinaryHeap<Reverse<Instant>>>,
+    by_tenant: HashMap<Party, BinaryHeap<Reverse<Instant>>>,
 }
 
 impl Backlog {
     /// How many of a tenant's are still away.
-    fn deferred(&mut self, tenant_id: &Option<TenantId>, now: Instant) -> usize {
-        let Some(times) = self.by_tenant.get_mut(tenant_id) else { return 0 };
+    fn deferred(&mut self, party: &Party, now: Instant) -> usize {
+        let Some(times) = self.by_tenant.get_mut(party) else { return 0 };
         while times.peek().is_some_and(|Reverse(at)| *at <= now) {
             times.pop();
         }
@@ -88,10 +92,10 @@ impl Rates {
     /// For how long a tenant's event has to wait, or one that has no tenant; none: it goes on, within its rate or because waiting could lose it.
     pub fn defer(&self, tenant: Option<&Tenant>, candidate: &Candidate, queue: &QueueAttributes) -> Option<Duration> {
         let rate = tenant.map_or(Some(RATE_WITHOUT_TENANT), |tenant| tenant.rate)?;
-        let tenant_id = tenant.map(|tenant| tenant.tenant_id.clone());
+        let party = Party(tenant.map(|tenant| tenant.tenant_id.clone()));
         let mut state = self.state();
         let State { limits, queues } = &mut *state;
-        let limit = limits.entry(tenant_id.clone()).or_insert_with(|| Limit::new(rate));
+        let limit = limits.entry(party.clone()).or_insert_with(|| Limit::new(rate));
         if limit.rate != rate {
             *limit = Limit::new(rate);
         }
@@ -99,13 +103,13 @@ impl Rates {
         let label = tenant.map_or(NO_TENANT, |tenant| tenant.label.as_str());
         self.metrics.events_over_rate.with_label_values(&[label]).inc();
         let behind = |of_tenant: u32| Duration::try_from_secs_f64(f64::from(of_tenant) / rate.limit).unwrap_or(DELAY_MAX);
-        self.put_off_within(queues, tenant_id, candidate, queue, |of_tenant| (wait + behind(of_tenant)).clamp(DELAY_MIN, DELAY_MAX))
+        self.put_off_within(queues, party, candidate, queue, |of_tenant| (wait + behind(of_tenant)).clamp(DELAY_MIN, DELAY_MAX))
     }
 
     /// Whether an event may wait so long for another reason; it counts among those that do.
     pub fn may_put_off(&self, tenant: &Tenant, candidate: &Candidate, queue: &QueueAttributes, delay: Duration) -> bool {
         let mut state = self.state();
-        self.put_off_within(&mut state.queues, Some(tenant.tenant_id.clone()), candidate, queue, |_| delay).is_some()
+        self.put_off_within(&mut state.queues, Party(Some(tenant.tenant_id.clone())), candidate, queue, |_| delay).is_some()
     }
 
     /// Counts an event among those that wait, unless it could be lost by that or there are too many. The delay depends on how many of its
@@ -113,7 +117,7 @@ impl Rates {
     fn put_off_within(
         &self,
         queues: &mut HashMap<String, Backlog>,
-        tenant_id: Option<TenantId>,
+        party: Party,
         candidate: &Candidate,
         queue: &QueueAttributes,
         delay: impl FnOnce(u32) -> Duration,
@@ -123,7 +127,7 @@ impl Rates {
         }
         let backlog = queues.entry(candidate.queue.name.clone()).or_default();
         let now = Instant::now();
-        let of_tenant = backlog.deferred(&tenant_id, now);
+        let of_tenant = backlog.deferred(&party, now);
         let is_full = backlog.not_visible + backlog.since >= self.deferred_events_max
             || i64::try_from(of_tenant).is_ok_and(|of_tenant| of_tenant >= self.deferred_events_max / 2);
         if is_full {
@@ -131,7 +135,7 @@ impl Rates {
         }
         let delay = delay(u32::try_from(of_tenant).unwrap_or(u32::MAX)).min(delay_max(queue));
         backlog.since += 1;
-        backlog.by_tenant.entry(tenant_id).or_default().push(Reverse(now + delay));
+        backlog.by_tenant.entry(party).or_default().push(Reverse(now + delay));
         Some(delay)
     }
 
@@ -151,8 +155,8 @@ impl Rates {
             backlog.since = 0;
         }
         let now = Instant::now();
-        let tenants: Vec<Option<TenantId>> = backlog.by_tenant.keys().cloned().collect();
-        tenants.iter().map(|tenant_id| backlog.deferred(tenant_id, now)).sum::<usize>() > 0
+        let parties: Vec<Party> = backlog.by_tenant.keys().cloned().collect();
+        parties.iter().map(|party| backlog.deferred(party, now)).sum::<usize>() > 0
     }
 }
 
@@ -214,7 +218,7 @@ mod tests {
         let flood = candidate(1, Duration::ZERO);
         let waits: Vec<_> = (0..2_000).map(|_| rates.defer(None, &flood, &queue)).collect();
         let short = QueueAttributes { message_retention: Some(Duration::from_mins(1)), ..QueueAttributes::default() };
-        let delay = rates.put_off_within(&mut HashMap::new(), None, &flood, &short, |_| DELAY_MAX);
+        let delay = rates.put_off_within(&mut HashMap::new(), Party(None), &flood, &short, |_| DELAY_MAX);
         assert_eq!(delay, Some(Duration::from_secs(15)), "it comes again before half of a minute is over");
         assert!(waits[..1_000].iter().all(Option::is_none) && waits[1_999].is_some());
         assert!(waits.iter().flatten().all(|delay| (DELAY_MIN..Duration::from_secs(3)).contains(delay)));

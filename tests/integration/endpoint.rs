@@ -4,7 +4,7 @@ mod answer;
 mod counts;
 mod requests;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use http_body_util::{BodyExt as _, Full};
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 pub use answer::Answer;
 use answer::{Body, Reply, lost};
-use requests::{Receiving, entries, key_of};
+use requests::{Receiving, entries, key_of, seconds};
 
 /// Whom the endpoint says that a body came from; none: it does not say.
 pub type Sender = fn(body: &str) -> Option<&'static str>;
@@ -42,8 +42,8 @@ struct State {
     handed_out: HashMap<String, usize>,
     /// SQS's id of the message, by receipt handle.
     handles: HashMap<String, String>,
-    /// Handed out and not deleted, by SQS's id of the message.
-    in_flight: HashSet<String>,
+    /// Until when each message that was handed out and not deleted is not visible, by SQS's id of it.
+    in_flight: HashMap<String, Instant>,
     /// The most that were so at once.
     in_flight_peak: usize,
     /// Receives that wait for their reply, and the most that did so at once.
@@ -189,7 +189,7 @@ impl Front {
         if !state.keys.contains(&key) {
             state.keys.push(key.clone());
         }
-        let is_full = state.in_flight_max.is_some_and(|max| state.in_flight.len() >= max);
+        let is_full = state.in_flight_max.is_some_and(|max| state.in_flight() >= max);
         let next = state.next.get_mut(operation).and_then(VecDeque::pop_front);
         let scripted = next.or_else(|| state.turns.get(operation).and_then(|turns| turns[number % turns.len()]));
         let is_old = state.refuses_old_keys && state.keys.last() != Some(&key);
@@ -260,8 +260,8 @@ impl Front {
                     let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
                     *state.handed_out.entry(text("MessageId")).or_default() += 1;
                     state.handles.insert(text("ReceiptHandle"), text("MessageId"));
-                    state.in_flight.insert(text("MessageId"));
-                    state.in_flight_peak = state.in_flight_peak.max(state.in_flight.len());
+                    state.in_flight.insert(text("MessageId"), Instant::now() + seconds(request));
+                    state.in_flight_peak = state.in_flight_peak.max(state.in_flight());
                     let Some(sender) = state.sender else { continue };
                     match sender(&text("Body")) {
                         Some(sender) => message["Attributes"]["SenderId"] = json!(sender),
@@ -279,9 +279,13 @@ impl Front {
                 }
             }
             "ChangeMessageVisibilityBatch" => {
-                for (_, handle) in entries(request) {
-                    match state.handles.get(handle).filter(|id| state.in_flight.contains(*id)).cloned() {
-                        Some(id) => *state.extended.entry(id).or_default() += 1,
+                for entry in request["Entries"].as_array().into_iter().flatten() {
+                    let handle = entry["ReceiptHandle"].as_str().unwrap_or_default();
+                    match state.handles.get(handle).filter(|id| state.in_flight.contains_key(*id)).cloned() {
+                        Some(id) => {
+                            *state.extended.entry(id.clone()).or_default() += 1;
+                            state.in_flight.insert(id, Instant::now() + seconds(entry));
+                        }
                         None => state.extended_late += 1,
                     }
                 }

@@ -2,7 +2,15 @@
 
 use tokio::time::Instant;
 
-use super::{Answer, Endpoint};
+use super::{Answer, Endpoint, State};
+
+impl State {
+    /// How many messages are not visible for being received.
+    pub(super) fn in_flight(&self) -> usize {
+        let now = Instant::now();
+        self.in_flight.values().filter(|until| **until > now).count()
+    }
+}
 
 impl Endpoint {
     /// The ids of the keys that requests were signed by, in the order in which they were seen first.
@@ -41,7 +49,7 @@ impl Endpoint {
         self.inner.state().handed_out.values().copied().max().unwrap_or_default()
     }
 
-    /// How many messages were handed out and not deleted at once, at most.
+    /// How many messages were not visible at once, at most.
     pub fn in_flight_peak(&self) -> usize {
         self.inner.state().in_flight_peak
     }

@@ -1,5 +1,7 @@
 //! What requests hold, and who is waiting for an answer.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::Front;
@@ -35,4 +37,9 @@ pub(super) fn key_of(authorization: &str) -> Option<String> {
     let is_whole = authorization.starts_with("AWS4-HMAC-SHA256 ") && part("SignedHeaders=").contains("host") && is_hex;
     let (key, scope) = part("Credential=").split_once('/')?;
     (is_whole && scope.ends_with("/sqs/aws4_request")).then(|| key.to_owned())
+}
+
+/// For how long a request, or an entry of one, hides a message.
+pub(super) fn seconds(request: &Value) -> Duration {
+    Duration::from_secs(request["VisibilityTimeout"].as_u64().unwrap_or_default())
 }

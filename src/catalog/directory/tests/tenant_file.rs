@@ -141,12 +141,12 @@ fn subscriptions_name_a_client_and_what_there_is() {
 #[test]
 fn more_than_a_thousand_clients_do_not_get_one_event() {
     let of = |clients: usize| {
-        let clients: String = (0..clients)
+        let clients: Vec<String> = (0..clients)
             .map(|number| {
                 format!("[clients.c{number}]\n[[subscriptions]]\nclient = \"c{number}\"\nevents = [\"order.*\", \"order.created\"]\n")
             })
             .collect();
-        clients
+        clients.concat()
     };
     check_tenant(&of(1_000), &[]);
     let refused = "subscriptions: 1001 clients get \"order.created\", and 1000 is the limit; deliver to one client that passes it on";
