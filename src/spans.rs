@@ -206,3 +206,49 @@ where
 {
     rand::random::<N>().max(N::from(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLED: TraceContext = TraceContext { trace_id: 7, span_id: 8, flags: 3 };
+    const UNSAMPLED: TraceContext = TraceContext { flags: 2, ..SAMPLED };
+
+    fn recorder(ratio: f64, is_parent_based: bool) -> (Arc<Recorder>, mpsc::Receiver<SpanData>) {
+        let (queue, queued) = mpsc::channel(2);
+        let dropped = IntCounter::new("dropped", "of the test").expect("a name");
+        let (scope, ending, ended) = (InstrumentationScope::default(), CancellationToken::new(), CancellationToken::new());
+        let sampler = Sampler::TraceIdRatioBased(ratio);
+        (Arc::new(Recorder { sampler, is_parent_based, scope, queue, dropped, ending, ended }), queued)
+    }
+
+    #[test]
+    fn a_producers_decision_counts_where_the_sampler_is_parent_based_and_the_trace_and_its_other_flags_are_kept() {
+        for (ratio, is_parent_based, parent, expected) in
+            [(0.0, true, SAMPLED, 3), (1.0, true, UNSAMPLED, 2), (0.0, false, SAMPLED, 2), (1.0, false, UNSAMPLED, 3)]
+        {
+            let context = recorder(ratio, is_parent_based).0.sample(Some(parent));
+            assert_eq!((context.trace_id, context.flags), (7, expected), "{ratio} {is_parent_based} {parent:?}");
+            assert_ne!(context.span_id, parent.span_id);
+        }
+        for (ratio, expected) in [(0.0, 0), (1.0, 1)] {
+            let context = recorder(ratio, true).0.sample(None);
+            assert!(context.flags == expected && context.trace_id > 0 && context.span_id > 0, "{context:?}");
+        }
+        let sampled = (0..10_000).filter(|_| recorder(0.01, true).0.sample(None).is_sampled()).count();
+        assert!((40..250).contains(&sampled), "{sampled} of 10,000 at one in a hundred");
+    }
+
+    #[test]
+    fn what_the_queue_has_no_room_for_is_counted_and_nothing_waits() {
+        let (recorder, mut queued) = recorder(1.0, true);
+        let spans = Spans(Some(Arc::clone(&recorder)));
+        for number in 0..5 {
+            let span = spans.process(Some(SAMPLED), "events", &number.to_string(), Duration::default);
+            span.expect("it is sampled").end();
+        }
+        assert_eq!(recorder.dropped.get(), 3);
+        assert_eq!(std::iter::from_fn(|| queued.try_recv().ok()).count(), 2);
+        assert!(spans.process(Some(UNSAMPLED), "events", "5", Duration::default).is_none());
+    }
+}

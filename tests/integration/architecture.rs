@@ -34,7 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("opentelemetry_sdk", &["spans"]),
     ("percent_encoding", &["schema", "settings", "channel"]),
     ("referencing", &["schema"]),
-    ("ring", &["queue", "sender"]),
+    ("ring", &["queue", "sender", "spans"]),
     ("regex_automata", &["schema"]),
     ("regex_syntax", &["schema"]),
     ("prometheus", &["metrics"]),

@@ -72,7 +72,7 @@ fn is_of(span: &Span, attribute: &str, expected: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trace_goes_from_the_producer_through_the_daemon_to_the_receiver_and_holds_nothing_of_the_event() {
-    let stack = Stack::start(&["events", "header"]).await;
+    let stack = Stack::start(&["events", "header", "sns"]).await;
     let endpoint = Endpoint::before(&stack.server.endpoint_url()).await;
     endpoint.set_trace_header(TRACE_HEADER);
     let (collector, receiver) = (Collector::start(Answer::Takes).await, Receiver::start().await);
@@ -85,21 +85,32 @@ async fn a_trace_goes_from_the_producer_through_the_daemon_to_the_receiver_and_h
     let refused = producer.send("events", &event("c", "unheard-of", ""), &[traceparent('c', "01")]).await;
     producer.send("events", &event("d", "monitor-app", ""), &[traceparent('d', "00")]).await;
     let by_header = producer.send("header", &event("e", "monitor-app", ""), &[]).await;
+    let notification = json!({
+        "Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:us-east-1:000000000000:topic", "Timestamp": "2026-11-30T12:00:00.000Z",
+        "Message": event("f", "monitor-app", ""),
+        "MessageAttributes": { "traceparent": { "Type": "String", "Value": format!("00-{}-{}-01", ids('f').0, ids('f').1) } },
+    });
+    let by_topic = producer.send("sns", &notification.to_string(), &[]).await;
     let exporting = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()),
         ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cret"),
         ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
     ];
-    let daemon =
-        stack.daemon("events?trust=any,header?trust=any", &[&exporting[..], &[("AWS_ENDPOINT_URL", &endpoint.url)]].concat()).await;
+    let daemon = stack
+        .daemon(
+            "events?trust=any,header?trust=any,sns?trust=any&format=sns",
+            &[&exporting[..], &[("AWS_ENDPOINT_URL", &endpoint.url)]].concat(),
+        )
+        .await;
     let sender = sender(&stack, &exporting).await;
     let told = [
         ("a", context(&request(&stack, &receiver, "a").await)),
         ("b", context(&request(&stack, &receiver, "b").await)),
         ("d", context(&request(&stack, &receiver, "d").await)),
         ("e", context(&request(&stack, &receiver, "e").await)),
+        ("f", context(&request(&stack, &receiver, "f").await)),
     ];
-    for queue in ["events", "header"] {
+    for queue in ["events", "header", "sns"] {
         stack.at_rest(&stack.queue(queue).await).await;
     }
     assert_eq!((sender.stop().await, daemon.stop().await), (0, 0));
@@ -112,6 +123,7 @@ async fn a_trace_goes_from_the_producer_through_the_daemon_to_the_receiver_and_h
         (&by_body, "events", ids('b'), "stored", None),
         (&refused, "events", ids('c'), "rejected", Some("unknown_event_type")),
         (&by_header, "header", xray, "stored", None),
+        (&by_topic, "sns", ids('f'), "stored", None),
     ];
     assert_eq!(processed.len(), expected.len(), "what its producer has not sampled is not: {processed:#?}");
     for (message_id, queue, (trace_id, span_id), outcome, reason) in expected {
@@ -160,7 +172,7 @@ async fn a_trace_goes_from_the_producer_through_the_daemon_to_the_receiver_and_h
         assert!(span.is_none_or(|span| is_of(span, "event_processor.client", "hook") && is_of(span, "event_processor.channel", "webhook")));
     }
     assert_eq!(request(&stack, &receiver, "a").await.headers["tracestate"], "vendor=canary-state");
-    assert_eq!(stack.database.rows("select count(*) from message where traceparent is not null").await, ["4"]);
+    assert_eq!(stack.database.rows("select count(*) from message where traceparent is not null").await, ["5"]);
 
     for (path, authorization, body) in collector.requests() {
         assert_eq!((path.as_str(), authorization.as_str()), ("/v1/traces", "Bearer s3cret"));
