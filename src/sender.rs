@@ -104,7 +104,10 @@ impl Sender {
         let stopping = (stop.clone(), Arc::clone(&readiness));
         let tasks = TaskTracker::new();
         let helpers = CancellationToken::new();
-        exporting.map(|exporting| tasks.spawn(exporting.run()));
+        if let Some(exporting) = exporting {
+            let ending = helpers.clone();
+            tasks.spawn(async move { ending.run_until_cancelled(exporting.run()).await });
+        }
         tasks.spawn(async move {
             stopping.0.cancelled().await;
             stopping.1.expect("sender", "stopping");
@@ -118,8 +121,8 @@ impl Sender {
         let places = Places { all: self.settings.sender_concurrency_max, of_client: self.settings.sender_client_concurrency_max };
         let work = Work::new(places, attempts, desks, metrics);
         let outcome = work.run(news, told, stop, self.settings.drain_timeout).await;
-        helpers.cancel();
         spans.end(CLOSE_TIME_MAX).await;
+        helpers.cancel();
         tasks.close();
         // Sessions end as the protocol wants it, unless Postgres does not answer.
         let _ = tokio::time::timeout(CLOSE_TIME_MAX, tasks.wait()).await;

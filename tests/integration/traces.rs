@@ -220,11 +220,11 @@ async fn a_collector_that_is_away_hangs_or_refuses_costs_no_event_anything() {
         let dropped = async || (daemon.metric("event_processor_spans_dropped_total", "").await > 0.0).then_some(());
         eventually("spans are dropped and counted", dropped).await;
         assert_eq!(daemon.get("/readyz").await.0, 200, "{url}");
-        let log = daemon.log();
-        let lines: Vec<Value> =
-            log.lines().filter(|line| line.contains("spans")).map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        assert_eq!(lines.len(), 1, "{log}");
-        assert!(lines[0]["problem"].as_str().expect("a problem").contains(problem), "{}", lines[0]);
+        let lines = || daemon.log().lines().filter(|line| line.contains("spans")).map(str::to_owned).collect::<Vec<_>>();
+        eventually("it is told why", async || (!lines().is_empty()).then_some(())).await;
+        let told: Value = serde_json::from_str(&lines()[0]).expect("JSON");
+        assert!(told["problem"].as_str().expect("a problem").contains(problem), "{told}");
+        assert_eq!(lines().len(), 1, "{:#?}", lines());
         assert_eq!(daemon.stop().await, 0, "{url}");
     }
 }
@@ -234,16 +234,16 @@ async fn a_collector_that_hangs_does_not_keep_a_drain_from_ending_in_time() {
     let collector = Collector::start(Answer::Never).await;
     let stack = Stack::start(&["events"]).await;
     let queue = stack.queue("events").await;
-    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()), ("DRAIN_TIMEOUT", "2")];
-    let mut environment = stack.environment();
-    environment.retain(|(name, _)| *name != "DRAIN_TIMEOUT");
-    environment.push(("QUEUES", "events?trust=any".to_owned()));
-    environment.extend(variables.map(|(name, value)| (name, value.to_owned())));
-    let daemon = Daemon::start(environment).await;
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str())];
+    let receiver = Receiver::start().await;
+    subscribe(&stack, &receiver).await;
+    let daemon = stack.daemon("events?trust=any", &variables).await;
+    let sender = sender(&stack, &variables).await;
     send(&queue, events(50)).await;
     stack.at_rest(&queue).await;
-    eventually("the collector is asked", async || (!collector.requests().is_empty()).then_some(())).await;
-    assert_eq!(daemon.stop().await, 0);
+    eventually("all are delivered", async || (receiver.requests("/").len() == 50).then_some(())).await;
+    eventually("the collector is asked by both", async || (collector.requests().len() >= 2).then_some(())).await;
+    assert_eq!((daemon.stop().await, sender.stop().await), (0, 0));
 }
 
 #[tokio::test]
