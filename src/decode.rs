@@ -138,7 +138,7 @@ fn read(source: &Source, body_bytes_max: usize) -> Result<(Box<Envelope>, Node<'
     if envelope.event_id.is_empty() {
         envelope.event_id = SmolStr::new(&candidate.message_id);
     }
-    envelope.traceparent = traceparent(candidate, &others);
+    envelope.traceparent = traceparent(candidate, &others, &notification);
     envelope.attributes = attributes(candidate, &others, &notification).into();
     if envelope.attributes.len() > ATTRIBUTES_BYTES_MAX {
         let expected = format!("other fields and message attributes of at most {ATTRIBUTES_BYTES_MAX} bytes in all");

@@ -11,9 +11,11 @@ use time::OffsetDateTime;
 use crate::json;
 
 mod reason;
+mod trace_context;
 mod violation;
 
 pub use reason::Reason;
+pub use trace_context::TraceContext;
 pub use violation::{VIOLATIONS_MAX, Violation};
 
 /// Declares a name of the catalog as a type of its own, cheap to clone.

@@ -19,6 +19,7 @@ mod hand_back;
 mod queue_check;
 mod rates;
 mod shares;
+mod traced;
 mod watchdog;
 mod pace;
 mod poll;
@@ -34,7 +35,7 @@ mod services;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
@@ -47,6 +48,7 @@ use crate::metrics::Metrics;
 use crate::queue::Clients;
 use crate::settings::{Database, IngestSettings, QueueSetting};
 use crate::snapshot::{Catalog, CatalogFollower, CompiledSchemas};
+use crate::spans::{Exporter, Spans};
 use crate::store::{Session, Settled};
 use crate::validation::{PoisonAttempts, Pool};
 use crate::window::{InFlight, Window};
@@ -73,9 +75,6 @@ const WRITERS: usize = 2;
 /// Beyond the drain, for what it could not finish.
 const HAND_BACK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is said of a part before it was probed.
-const NOT_KNOWN: &str = "not known yet";
-
 /// Everything that the daemon is told.
 #[derive(Debug)]
 pub struct Daemon {
@@ -89,6 +88,8 @@ pub struct Daemon {
     pub settings: IngestSettings,
     /// Where `/metrics`, `/livez` and `/readyz` are served; already bound, so that its port is known.
     pub listener: TcpListener,
+    /// Where spans go; none: nowhere.
+    pub exporter: Option<Exporter>,
 }
 
 /// What the stages of one daemon share.
@@ -123,19 +124,18 @@ impl Daemon {
     /// # Errors
     /// When the drain runs out of time, or a task ends that should not.
     pub async fn run(self, stop: CancellationToken) -> Result<(), DaemonError> {
-        let Self { database, queues, clients, settings, listener } = self;
+        let Self { database, queues, clients, settings, listener, exporter } = self;
         let metrics = Arc::new(Metrics::new()?);
+        let (spans, exporting) = Spans::new(exporter, &metrics.spans_dropped);
         let room = CompiledSchemas::new(settings.compiled_schemas_bytes_max, Arc::clone(&metrics));
         let (follower, catalog) = CatalogFollower::new(database.clone(), settings.tenant_labels_max, room);
         let shared = Shared::new(database, settings, metrics, catalog, stop);
-        for queue in &queues {
-            shared.readiness.expect(&queue_part(&queue.name), NOT_KNOWN);
+        for part in queues.iter().map(|queue| queue_part(&queue.name)).chain(["catalog", "database"].map(str::to_owned)) {
+            shared.readiness.expect(&part, "not known yet");
         }
-        shared.readiness.expect("catalog", NOT_KNOWN);
-        shared.readiness.expect("database", NOT_KNOWN);
-
-        let validator = Arc::new(shared.validator().map_err(DaemonError::Threads)?);
+        let validator = Arc::new(shared.validator(spans.clone()).map_err(DaemonError::Threads)?);
         let mut services = shared.start_services(listener, follower, &validator);
+        exporting.map(|exporting| services.spawn(exporting.run()));
         let mut path = shared.start_path(queues, clients, &validator);
         drop(validator);
         tokio::select! {
@@ -145,8 +145,10 @@ impl Daemon {
             Some(ended) = path.join_next() => return Err(task_ended("of the path", ended)),
             Some(ended) = services.join_next() => return Err(task_ended("beside the path", ended)),
         }
+        let drain_until = Instant::now() + shared.settings.drain_timeout;
         let outcome = shared.drain(path).await;
         shared.drained.cancel();
+        spans.end(drain_until.saturating_duration_since(Instant::now())).await;
         // Cut short where they wait: each connection belongs to the future that uses it.
         services.shutdown().await;
         outcome
@@ -182,7 +184,7 @@ impl Shared {
         }
     }
 
-    fn validator(&self) -> std::io::Result<Validator> {
+    fn validator(&self, spans: Spans) -> std::io::Result<Validator> {
         Ok(Validator {
             catalog: self.catalog.clone(),
             pool: Pool::start(Arc::clone(&self.metrics))?,
@@ -194,6 +196,7 @@ impl Shared {
             large_turn: Mutex::default(),
             readiness: Arc::clone(&self.readiness),
             metrics: Arc::clone(&self.metrics),
+            spans,
             body_bytes_max: self.settings.body.body_bytes_max,
         })
     }

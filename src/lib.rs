@@ -29,6 +29,8 @@ pub mod database;
 pub mod audit;
 /// What is counted.
 pub mod metrics;
+/// What is traced.
+pub mod spans;
 
 /// How deliveries go out to a client, as its settings say it.
 pub mod channel;

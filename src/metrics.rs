@@ -4,13 +4,13 @@
 mod sender;
 
 use prometheus::core::Collector;
-use prometheus::{
-    Encoder as _, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Encoder as _, GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::event::Reason;
 use crate::output;
 
+/// A number that only grows.
+pub use prometheus::IntCounter;
 pub use sender::{CHANNELS, DELIVERY_OUTCOMES, SenderMetrics};
 
 /// What became of one received copy of an event.
@@ -89,6 +89,8 @@ pub struct Metrics {
     pub commits_unknown: IntCounter,
     /// Deletes that failed for good.
     pub delete_failures: IntCounterVec,
+    /// Spans that went to no collector.
+    pub spans_dropped: IntCounter,
     /// Lines of the log that could not be written.
     log_write_failures: IntCounter,
 }
@@ -187,6 +189,7 @@ impl Metrics {
                 .gauge("compiled_schemas_weight_bytes", "Their weight, as COMPILED_SCHEMAS_BYTES_MAX bounds it")?,
             commits_unknown: builder.counter("commits_unknown_total", "Commits of unknown outcome; nothing of them was deleted")?,
             delete_failures: builder.counters("delete_failures_total", "Deletes that failed for good", &["queue", "reason"])?,
+            spans_dropped: builder.counter("spans_dropped_total", "Spans that the collector did not take in time")?,
             log_write_failures: builder.counter("log_write_failures_total", "Lines of the log that standard error did not take in time")?,
             registry,
         })

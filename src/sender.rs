@@ -13,6 +13,7 @@ mod claimed;
 mod mail;
 mod secrets;
 mod signature;
+mod traced;
 mod attempts;
 mod plan;
 mod session;
@@ -35,6 +36,7 @@ use crate::database;
 use crate::health::{Health, Readiness, serve};
 use crate::metrics::{MetricsError, SenderMetrics};
 use crate::settings::{Database, SenderSettings, WrongSetting};
+use crate::spans::{Exporter, Spans};
 use attempts::Attempts;
 use connector::Guarded;
 use mail::Mails;
@@ -79,6 +81,8 @@ pub struct Sender {
     pub listener: Option<TcpListener>,
     /// How names are resolved.
     pub resolver: Arc<dyn Resolve>,
+    /// Where spans go; none: nowhere.
+    pub exporter: Option<Exporter>,
 }
 
 impl Sender {
@@ -95,10 +99,15 @@ impl Sender {
         let metrics = Arc::new(SenderMetrics::new()?);
         let readiness = Arc::new(Readiness::default());
         readiness.expect("database", "not asked yet");
-        let attempts = Arc::new(self.attempts(&metrics)?);
+        let (spans, exporting) = Spans::new(self.exporter.take(), &metrics.spans_dropped);
+        let attempts = Arc::new(self.attempts(&metrics, spans.clone())?);
         let stopping = (stop.clone(), Arc::clone(&readiness));
         let tasks = TaskTracker::new();
         let helpers = CancellationToken::new();
+        if let Some(exporting) = exporting {
+            let ending = helpers.clone();
+            tasks.spawn(async move { ending.run_until_cancelled(exporting.run()).await });
+        }
         tasks.spawn(async move {
             stopping.0.cancelled().await;
             stopping.1.expect("sender", "stopping");
@@ -112,6 +121,7 @@ impl Sender {
         let places = Places { all: self.settings.sender_concurrency_max, of_client: self.settings.sender_client_concurrency_max };
         let work = Work::new(places, attempts, desks, metrics);
         let outcome = work.run(news, told, stop, self.settings.drain_timeout).await;
+        spans.end(CLOSE_TIME_MAX).await;
         helpers.cancel();
         tasks.close();
         // Sessions end as the protocol wants it, unless Postgres does not answer.
@@ -144,13 +154,14 @@ impl Sender {
         (Desks { claims, extensions, settlements }, news, told)
     }
 
-    fn attempts(&self, metrics: &Arc<SenderMetrics>) -> Result<Attempts, WrongSetting> {
+    fn attempts(&self, metrics: &Arc<SenderMetrics>, spans: Spans) -> Result<Attempts, WrongSetting> {
         let settings = &self.settings;
         let allowed = Arc::new(settings.sender_allowed_networks.clone());
         Ok(Attempts {
             requests: Requests::new(Guarded { resolver: Arc::clone(&self.resolver), allowed, metrics: Arc::clone(metrics) }),
             mails: Mails::new(settings.smtp_url.as_ref(), settings.sender_from_domains.clone())?,
             secrets: Secrets::new(settings.sender_secrets_dir.clone(), settings.sender_secrets.clone()),
+            spans,
             channels: Mutex::new(HashMap::new()),
         })
     }

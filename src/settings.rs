@@ -9,6 +9,7 @@ mod operator;
 mod queues;
 mod region;
 mod sender;
+mod traces;
 
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -25,6 +26,7 @@ pub use operator::{OperatorSettings, system_user};
 pub use queues::{Format, QueueSetting, parse_queue_fields, parse_queues};
 pub use region::{is_reached_with_signatures, region_of_host};
 pub use sender::{Domains, SecretTable, SenderListenSettings, SenderSettings, SmtpEncryption, SmtpUrl};
+pub use traces::TracesSettings;
 
 /// SQS refuses longer messages and longer replies to a receive.
 pub const SQS_MESSAGE_BYTES_MAX: usize = 1 << 20;

@@ -110,6 +110,11 @@ impl Declared {
         self.admitted.tenant()
     }
 
+    /// The fields around the payload.
+    pub fn envelope(&self) -> &Envelope {
+        self.admitted.decoded.envelope()
+    }
+
     /// What it was decoded from.
     pub fn candidate(&self) -> &Arc<Candidate> {
         self.admitted.decoded.candidate()

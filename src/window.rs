@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::candidate::{Candidate, QueueBinding};
 use crate::metrics::{Metrics, Outcome};
 use crate::queue::{Lease, MESSAGES_PER_REQUEST_MAX, ReceivedMessage};
+use crate::spans::Span;
 
 /// How long a poll waits for the room of a whole request before it takes what there is: room comes free by the message, and polls that took
 /// each as it came would ask for one at a time.
@@ -76,6 +77,8 @@ pub struct Permit {
     queue: Arc<QueueBinding>,
     has_outcome: bool,
     share: Arc<Share>,
+    /// Where its processing is traced: ended by its outcome.
+    pub span: Option<Span>,
 }
 
 impl Window {
@@ -205,7 +208,7 @@ impl Reservation {
 
     fn fill_one(&self, ReceivedMessage { candidate, lease }: ReceivedMessage) -> InFlight {
         let (body_bytes, queue) = (body_bytes(&candidate), Arc::clone(&candidate.queue));
-        let permit = Permit { body_bytes, queue, has_outcome: false, share: Arc::clone(&self.share) };
+        let permit = Permit { body_bytes, queue, has_outcome: false, share: Arc::clone(&self.share), span: None };
         InFlight { candidate, lease, permit, was_rated: false }
     }
 }
@@ -224,6 +227,10 @@ impl Permit {
             let metrics = &self.share.window.metrics;
             metrics.in_flight_events.dec();
             metrics.count_outcome(&self.queue.name, tenant_label, outcome);
+            if let Some(mut span) = self.span.take() {
+                span.set("event_processor.outcome", outcome.as_str());
+                span.end();
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use event_processor::output::print;
 use event_processor::queue::Clients;
 use event_processor::settings::{Database, DatabaseSettings, IngestSettings, ListenSettings, QueueSettings};
 use event_processor::snapshot::Snapshot;
+use event_processor::spans::Exporter;
 use event_processor::store::{self, Migrated, MigrationError};
 
 /// Longer than that the start does not wait for the catalog.
@@ -36,6 +37,7 @@ pub async fn run(settings: RunSettings) -> Result<(), Failure> {
     if queues.is_empty() {
         check_queues(&database).await?;
     }
+    let exporter = Exporter::from_environment("event-processor")?;
     let clients = Clients::load().await?;
     if !clients.has_region() && queues.iter().any(|queue| queue.url.is_none()) {
         return Err(Failure::setting("AWS_REGION is not set; set it to the queues' region, for example eu-central-1"));
@@ -46,7 +48,7 @@ pub async fn run(settings: RunSettings) -> Result<(), Failure> {
             "the value of LISTEN_ADDRESS (--listen-address) is \"{address}\": cannot listen there ({error}); choose another port"
         ))
     })?;
-    let daemon = Daemon { database, queues, clients, settings: settings.ingest, listener };
+    let daemon = Daemon { database, queues, clients, settings: settings.ingest, listener, exporter };
     if let Some(address) = daemon.health_address() {
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "started; /livez, /readyz and /metrics are served here");
     }

@@ -10,6 +10,7 @@ use clap::{CommandFactory as _, Parser};
 use event_processor::health::listen;
 use event_processor::sender::{Sender, SenderError, SystemResolver};
 use event_processor::settings::{DatabaseSettings, SenderListenSettings, SenderSettings, explain};
+use event_processor::spans::Exporter;
 use event_processor::{output, signals};
 
 #[global_allocator]
@@ -66,12 +67,13 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), Failure> {
     let database = cli.database.database().map_err(|sentence| (sentence, 78))?;
+    let exporter = Exporter::from_environment("event-processor-sender").map_err(|wrong| (wrong.to_string(), 78))?;
     let address = cli.listen.listen_address;
     let listener = listen(address).map_err(|error| {
         let sentence = "cannot listen there";
         (format!("the value of LISTEN_ADDRESS (--listen-address) is \"{address}\": {sentence} ({error}); choose another port"), 78)
     })?;
-    let sender = Sender { database, settings: cli.sender, listener: Some(listener), resolver: Arc::new(SystemResolver) };
+    let sender = Sender { database, settings: cli.sender, listener: Some(listener), resolver: Arc::new(SystemResolver), exporter };
     let stop = signals::stop_on_signal().map_err(|error| (format!("failed to watch for signals: {error}"), 70))?;
     if let Some(address) = sender.health_address() {
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "started; /livez, /readyz and /metrics are served here");

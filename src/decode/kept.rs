@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 use crate::candidate::{Candidate, MessageAttribute};
+use crate::event::TraceContext;
 use crate::json::{Member, Node};
 
 /// Members of an object that are kept as they are written.
@@ -53,7 +54,7 @@ pub fn message_attributes(candidate: &Candidate) -> String {
 
 /// The trace that the SQS message's attributes name, for a body that could not be read.
 pub fn message_traceparent(candidate: &Candidate) -> Option<SmolStr> {
-    traceparent(candidate, &Kept::default())
+    traceparent(candidate, &Kept::default(), &Kept::default())
 }
 
 pub(super) fn attributes(candidate: &Candidate, others: &Kept<'_>, notification: &Kept<'_>) -> String {
@@ -66,16 +67,27 @@ pub(super) fn attributes(candidate: &Candidate, others: &Kept<'_>, notification:
     serde_json::to_string(&attributes).unwrap_or_else(|_| "{}".to_owned())
 }
 
-/// The trace that the event belongs to, in W3C's form, from the message's attribute or the event's field of that name.
-pub(super) fn traceparent(candidate: &Candidate, others: &Kept<'_>) -> Option<SmolStr> {
-    let attribute = ["traceparent", "ce-traceparent"].iter().find_map(|name| candidate.attributes.get(*name));
-    let field = others.members.iter().find(|member| member.name == "traceparent").and_then(|member| match &member.value {
+/// The trace that the event belongs to, in W3C's form: by the message's attribute, or the event's field, or the attribute of SNS's message, of
+/// that name, else by what X-Ray has set. The sender finds the same in what is kept.
+pub(super) fn traceparent(candidate: &Candidate, others: &Kept<'_>, notification: &Kept<'_>) -> Option<SmolStr> {
+    let attribute = |name| candidate.attributes.get(name).map(|attribute| attribute.value.as_str());
+    let of_sns = || text(members(members(&notification.members, "MessageAttributes")?, "traceparent")?, "Value");
+    let context = [attribute("traceparent"), attribute("ce-traceparent"), text(&others.members, "traceparent"), of_sns()];
+    let of_xray = || TraceContext::parse_xray(candidate.system_attributes.get("AWSTraceHeader")?);
+    let context = context.into_iter().flatten().find_map(TraceContext::parse).or_else(of_xray)?;
+    Some(format_smolstr!("{context}"))
+}
+
+fn text<'a>(members: &'a [Member<'_>], name: &str) -> Option<&'a str> {
+    members.iter().find(|member| member.name == name).and_then(|member| match &member.value {
         Node::String(text) => Some(text.as_ref()),
         _ => None,
-    });
-    let is_traceparent = |text: &&str| {
-        let lengths: Vec<usize> = text.split('-').map(str::len).collect();
-        lengths == [2, 32, 16, 2] && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
-    };
-    attribute.map(|attribute| attribute.value.as_str()).or(field).filter(is_traceparent).map(SmolStr::new)
+    })
+}
+
+fn members<'a, 'text>(members: &'a [Member<'text>], name: &str) -> Option<&'a [Member<'text>]> {
+    members.iter().find(|member| member.name == name).and_then(|member| match &member.value {
+        Node::Object(members) => Some(members.as_slice()),
+        _ => None,
+    })
 }

@@ -24,6 +24,7 @@ use crate::catalog::declaration::Declaration;
 use crate::output::{Escaped, announce};
 use crate::sender::{Resolve, Sender, SenderError, SystemResolver, Waited};
 use crate::settings::{Database, SenderSettings};
+use crate::spans::Exporter;
 
 /// The port that the sample's settings name.
 pub const RECEIVER_PORT: u16 = 4580;
@@ -82,7 +83,9 @@ impl Delivering {
             sender_allowed_networks: "127.0.0.0/8".parse().map_err(DevError::Setting)?,
             drain_timeout: Duration::from_secs(2),
         };
-        let sender = Sender { database, settings, listener: None, resolver: Arc::new(AtReceiver(receiver.address())) };
+        let exporter = Exporter::from_environment("event-processor-sender")?;
+        let resolver = Arc::new(AtReceiver(receiver.address()));
+        let sender = Sender { database, settings, listener: None, resolver, exporter };
         let stop = CancellationToken::new();
         let running = TaskTracker::new().spawn(sender.run(stop.clone()));
         Ok(Self { receiver, mails, stop, running, tells_at: Instant::now() + INTERVAL })

@@ -29,9 +29,10 @@ use crate::ingest::Daemon;
 use crate::output::announce;
 use crate::queue::{Clients, Queue};
 use crate::settings::{
-    DEV_ENVIRONMENT_FILE, Database, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, parse_count, parse_queues,
-    write_dev_environment,
+    DEV_ENVIRONMENT_FILE, Database, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, WrongSetting, parse_count,
+    parse_queues, write_dev_environment,
 };
+use crate::spans::Exporter;
 use crate::store;
 
 /// The queue that the samples go to.
@@ -85,6 +86,12 @@ pub enum DevError {
     /// Something that is needed could not be had.
     #[error("{0:#}")]
     Unavailable(#[from] anyhow::Error),
+}
+
+impl From<WrongSetting> for DevError {
+    fn from(wrong: WrongSetting) -> Self {
+        Self::Setting(wrong.0)
+    }
 }
 
 impl DevError {
@@ -228,8 +235,8 @@ async fn run_on(
     let drain_timeout = settings.ingest.drain_timeout.min(Duration::from_secs(2));
     let ingest = IngestSettings { drain_timeout, ..settings.ingest.clone() };
     let mut delivering = Delivering::start(settings.receiver_port, database.clone(), declaration.as_ref()).await?;
-    let daemon = Daemon { database, queues, clients, settings: ingest, listener };
-    let running = daemon.run(daemon_stop.clone());
+    let exporter = Exporter::from_environment("event-processor")?;
+    let running = Daemon { database, queues, clients, settings: ingest, listener, exporter }.run(daemon_stop.clone());
     tokio::pin!(running);
     let parts = (&queue, &mut delivering, declaration.as_ref());
     let accompany = accompany(settings, &mut catalog, &mut connection, parts, (url, server, address), &stop);

@@ -12,6 +12,7 @@ use super::announcer::Announcer;
 use super::breaker::CircuitBreaker;
 use super::hand_back::HandBack;
 use super::ready::Ready;
+use super::traced;
 use super::validate::Validator;
 use crate::backoff::Backoff;
 use crate::metrics::Metrics;
@@ -77,9 +78,11 @@ impl Writer {
             }
             let began = Instant::now();
             self.metrics.batch_rows.observe(to_f64(batch.len()));
+            let span = traced::begin_batch(&self.validator.spans, &batch);
             match store::write(&mut self.session, WRITE_TIMEOUT, &Purpose::Receive, batch).await {
                 Ok(Written { settled, deferred, deliveries }) => {
                     self.metrics.store_duration.observe(began.elapsed().as_secs_f64());
+                    traced::end_batch(span, None);
                     self.breaker.succeed();
                     if deliveries > 0 {
                         self.announcer.tell();
@@ -87,7 +90,10 @@ impl Writer {
                     self.pass_on(settled).await;
                     attempts.push(Attempt { batch: deferred, validations, retries });
                 }
-                Err((failure, batch)) => self.go_on(failure, Attempt { batch, validations, retries }, &mut attempts).await,
+                Err((failure, batch)) => {
+                    traced::end_batch(span, Some(&failure));
+                    self.go_on(failure, Attempt { batch, validations, retries }, &mut attempts).await;
+                }
             }
         }
     }
@@ -188,10 +194,11 @@ impl Writer {
             let outcome = event.outcome();
             event.origin.lease.settle();
             event.origin.permit.free_bytes();
-            event.origin.permit.record(label, outcome);
             if let Some(reason) = event.reason() {
                 self.metrics.count_rejection(label, reason);
+                traced::reject(&mut event.origin, reason);
             }
+            event.origin.permit.record(label, outcome);
             if let Some(sent_at) = event.sent_at() {
                 self.metrics.event_commit_delay.observe((now - sent_at).as_seconds_f64().max(0.0));
             }

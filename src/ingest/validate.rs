@@ -9,12 +9,14 @@ use super::breaker::CircuitBreaker;
 use super::hand_back::HandBack;
 use super::rates::Rates;
 use super::shares::{Occupied, Shares};
+use super::traced;
 use crate::admit::tenant_of_queue;
 use crate::candidate::Candidate;
 use crate::event::Rejection;
 use crate::health::Readiness;
 use crate::metrics::Metrics;
 use crate::snapshot::{Catalog, Snapshot, Tenant};
+use crate::spans::Spans;
 use crate::store::{Decided, Entry, SessionError, TIMES_BEGUN_MAX};
 use crate::validate::{Declared, SchemaUnusable, Verdict, prepare, reject_for_time, reject_unread};
 use crate::validation::{LARGE_BYTES, PoisonAttempts, Pool, Unvalidated};
@@ -40,6 +42,7 @@ pub struct Validator {
     pub large_turn: Mutex<()>,
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
+    pub spans: Spans,
     pub body_bytes_max: usize,
 }
 
@@ -95,6 +98,7 @@ impl Validator {
         let is_large = message.candidate.body.len() > LARGE_BYTES;
         let _turn = if is_large { Some(self.large_turn.lock().await) } else { None };
         let prepared = self.prepare(&message.candidate, snapshot);
+        traced::begin(&self.spans, &mut message, prepared.as_ref());
         let is_first = !std::mem::replace(&mut message.was_rated, true);
         let event = match prepared {
             None => return Prepared::Panicked(message),

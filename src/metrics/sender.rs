@@ -36,6 +36,8 @@ pub struct SenderMetrics {
     pub database_up: IntGauge,
     /// Connections that the rules for addresses refused.
     pub addresses_refused: IntCounter,
+    /// Spans that went to no collector.
+    pub spans_dropped: IntCounter,
     log_write_failures: IntCounter,
 }
 
@@ -66,6 +68,7 @@ impl SenderMetrics {
             clients_slowed: builder.gauge(&name("slowed_clients"), "Clients that get less because they asked for it")?,
             database_up: builder.gauge(&name("database_up"), "1 when Postgres answers")?,
             addresses_refused: builder.counter(&name("addresses_refused_total"), "Connections that were refused to private addresses")?,
+            spans_dropped: builder.counter(&name("spans_dropped_total"), "Spans that the collector did not take in time")?,
             log_write_failures: builder
                 .counter(&name("log_write_failures_total"), "Lines of the log that standard error did not take in time")?,
             registry,

@@ -49,6 +49,11 @@ impl Lease {
         self.terms().receipt_handle.clone()
     }
 
+    /// How long ago the message was received.
+    pub fn age(&self) -> Duration {
+        self.terms().leased_at.elapsed()
+    }
+
     /// Whether the message is still ours. Where it is not, someone else may have it by now.
     pub fn is_valid(&self) -> bool {
         self.terms().ends_at.is_none_or(|ends_at| Instant::now() < ends_at)

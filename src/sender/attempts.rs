@@ -18,7 +18,9 @@ use super::outcome::{Ending, Failed};
 use super::requests::Requests;
 use super::secrets::Secrets;
 use super::signature::{self, Key};
+use super::traced::Traced;
 use crate::channel::{Channel, Event, HeaderSetting, Http, SecretReference, Webhook};
+use crate::spans::Spans;
 
 /// For how many clients settings are kept as they were read; then all are read anew.
 const KEPT_MAX: usize = 10_000;
@@ -31,6 +33,7 @@ pub(super) struct Attempts {
     pub(super) requests: Requests,
     pub(super) mails: Mails,
     pub(super) secrets: Secrets,
+    pub(super) spans: Spans,
     pub(super) channels: Mutex<HashMap<ClientKey, (String, Arc<Read>)>>,
 }
 
@@ -40,6 +43,13 @@ type Prepared = Result<Request<Full<Bytes>>, Failed>;
 impl Attempts {
     /// Tries once; also says by which channel, for metrics.
     pub(super) async fn attempt(&self, delivery: &Delivery) -> (&'static str, Ending) {
+        let traced = Traced::begin(&self.spans, delivery);
+        let (channel, ending) = self.attempt_by_channel(delivery, &traced).await;
+        traced.end(channel, &ending);
+        (channel, ending)
+    }
+
+    async fn attempt_by_channel(&self, delivery: &Delivery, traced: &Traced) -> (&'static str, Ending) {
         let read = self.channel(delivery);
         let channel = match read.as_ref() {
             Ok(channel) => channel,
@@ -57,7 +67,10 @@ impl Attempts {
             }
         };
         let ending = match prepared {
-            Ok(request) => self.requests.send(request).await,
+            Ok(mut request) => {
+                traced.tell(&mut request);
+                self.requests.send(request).await
+            }
             Err(failed) => Ending::Failed(failed),
         };
         (channel.name(), ending)

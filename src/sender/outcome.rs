@@ -33,6 +33,16 @@ pub(super) struct Failed {
 }
 
 impl Failed {
+    /// What kind of failure it is, for spans.
+    pub(super) fn class(&self) -> &'static str {
+        match self {
+            Self { is_gone: true, .. } => "gone",
+            Self { is_overloaded: true, .. } => "overloaded",
+            Self { is_permanent: true, .. } => "permanent",
+            _ => "failed",
+        }
+    }
+
     /// It may go better the next time.
     pub(super) fn again(sentence: impl Into<String>) -> Self {
         Self { sentence: sentence.into(), ..Self::default() }

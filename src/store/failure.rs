@@ -61,6 +61,19 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Its name, for spans.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::Closed => "closed",
+            Self::Refused(_) => "refused",
+            Self::MissingReference => "missing_reference",
+            Self::Unavailable(_) => "unavailable",
+            Self::Deadline => "deadline",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
     pub(super) fn of(error: &sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
         match code.as_ref() {

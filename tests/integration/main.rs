@@ -72,6 +72,7 @@ mod silence;
 mod standard_streams;
 mod surroundings;
 mod tables;
+mod traces;
 mod verdicts;
 mod watchdog;
 mod window;

@@ -6,7 +6,7 @@ mod chaos;
 mod drain;
 mod founding;
 mod outcomes;
-mod receiver;
+pub mod receiver;
 mod share;
 
 use serde_json::Value;

@@ -8,6 +8,7 @@ use crate::stack::{PROCESSOR, Stack};
 use crate::terminal::Terminal;
 
 const TRACE_HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+const TRACEPARENT_OF_XRAY: &str = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01";
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// The rows of a query of one column as JSON.
@@ -36,6 +37,7 @@ async fn what_sqs_was_told_beside_the_body_is_kept_with_the_event_and_with_the_d
     }
 
     let system = |deduplication_id| json!({"AWSTraceHeader": TRACE_HEADER, "MessageDeduplicationId": deduplication_id});
+    assert_eq!(stack.database.rows("select traceparent from message").await, [TRACEPARENT_OF_XRAY]);
     assert_eq!(json_of(&stack, "select attributes::text from message").await, json!({"system_attributes": system("first")}));
     let occurred_at = "select to_char(occurred_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') from message";
     assert_eq!(stack.database.rows(occurred_at).await, ["1999-12-31 23:59:59.999999"]);
@@ -48,7 +50,7 @@ async fn what_sqs_was_told_beside_the_body_is_kept_with_the_event_and_with_the_d
     assert_eq!(
         stack.database.rows(&format!("select {columns} from dead_letter order by queue")).await,
         [
-            "unknown_tenant | - | nobody | - | - | - | false | 0 | true".to_owned(),
+            format!("unknown_tenant | - | nobody | - | - | {TRACEPARENT_OF_XRAY} | false | 0 | true"),
             format!("invalid_envelope | - | platform | group-1 | true | {TRACEPARENT} | true | 0 | true"),
         ]
     );

@@ -93,6 +93,7 @@ async fn private_addresses_are_refused_by_number_and_by_name_and_when_a_name_cha
         settings: settings("127.0.0.1"),
         listener: None,
         resolver: Arc::new(Names(Mutex::new(names))),
+        exporter: None,
     };
     let stop = CancellationToken::new();
     let running = TaskTracker::new().spawn(sender.run(stop.clone()));

@@ -98,6 +98,7 @@ async fn metrics_have_their_names_from_the_start() {
             "in_flight_deliveries",
             "log_write_failures_total",
             "slowed_clients",
+            "spans_dropped_total",
             "waiting_deliveries",
         ]
     );
