@@ -137,7 +137,7 @@ fn mib(kib: u64) -> Result<f64> {
 
 async fn queues(stand: &Stand) -> Result<Queues> {
     clear(stand).await?;
-    let mut filled = stand.fill(&[]).await?;
+    let filled = stand.fill(&[]).await?;
     let own = filled.create_unpolled(QUEUES, |number| format!("own-{number}")).await?;
     let daemon = stand.daemon(&filled)?;
     daemon.ready().await?;
