@@ -91,7 +91,11 @@ pub async fn watch_database(database: Database, breaker: Arc<CircuitBreaker>, me
         }
         // Until it is found fit, and after a failed write, what a batch does is tried as well: each event that is received to find out comes
         // nearer to its limit.
-        let probed = probe_again(&mut session, failures_before > 0 || !breaker.is_closed()).await;
+        let probed = match probe_again(&mut session, failures_before > 0 || !breaker.is_closed()).await {
+            // A table that somebody has locked is waited for by whoever writes.
+            Err(SessionError::Deadline) if failures_before == 0 => probe_again(&mut session, false).await,
+            probed => probed,
+        };
         // A write that failed during the probe knows better.
         if breaker.failures() != failures_before {
             tokio::time::sleep(breaker.pause()).await;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::daemon::Daemon;
-use crate::load::{Lock, event, events, send};
+use crate::load::{event, events, send};
 use crate::stack::{PROCESSOR, SENDER, Stack, command, eventually};
 
 /// The lines with this message.
@@ -110,17 +110,4 @@ async fn an_error_at_the_start_is_a_line_of_a_json_log() {
     }
     let (status, _, errors) = command(PROCESSOR, &["validate", "nothing", "--queue", "events"], &environment(&[])).await;
     assert!(status == 78 && errors.starts_with("the body's file is"), "a command speaks to a person: {errors}");
-}
-
-#[tokio::test]
-async fn a_table_that_is_locked_is_told_with_what_to_do() {
-    let stack = Stack::start(&["events"]).await;
-    let lock = Lock::table(&stack.database, "message").await;
-    let daemon = stack.daemon("events?trust=any", &[]).await;
-    let told = eventually("it is told", async || lines(&daemon, "not ready").into_iter().find(|line| line["part"] == "database")).await;
-    let advice = "check DATABASE_URL and the server, and who holds its tables";
-    assert_eq!((told["problem"].as_str(), told["advice"].as_str()), (Some("does not answer"), Some(advice)));
-    lock.release().await;
-    daemon.ready().await;
-    assert_eq!(daemon.stop().await, 0);
 }
