@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
 
 use crate::settings::Database;
 
-pub use trouble::{describe, is_for_want_of_connections, is_wrong_setting, tell};
+pub use trouble::{ErrorClass, describe, is_for_want_of_connections, is_wrong_setting, tell};
 
 /// A server's setting and its value, in the unit in which `pg_settings` has it.
 pub type Setting = (&'static str, &'static str);

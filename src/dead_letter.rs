@@ -41,5 +41,5 @@ const SETTINGS: [Setting; 2] = [("plan_cache_mode", "force_custom_plan"), ("jit"
 /// # Errors
 /// The driver's.
 pub async fn connect(database: &Database) -> Result<PgConnection, sqlx::Error> {
-    database::connect(database, &SETTINGS).await
+    database::connect(&database.to("dead-letter"), &SETTINGS).await
 }

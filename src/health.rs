@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::output::problem_and_advice;
+
 pub use server::{Health, listen, serve};
 
 /// Between two lines about a part at least: what fails and succeeds by turns must not fill the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What stands in the way of work, by the part that it concerns; nothing: ready. And whether the process is alive at all.
+/// What stands in the way of work, by the part that it concerns. Of the queues one is enough to be ready; of what else there is, all is
+/// needed. And whether the process is alive at all.
 #[derive(Debug, Default)]
 pub struct Readiness {
     parts: Mutex<BTreeMap<String, Part>>,
@@ -22,9 +25,24 @@ pub struct Readiness {
     not_alive: Mutex<Option<&'static str>>,
 }
 
+/// What is said of a part before it was probed.
+pub const NOT_KNOWN: &str = "not known yet";
+
+/// What readiness calls a queue: this, and its name.
+const QUEUE: &str = "queue ";
+
 /// What readiness calls a queue.
 pub fn queue_part(queue: &str) -> String {
-    format!("queue {queue}")
+    format!("{QUEUE}{queue}")
+}
+
+fn log(part: &str, problem: Option<&str>) {
+    let queue = part.strip_prefix(QUEUE);
+    let part = queue.is_none().then_some(part);
+    match problem.map(problem_and_advice) {
+        None => tracing::info!(queue, part, "ready"),
+        Some((problem, advice)) => tracing::warn!(queue, part, problem, advice, "not ready"),
+    }
 }
 
 #[derive(Debug, Default)]
@@ -69,10 +87,7 @@ impl Readiness {
             if !is_news || !(is_ordinary || known.may_log(now)) {
                 return;
             }
-            match &problem {
-                None => tracing::info!(part, "ready"),
-                Some(problem) => tracing::warn!(part, problem, "not ready"),
-            }
+            log(part, problem.as_deref());
             known.logged = problem;
         });
     }
@@ -96,13 +111,22 @@ impl Readiness {
     pub fn set_alive(&self, state: Result<(), &'static str>) {
         let mut not_alive = self.not_alive.lock().unwrap_or_else(PoisonError::into_inner);
         if let (None, Some(problem)) = (*not_alive, state.err()) {
-            tracing::error!(problem, "not alive");
+            let (problem, advice) = problem_and_advice(problem);
+            tracing::error!(problem, advice, "not alive");
         }
         *not_alive = state.err();
     }
 
     fn not_alive(&self) -> Option<&'static str> {
         *self.not_alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether work is done: on one queue at least, where there are some.
+    pub fn is_serving(&self) -> bool {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (queues, others): (Vec<_>, Vec<_>) = parts.iter().partition(|(part, _)| part.starts_with(QUEUE));
+        let has_problem = |(_, known): &(&String, &Part)| known.problem.is_some();
+        !others.iter().any(has_problem) && (queues.is_empty() || !queues.iter().all(has_problem))
     }
 
     /// What is not ready, a line for each part.
@@ -143,6 +167,22 @@ mod tests {
     /// The problem that the log told last.
     fn logged(readiness: &Readiness) -> Option<String> {
         readiness.with("queue", |part| part.logged.clone())
+    }
+
+    #[test]
+    fn one_queue_is_enough_and_of_everything_else_all_is_needed() {
+        let readiness = Readiness::default();
+        assert!(readiness.is_serving(), "what has no queues, as a sender");
+        readiness.set("database", problem("is away"));
+        assert!(!readiness.is_serving());
+        readiness.set("database", Ok(()));
+        readiness.set(&queue_part("a"), problem("does not exist"));
+        assert!(!readiness.is_serving(), "no queue at all");
+        readiness.set(&queue_part("b"), Ok(()));
+        assert!(readiness.is_serving());
+        assert_eq!(readiness.problems(), ["queue a: does not exist"], "it is named all the same");
+        readiness.expect("shutdown", "draining");
+        assert!(!readiness.is_serving());
     }
 
     #[test]

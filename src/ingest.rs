@@ -13,15 +13,18 @@
 
 mod error;
 mod announcer;
+mod backlog;
 mod breaker;
 mod leases;
 mod hand_back;
+mod drain;
 mod queue_check;
 mod rates;
 mod shares;
 mod traced;
 mod watchdog;
 mod pace;
+mod polls;
 mod poll;
 mod queue_set;
 mod validate;
@@ -29,21 +32,22 @@ mod often_received;
 mod groups;
 mod dispatch;
 mod ready;
+mod rejections;
 mod store;
 mod acknowledge;
 mod services;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::health::{Health, Readiness, queue_part, serve};
+use crate::health::{Health, NOT_KNOWN, Readiness, serve};
 use crate::metrics::Metrics;
 use crate::queue::Clients;
 use crate::settings::{Database, IngestSettings, QueueSetting};
@@ -54,26 +58,26 @@ use crate::validation::{PoisonAttempts, Pool};
 use crate::window::{InFlight, Window};
 use acknowledge::Acknowledger;
 use announcer::Announcer;
+use backlog::BacklogGauges;
 use breaker::CircuitBreaker;
 use dispatch::Dispatcher;
+use drain::drain;
+pub use error::DaemonError;
+use error::task_ended;
 use hand_back::HandBack;
 use leases::Queues;
 use often_received::OftenReceived;
-use poll::Polls;
+use polls::Polls;
 use queue_set::QueueSet;
 use rates::Rates;
 use ready::Ready;
+use rejections::Rejections;
 use shares::Shares;
 use store::Writer;
 use validate::Validator;
 
-pub use error::DaemonError;
-
 /// Two keep Postgres busy while one waits for its commit; more add locks, not rows.
 const WRITERS: usize = 2;
-
-/// Beyond the drain, for what it could not finish.
-const HAND_BACK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Everything that the daemon is told.
 #[derive(Debug)]
@@ -95,6 +99,7 @@ pub struct Daemon {
 /// What the stages of one daemon share.
 struct Shared {
     database: Database,
+    configured: Vec<QueueSetting>,
     settings: IngestSettings,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
@@ -104,6 +109,7 @@ struct Shared {
     queues: Arc<Queues>,
     hand_back: Arc<HandBack>,
     rates: Arc<Rates>,
+    rejections: Arc<Rejections>,
     window: Arc<Window>,
     /// Validations, deletes and releases under way.
     tracker: TaskTracker,
@@ -125,18 +131,19 @@ impl Daemon {
     /// When the drain runs out of time, or a task ends that should not.
     pub async fn run(self, stop: CancellationToken) -> Result<(), DaemonError> {
         let Self { database, queues, clients, settings, listener, exporter } = self;
+        let database = database.to("daemon");
         let metrics = Arc::new(Metrics::new()?);
         let (spans, exporting) = Spans::new(exporter, &metrics.spans_dropped);
         let room = CompiledSchemas::new(settings.compiled_schemas_bytes_max, Arc::clone(&metrics));
         let (follower, catalog) = CatalogFollower::new(database.clone(), settings.tenant_labels_max, room);
-        let shared = Shared::new(database, settings, metrics, catalog, stop);
-        for part in queues.iter().map(|queue| queue_part(&queue.name)).chain(["catalog", "database"].map(str::to_owned)) {
-            shared.readiness.expect(&part, "not known yet");
+        let shared = Shared::new(database, queues, settings, metrics, catalog, stop);
+        for part in ["catalog", "database", "queues"] {
+            shared.readiness.expect(part, NOT_KNOWN);
         }
         let validator = Arc::new(shared.validator(spans.clone()).map_err(DaemonError::Threads)?);
         let mut services = shared.start_services(listener, follower, &validator);
         exporting.map(|exporting| services.spawn(exporting.run()));
-        let mut path = shared.start_path(queues, clients, &validator);
+        let mut path = shared.start_path(clients.measured(Arc::clone(&shared.metrics)), &validator);
         drop(validator);
         tokio::select! {
             // First: what ends because of the stop is no fault.
@@ -146,7 +153,9 @@ impl Daemon {
             Some(ended) = services.join_next() => return Err(task_ended("beside the path", ended)),
         }
         let drain_until = Instant::now() + shared.settings.drain_timeout;
-        let outcome = shared.drain(path).await;
+        shared.readiness.expect("shutdown", "draining");
+        let outcome = drain(path, &shared.tracker, &shared.hand_back, shared.settings.drain_timeout).await;
+        shared.rejections.tell_all();
         shared.drained.cancel();
         spans.end(drain_until.saturating_duration_since(Instant::now())).await;
         // Cut short where they wait: each connection belongs to the future that uses it.
@@ -156,7 +165,14 @@ impl Daemon {
 }
 
 impl Shared {
-    fn new(database: Database, settings: IngestSettings, metrics: Arc<Metrics>, catalog: Catalog, stop: CancellationToken) -> Self {
+    fn new(
+        database: Database,
+        configured: Vec<QueueSetting>,
+        settings: IngestSettings,
+        metrics: Arc<Metrics>,
+        catalog: Catalog,
+        stop: CancellationToken,
+    ) -> Self {
         let readiness = Arc::<Readiness>::default();
         let rates = Arc::new(Rates::new(settings.deferred_events_max, Arc::clone(&metrics)));
         let window = Window::new(settings.in_flight_events_max, settings.in_flight_bytes_max, Arc::clone(&metrics));
@@ -165,9 +181,10 @@ impl Shared {
         let queues = Arc::new(Queues::new(visibility_timeout, settings.hold_max, Arc::clone(&metrics), drained.clone()));
         let hand_back = HandBack { queues: Arc::clone(&queues), catalog: catalog.clone(), tracker: tracker.clone(), visibility_timeout };
         let (breaker, hand_back) = (Arc::new(CircuitBreaker::new(Arc::clone(&metrics), Arc::clone(&readiness))), Arc::new(hand_back));
-        let announcer = Arc::<Announcer>::default();
+        let (announcer, rejections) = (Arc::<Announcer>::default(), Arc::<Rejections>::default());
         Self {
             database,
+            configured,
             settings,
             metrics,
             readiness,
@@ -177,6 +194,7 @@ impl Shared {
             queues,
             hand_back,
             rates,
+            rejections,
             window,
             tracker,
             stop,
@@ -188,7 +206,7 @@ impl Shared {
         Ok(Validator {
             catalog: self.catalog.clone(),
             pool: Pool::start(Arc::clone(&self.metrics))?,
-            attempts: PoisonAttempts::new(Session::new(self.database.clone())),
+            attempts: PoisonAttempts::new(Session::new(self.database.to("poison attempts"))),
             breaker: Arc::clone(&self.breaker),
             hand_back: Arc::clone(&self.hand_back),
             rates: Arc::clone(&self.rates),
@@ -206,24 +224,28 @@ impl Shared {
         let (readiness, metrics) = (Arc::clone(&self.readiness), Arc::clone(&self.metrics));
         services.spawn(serve(listener, Health { readiness, metrics }));
         let (readiness, metrics) = (Arc::clone(&self.readiness), Arc::clone(&self.metrics));
-        services.spawn(services::follow_catalog(follower, self.catalog.clone(), readiness, metrics));
-        services.spawn(services::watch_database(self.database.clone(), Arc::clone(&self.breaker)));
+        services.spawn(services::follow_catalog(follower, self.catalog.clone(), self.configured.clone(), readiness, Arc::clone(&metrics)));
+        services.spawn(services::watch_database(self.database.clone(), Arc::clone(&self.breaker), Arc::clone(&metrics)));
         let (announcer, database) = (Arc::clone(&self.announcer), self.database.clone());
         services.spawn(async move { announcer.run(database).await });
-        services.spawn(services::watch_validation(Arc::clone(validator), Arc::clone(&self.readiness)));
+        services.spawn(BacklogGauges { database: self.database.clone(), catalog: self.catalog.clone(), metrics }.run());
+        let (window, breaker, readiness) = (Arc::clone(&self.window), Arc::clone(&self.breaker), Arc::clone(&self.readiness));
+        services.spawn(services::watch_progress(Arc::clone(validator), window, breaker, readiness));
+        let rejections = Arc::clone(&self.rejections);
+        services.spawn(async move { rejections.run().await });
         services
     }
 
     /// Starts the stages, each with the channel to the next. When the last poller ends, the dispatcher does; when what it has handed out is
     /// validated, the writers do; then the acknowledger.
-    fn start_path(&self, queues: Vec<QueueSetting>, clients: Clients, validator: &Arc<Validator>) -> JoinSet<()> {
+    fn start_path(&self, clients: Clients, validator: &Arc<Validator>) -> JoinSet<()> {
         let in_flight_max = self.settings.in_flight_events_max;
         let (received_sender, received) = mpsc::channel(in_flight_max);
         let (decided_sender, decided) = mpsc::channel(in_flight_max);
         let (settled_sender, settled) = mpsc::channel(in_flight_max);
         let mut path = JoinSet::new();
         let polls = Arc::new(self.polls(clients));
-        path.spawn(QueueSet { configured: queues, polls, received: received_sender }.run());
+        path.spawn(QueueSet { configured: self.configured.clone(), polls, received: received_sender }.run());
         path.spawn(self.dispatcher(validator).run(received, decided_sender));
         let ready = Arc::new(Mutex::new(Ready::new(decided)));
         for _ in 0..WRITERS {
@@ -262,39 +284,16 @@ impl Shared {
 
     fn writer(&self, validator: &Arc<Validator>, settled: mpsc::Sender<Vec<Settled<InFlight>>>) -> Writer {
         Writer {
-            session: Session::new(self.database.clone()),
+            session: Session::new(self.database.to("writer")),
             batch_rows_max: self.settings.batch_rows_max,
             catalog: self.catalog.clone(),
             validator: Arc::clone(validator),
             breaker: Arc::clone(&self.breaker),
             announcer: Arc::clone(&self.announcer),
             hand_back: Arc::clone(&self.hand_back),
+            rejections: Arc::clone(&self.rejections),
             metrics: Arc::clone(&self.metrics),
             settled,
         }
     }
-
-    async fn drain(&self, mut path: JoinSet<()>) -> Result<(), DaemonError> {
-        self.readiness.expect("shutdown", "draining");
-        let ended = async {
-            while let Some(ended) = path.join_next().await {
-                ended.map_err(|error| task_ended("of the path", Err(error)))?;
-            }
-            self.tracker.close();
-            self.tracker.wait().await;
-            Ok(())
-        };
-        // What is cut here is waiting, not a transaction: the process ends next, and the connections with it.
-        let drain_timeout = self.settings.drain_timeout;
-        if let Ok(outcome) = tokio::time::timeout(drain_timeout, ended).await {
-            return outcome;
-        }
-        // What is not handed back in time comes again when its lease ends.
-        let _ = tokio::time::timeout(HAND_BACK_TIMEOUT, self.hand_back.everything()).await;
-        Err(DaemonError::DrainTimeout(drain_timeout))
-    }
-}
-
-fn task_ended(which: &str, ended: Result<(), JoinError>) -> DaemonError {
-    DaemonError::TaskEnded(ended.map_or_else(|error| error.to_string(), |()| format!("one {which}")))
 }

@@ -1,17 +1,25 @@
 //! What is counted. Names and labels are a contract; a label's values come from settings, the catalog or a list in the code, never from
 //! an event.
 
+mod builder;
+mod backlog;
 mod sender;
+mod start;
 
-use prometheus::core::Collector;
-use prometheus::{Encoder as _, GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder as _, GaugeVec, Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+use crate::database::ErrorClass;
 use crate::event::Reason;
 use crate::output;
 
+pub use backlog::{Backlog, OldestBacklog};
+pub use builder::Description;
 /// A number that only grows.
 pub use prometheus::IntCounter;
 pub use sender::{CHANNELS, DELIVERY_OUTCOMES, SenderMetrics};
+pub use start::QueueLabels;
+
+use builder::Builder;
 
 /// What became of one received copy of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,6 +37,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Stored, Self::Duplicate, Self::Rejected, Self::Deferred, Self::Released];
+
     /// The value of the label `outcome`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,57 +52,71 @@ impl Outcome {
     }
 }
 
-/// All metrics of the daemon.
+/// How a transaction of the store has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionResult {
+    /// Its commit is verified.
+    Committed,
+    /// Nothing of it was stored.
+    Failed,
+    /// The commit was sent, and nobody knows what became of it.
+    Unknown,
+}
+
+impl TransactionResult {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Committed, Self::Failed, Self::Unknown];
+
+    /// The value of the label `result`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// All metrics of the daemon. What each is for is its help text, below and in the README.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the help text of each says what it is")]
 pub struct Metrics {
     registry: Registry,
-    /// Copies of messages that SQS handed over.
+    descriptions: Vec<Description>,
     pub messages_received: IntCounterVec,
-    /// Outcomes of received copies; each gets exactly one.
+    pub messages_redelivered: IntCounterVec,
     pub events: IntCounterVec,
-    /// Dead letters written, by reason.
     pub events_rejected: IntCounterVec,
-    /// Events over their tenant's rate.
     pub events_over_rate: IntCounterVec,
-    /// Requests to SQS.
-    pub sqs_requests: IntCounterVec,
-    /// Received and without an outcome.
     pub in_flight_events: IntGauge,
-    /// Bytes of bodies in memory.
+    pub in_flight_events_max: IntGauge,
     pub in_flight_bytes: IntGauge,
-    /// Events a transaction.
-    pub batch_rows: Histogram,
-    /// Begin to verified commit.
-    pub store_duration: Histogram,
-    /// Finding one verdict: decoding, where that finds it, else holding the payload against its schema.
-    pub validation_duration: Histogram,
-    /// SQS's enqueue to the verified commit.
-    pub event_commit_delay: Histogram,
-    /// What SQS says is in a queue.
+    pub in_flight_bytes_max: IntGauge,
+    pub oldest_unsettled_event: GaugeVec,
+    pub queue_ready: IntGaugeVec,
     pub queue_messages: IntGaugeVec,
-    /// Whether Postgres takes events.
-    pub store_up: IntGauge,
-    /// When a queue last answered a poll.
     pub last_poll_timestamp: GaugeVec,
-    /// Polls that pay at the moment.
     pub polls: IntGaugeVec,
-    /// Pollers that were started anew.
     pub poller_restarts: IntCounterVec,
-    /// The generation that validates.
-    pub catalog_generation: IntGauge,
-    /// Whether the last attempt to read the catalog succeeded.
-    pub catalog_last_reload_successful: IntGauge,
-    /// Schemas that are compiled.
-    pub compiled_schemas: IntGauge,
-    /// What they weigh.
-    pub compiled_schemas_weight: IntGauge,
-    /// Commits whose outcome is not known.
-    pub commits_unknown: IntCounter,
-    /// Deletes that failed for good.
+    pub sqs_requests: IntCounterVec,
+    pub sqs_request_duration: HistogramVec,
     pub delete_failures: IntCounterVec,
-    /// Spans that went to no collector.
+    pub validation_duration: Histogram,
+    pub compiled_schemas: IntGauge,
+    pub compiled_schemas_weight: IntGauge,
+    pub catalog_generation: IntGauge,
+    pub catalog_last_reload_successful: IntGauge,
+    pub catalog_orphans: IntGaugeVec,
+    pub batch_rows: Histogram,
+    pub store_up: IntGauge,
+    pub store_duration: Histogram,
+    store_transactions: IntCounterVec,
+    store_errors: IntCounterVec,
+    pub commits_unknown: IntCounter,
+    pub event_commit_delay: HistogramVec,
+    /// What the one replica whose turn it is has found in the database.
+    pub backlog: Backlog,
     pub spans_dropped: IntCounter,
-    /// Lines of the log that could not be written.
     log_write_failures: IntCounter,
 }
 
@@ -113,86 +138,121 @@ pub fn is_reserved(tenant: &str) -> bool {
     [OTHER_TENANTS, NO_TENANT].contains(&tenant)
 }
 
-/// Registers metrics. Names are fixed in this file, so that registering one can fail only by a mistake that every start would show.
-struct Builder(Registry);
+/// From less than a commit takes to as long as an outage may last. Few, for each queue has them all.
+const COMMIT_DELAY_BUCKETS: [f64; 7] = [0.05, 0.5, 5.0, 30.0, 300.0, 3_600.0, 86_400.0];
 
-impl Builder {
-    fn register<M: Collector + Clone + 'static>(&self, metric: Result<M, prometheus::Error>) -> Result<M, prometheus::Error> {
-        let metric = metric?;
-        self.0.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
-        self.register(IntCounterVec::new(Opts::new(format!("{PREFIX}{name}"), help), labels))
-    }
-
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        self.register(IntCounter::new(format!("{PREFIX}{name}"), help))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-        self.register(IntGauge::new(format!("{PREFIX}{name}"), help))
-    }
-
-    fn histogram(&self, name: &str, help: &str, buckets: Vec<f64>) -> Result<Histogram, prometheus::Error> {
-        self.register(Histogram::with_opts(HistogramOpts::new(format!("{PREFIX}{name}"), help).buckets(buckets)))
-    }
-}
+/// From a server beside us to the longest poll.
+const REQUEST_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 impl Metrics {
-    /// Forgets how a queue is that is polled no more; what was counted of it stays.
-    pub fn forget_queue(&self, queue: &str) {
-        // One that was never there is none.
-        let _ = self.last_poll_timestamp.remove_label_values(&[queue]);
-        let _ = self.polls.remove_label_values(&[queue]);
-        for state in ["visible", "in_flight", "delayed"] {
-            let _ = self.queue_messages.remove_label_values(&[queue, state]);
-        }
-    }
-
     /// Registers all metrics.
     ///
     /// # Errors
     /// When two metrics have the same name.
+    #[expect(clippy::too_many_lines, reason = "a line each, in one place")]
     pub fn new() -> Result<Self, MetricsError> {
-        let registry = Registry::new();
-        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        let builder = Builder(registry.clone());
+        let builder = Builder::new("")?;
+        let (registry, one) = (builder.registry.clone(), &builder);
         let seconds = |start| prometheus::exponential_buckets(start, 2.0, 16);
-        let opts = |name: &str, help: &str| Opts::new(format!("{PREFIX}{name}"), help);
-        let build_info = opts("build_info", "1, with the build's version").const_label("version", env!("CARGO_PKG_VERSION"));
-        builder.register(IntGauge::with_opts(build_info))?.set(1);
-        Ok(Self {
-            messages_received: builder.counters("messages_received_total", "Copies of messages received", &["queue"])?,
-            events: builder.counters("events_total", "Outcomes of received copies", &["queue", "tenant", "outcome"])?,
-            events_rejected: builder.counters("events_rejected_total", "Dead letters written", &["tenant", "reason"])?,
-            events_over_rate: builder.counters("events_over_rate_total", "Events over their tenant's rate", &["tenant"])?,
-            sqs_requests: builder.counters("sqs_requests_total", "Requests to SQS", &["queue", "operation", "result"])?,
-            in_flight_events: builder.gauge("in_flight_events", "Received and without an outcome")?,
-            in_flight_bytes: builder.gauge("in_flight_bytes", "Bytes of bodies in memory")?,
-            batch_rows: builder.histogram("batch_rows", "Events in a transaction", prometheus::exponential_buckets(1.0, 2.0, 14)?)?,
-            store_duration: builder.histogram("store_duration_seconds", "Begin to verified commit", seconds(0.001)?)?,
-            validation_duration: builder.histogram("validation_duration_seconds", "Finding one verdict", seconds(0.000_002)?)?,
-            event_commit_delay: builder.histogram("event_commit_delay_seconds", "SQS's enqueue to the verified commit", seconds(0.002)?)?,
-            queue_messages: builder
-                .register(IntGaugeVec::new(opts("queue_messages", "Messages in the queue, as SQS says"), &["queue", "state"]))?,
-            store_up: builder.gauge("store_up", "1 when Postgres takes events")?,
-            last_poll_timestamp: builder
-                .register(GaugeVec::new(opts("last_poll_timestamp_seconds", "When the queue last answered a poll"), &["queue"]))?,
-            polls: builder.register(IntGaugeVec::new(opts("polls", "Polls that pay at the moment: one when idle"), &["queue"]))?,
-            poller_restarts: builder.counters("poller_restarts_total", "Pollers that hung or panicked, started anew", &["queue"])?,
-            catalog_generation: builder.gauge("catalog_generation", "The generation that validates")?,
-            catalog_last_reload_successful: builder.gauge("catalog_last_reload_successful", "1 when the last reading succeeded")?,
-            compiled_schemas: builder.gauge("compiled_schemas", "Schemas that are compiled")?,
-            compiled_schemas_weight: builder
-                .gauge("compiled_schemas_weight_bytes", "Their weight, as COMPILED_SCHEMAS_BYTES_MAX bounds it")?,
-            commits_unknown: builder.counter("commits_unknown_total", "Commits of unknown outcome; nothing of them was deleted")?,
-            delete_failures: builder.counters("delete_failures_total", "Deletes that failed for good", &["queue", "reason"])?,
-            spans_dropped: builder.counter("spans_dropped_total", "Spans that the collector did not take in time")?,
-            log_write_failures: builder.counter("log_write_failures_total", "Lines of the log that standard error did not take in time")?,
+        let rows = prometheus::exponential_buckets(1.0, 2.0, 14)?;
+        let metrics = Self {
             registry,
-        })
+            descriptions: Vec::new(),
+            messages_received: one.counters("messages_received_total", "Copies of messages that SQS handed over", &["queue"])?,
+            messages_redelivered: one.counters(
+                "messages_redelivered_total",
+                "Those that were not received for the first time",
+                &["queue"],
+            )?,
+            events: one.counters(
+                "events_total",
+                "What became of each received copy: stored, duplicate, rejected, deferred, released",
+                &["queue", "tenant", "outcome"],
+            )?,
+            events_rejected: one.counters("events_rejected_total", "Dead letters written, by reason", &["tenant", "reason"])?,
+            events_over_rate: one.counters("events_over_rate_total", "Events over their tenant's rate_limit", &["tenant"])?,
+            in_flight_events: one.gauge("in_flight_events", "Received and without an outcome")?,
+            in_flight_events_max: one.gauge("in_flight_events_max", "How many there may be, IN_FLIGHT_EVENTS_MAX")?,
+            in_flight_bytes: one.gauge("in_flight_bytes", "Bytes of bodies in memory")?,
+            in_flight_bytes_max: one.gauge("in_flight_bytes_max", "How many there may be, IN_FLIGHT_BYTES_MAX")?,
+            oldest_unsettled_event: one.timestamps(
+                "oldest_unsettled_event_timestamp_seconds",
+                "When the oldest event was sent that this process received and neither it nor a later receive has settled; none: absent",
+                &["queue"],
+            )?,
+            queue_ready: one.gauges("queue_ready", "0: the queue is not polled, /readyz says why", &["queue"])?,
+            queue_messages: one.gauges("queue_messages", "Messages in the queue, as SQS says", &["queue", "state"])?,
+            last_poll_timestamp: one.timestamps("last_poll_timestamp_seconds", "When the queue last answered a poll", &["queue"])?,
+            polls: one.gauges("polls", "Polls at once, as many as replies and room let pay; one when idle", &["queue"])?,
+            poller_restarts: one.counters("poller_restarts_total", "Pollers that hung or panicked, started anew", &["queue"])?,
+            sqs_requests: one.counters(
+                "sqs_requests_total",
+                "What SQS was asked, and how that ended",
+                &["queue", "operation", "result"],
+            )?,
+            sqs_request_duration: one.histograms(
+                "sqs_request_duration_seconds",
+                "Each request to SQS; ReceiveMessage waits up to 20 s for messages",
+                REQUEST_BUCKETS.to_vec(),
+                &["operation"],
+            )?,
+            delete_failures: one.counters(
+                "delete_failures_total",
+                "Stored events that were not deleted: they come again and count as duplicates",
+                &["queue", "reason"],
+            )?,
+            validation_duration: one.histogram("validation_duration_seconds", "Finding one verdict", seconds(0.000_002)?)?,
+            compiled_schemas: one.gauge("compiled_schemas", "Schemas that are compiled; those used last stay")?,
+            compiled_schemas_weight: one.gauge("compiled_schemas_weight_bytes", "What they weigh; COMPILED_SCHEMAS_BYTES_MAX bounds it")?,
+            catalog_generation: one.gauge("catalog_generation", "The catalog apply that validates; 0: none yet")?,
+            catalog_last_reload_successful: one.gauge("catalog_last_reload_successful", "0: the catalog could not be read")?,
+            catalog_orphans: one.gauges(
+                "catalog_orphans",
+                "Queues without their tenant, event types without a version, subscriptions that match none",
+                &["kind"],
+            )?,
+            batch_rows: one.histogram("batch_rows", "Events in a transaction", rows)?,
+            store_up: one.gauge("store_up", "0: Postgres does not take events")?,
+            store_duration: one.histogram("store_duration_seconds", "Begin to verified commit", seconds(0.001)?)?,
+            store_transactions: one.counters("store_transactions_total", "Transactions that were to store events", &["result"])?,
+            store_errors: one.counters(
+                "store_errors_total",
+                "What went wrong with Postgres: unavailable, authentication, permission (also a missing table), timeout, conflict",
+                &["class"],
+            )?,
+            commits_unknown: one.counter("commits_unknown_total", "Commits of unknown outcome; nothing of them was deleted")?,
+            event_commit_delay: one.histograms(
+                "event_commit_delay_seconds",
+                "SQS's enqueue to the verified commit",
+                COMMIT_DELAY_BUCKETS.to_vec(),
+                &["queue"],
+            )?,
+            backlog: Backlog::new(one)?,
+            spans_dropped: one.counter("spans_dropped_total", "Spans that the collector did not take in time")?,
+            log_write_failures: one.counter("log_write_failures_total", "Lines of the log that standard error did not take in time")?,
+        };
+        for result in TransactionResult::ALL {
+            metrics.store_transactions.with_label_values(&[result.as_str()]);
+        }
+        for class in ErrorClass::ALL {
+            metrics.store_errors.with_label_values(&[class.as_str()]);
+        }
+        Ok(Self { descriptions: builder.into_descriptions(), ..metrics })
+    }
+
+    /// What there is, in the order in which the README has it.
+    pub fn descriptions(&self) -> &[Description] {
+        &self.descriptions
+    }
+
+    /// Counts how a transaction has ended.
+    pub fn count_transaction(&self, result: TransactionResult) {
+        self.store_transactions.with_label_values(&[result.as_str()]).inc();
+    }
+
+    /// Counts what went wrong with the database.
+    pub fn count_error(&self, class: ErrorClass) {
+        self.store_errors.with_label_values(&[class.as_str()]).inc();
     }
 
     /// Counts what became of a received copy.

@@ -55,6 +55,11 @@ fn write_result(text: &[u8]) {
     }
 }
 
+/// What is wrong and what to do about it, of a sentence for people: it says the one, a semicolon, and then the other.
+pub fn problem_and_advice(sentence: &str) -> (&str, Option<&str>) {
+    sentence.split_once("; ").map_or((sentence, None), |(problem, advice)| (problem, Some(advice)))
+}
+
 /// The lines of a text, with all else that moves a terminal escaped.
 fn lines(text: &impl Display) -> String {
     let text = text.to_string();

@@ -1,6 +1,7 @@
 //! 1. Receive from SQS; hand back to SQS. What is particular to SQS stays here: others know a message, a lease of it, and how many fit into a
 //! request.
 
+mod measure;
 mod credentials;
 mod error;
 mod attributes;

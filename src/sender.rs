@@ -142,12 +142,12 @@ impl Sender {
         let (settlements, to_settle) = mpsc::unbounded_channel();
         let (news_sender, news) = mpsc::unbounded_channel();
         let (told_sender, told) = mpsc::unbounded_channel();
-        let session = || Session::new(self.database.clone());
+        let session = |purpose| Session::new(self.database.to(purpose));
         let (name, metrics, readiness) = (self.settings.name(), Arc::clone(metrics), Arc::clone(readiness));
-        let settler = Settler::new(session(), Arc::clone(&metrics), Arc::clone(&readiness));
-        let claimer = Claimer { session: session(), name, metrics, readiness };
+        let settler = Settler::new(session("sender settlements"), Arc::clone(&metrics), Arc::clone(&readiness));
+        let claimer = Claimer { session: session("sender claims"), name, metrics, readiness };
         tasks.spawn(claimer.run(claim_requests, news_sender.clone()));
-        tasks.spawn(extend(session(), extension_requests, news_sender.clone()));
+        tasks.spawn(extend(session("sender leases"), extension_requests, news_sender.clone()));
         tasks.spawn(settler.run(to_settle, told_sender));
         let (hearing, ending) = (hear(self.database.clone(), news_sender), helpers.clone());
         tasks.spawn(async move { ending.run_until_cancelled(hearing).await });

@@ -2,6 +2,7 @@
 
 mod compiled;
 mod follow;
+mod orphans;
 mod overlay;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,6 +16,7 @@ use crate::metrics::{NO_TENANT, OTHER_TENANTS, is_reserved};
 use crate::settings::{Format, QueueSetting};
 pub use compiled::{CompiledSchemas, Schema};
 pub use follow::{Catalog, CatalogFollower};
+pub use orphans::Orphans;
 
 /// Everything that tenants have declared, as of one generation. What is inactive is not in it.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ pub struct Snapshot {
     pub generation: i64,
     /// The queues that it names.
     pub queues: Vec<QueueSetting>,
+    /// What it declares and nothing can use.
+    pub orphans: Orphans,
     tenants: HashMap<TenantId, Arc<Tenant>>,
     schemas_by_digest: HashMap<Vec<u8>, Arc<Schema>>,
     room: Arc<CompiledSchemas>,
@@ -100,6 +104,13 @@ impl Snapshot {
         }
     }
 
+    /// The labels that are one tenant's own, in their order.
+    pub fn tenant_labels(&self) -> Vec<&str> {
+        let mut labels: Vec<&str> = self.tenants.values().map(|tenant| tenant.label.as_str()).filter(|label| !is_reserved(label)).collect();
+        labels.sort_unstable();
+        labels
+    }
+
     /// Reads the catalog in one transaction. What `previous` has already compiled is kept, and its room.
     ///
     /// # Errors
@@ -138,11 +149,12 @@ impl Snapshot {
         if let Some(declaration) = declaration {
             loading.overlay_clients(declaration, &mut subscriptions);
         }
-        loading.subscribe(subscriptions);
+        let unmatched = loading.subscribe(subscriptions);
         let queues = load_queues(&mut transaction).await?;
+        let orphans = Orphans::among(&queues, &loading.tenants, unmatched);
         transaction.commit().await?;
         let tenants = loading.tenants.into_iter().map(|(tenant_id, tenant)| (tenant_id, Arc::new(tenant))).collect();
-        Ok(Self { generation, queues, tenants, schemas_by_digest: loading.schemas_by_digest, room: loading.room })
+        Ok(Self { generation, queues, orphans, tenants, schemas_by_digest: loading.schemas_by_digest, room: loading.room })
     }
 }
 
@@ -223,19 +235,24 @@ impl Loading {
         Ok(subscription.collect())
     }
 
-    /// Gives each event type its subscribers; several patterns of a client that match make one delivery.
-    fn subscribe(&mut self, mut subscriptions: Vec<Subscription>) {
+    /// Gives each event type its subscribers; several patterns of a client that match make one delivery. Gives how many match no type.
+    fn subscribe(&mut self, mut subscriptions: Vec<Subscription>) -> usize {
+        let mut unmatched = 0;
         subscriptions.sort();
         for Subscription { tenant_id, client_id, event_pattern } in &subscriptions {
             let Some(tenant) = self.tenants.get_mut(tenant_id) else {
                 continue;
             };
-            for (name, event_type) in &mut tenant.event_types {
-                if matches(event_pattern, name) && event_type.subscribers.last() != Some(client_id) {
+            let mut is_matched = false;
+            for (_, event_type) in tenant.event_types.iter_mut().filter(|(name, _)| matches(event_pattern, name)) {
+                is_matched = true;
+                if event_type.subscribers.last() != Some(client_id) {
                     Arc::make_mut(&mut event_type.subscribers).push(client_id.clone());
                 }
             }
+            unmatched += usize::from(!is_matched);
         }
+        unmatched
     }
 }
 

@@ -37,6 +37,7 @@ mod replayed;
 mod purpose;
 mod poison;
 mod announcement;
+mod backlog;
 mod foresight;
 
 use std::sync::Arc;
@@ -46,13 +47,14 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use crate::database::describe;
+use crate::database::{ErrorClass, describe};
 use crate::event::{Reason, TenantId};
 use crate::fault;
 use crate::metrics::Outcome;
 use settlement::decide;
 
 pub use announcement::announce_deliveries;
+pub use backlog::{BacklogCounts, count_backlog, take_backlog_turn};
 pub use batch::{Decided, Detail};
 pub use database::{DatabaseState, probe, unfit_for_commands, unfit_for_tables};
 pub use dead_letters::rule;
@@ -169,13 +171,13 @@ pub async fn write<T>(
             return Ok(written);
         }
         Ok(Err(failure)) => failure,
-        Err(_) if commit_was_sent.load(Ordering::Relaxed) => Failure::Unknown("did not answer".to_owned()),
+        Err(_) if commit_was_sent.load(Ordering::Relaxed) => Failure::Unknown(ErrorClass::Timeout, "did not answer".to_owned()),
         Err(SessionError::Deadline) => Failure::Deadline,
-        Err(SessionError::Silent) => Failure::Unavailable("is silent".to_owned()),
-        Err(SessionError::Driver(error)) => Failure::Unavailable(describe(&error)),
+        Err(SessionError::Silent) => Failure::Unavailable(ErrorClass::Timeout, "is silent".to_owned()),
+        Err(SessionError::Driver(error)) => Failure::Unavailable(ErrorClass::of(&error), describe(&error)),
     };
     // A connection of which nothing good was heard may have become another server's, or a read-only one.
-    if matches!(failure, Failure::Unknown(_) | Failure::Unavailable(_)) {
+    if matches!(failure, Failure::Unknown(..) | Failure::Unavailable(..)) {
         session.close();
     }
     Err((failure, batch.collect()))

@@ -1,16 +1,24 @@
 //! Room first, then a receive: nothing is received that there is no room to hold.
 
+mod permit;
+mod steps;
+mod unsettled;
+
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::candidate::{Candidate, QueueBinding};
-use crate::metrics::{Metrics, Outcome};
+use crate::candidate::Candidate;
+use crate::metrics::Metrics;
 use crate::queue::{Lease, MESSAGES_PER_REQUEST_MAX, ReceivedMessage};
-use crate::spans::Span;
+pub use permit::Permit;
+use steps::Steps;
+use unsettled::Unsettled;
 
 /// How long a poll waits for the room of a whole request before it takes what there is: room comes free by the message, and polls that took
 /// each as it came would ask for one at a time.
@@ -27,6 +35,7 @@ pub struct Window {
     freed: Notify,
     events_max: usize,
     bytes_max: usize,
+    steps: Steps,
     metrics: Arc<Metrics>,
 }
 
@@ -41,7 +50,9 @@ struct Room {
 #[derive(Debug)]
 pub struct Share {
     window: Arc<Window>,
+    queue: String,
     in_flight: Mutex<Room>,
+    unsettled: Mutex<Unsettled>,
     /// First come, first served.
     turn: tokio::sync::Mutex<()>,
 }
@@ -70,22 +81,13 @@ pub struct InFlight {
     pub was_rated: bool,
 }
 
-/// One message's room. It is in flight until its outcome is recorded; dropped without one (by a panic), it was released.
-#[derive(Debug)]
-pub struct Permit {
-    body_bytes: i64,
-    queue: Arc<QueueBinding>,
-    has_outcome: bool,
-    share: Arc<Share>,
-    /// Where its processing is traced: ended by its outcome.
-    pub span: Option<Span>,
-}
-
 impl Window {
     /// A window of so many messages and bytes.
     pub fn new(events_max: usize, bytes_max: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         let free = Mutex::new(Room { events: to_i64(events_max), bytes: to_i64(bytes_max) });
-        Arc::new(Self { free, freed: Notify::new(), events_max, bytes_max, metrics })
+        metrics.in_flight_events_max.set(to_i64(events_max));
+        metrics.in_flight_bytes_max.set(to_i64(bytes_max));
+        Arc::new(Self { free, freed: Notify::new(), events_max, bytes_max, steps: Steps::default(), metrics })
     }
 
     /// How many events and bytes there is room for in all.
@@ -100,8 +102,14 @@ impl Window {
     }
 
     /// A part for one more queue.
-    pub fn share(self: &Arc<Self>) -> Arc<Share> {
-        Arc::new(Share { window: Arc::clone(self), in_flight: Mutex::default(), turn: tokio::sync::Mutex::new(()) })
+    pub fn share(self: &Arc<Self>, queue: &str) -> Arc<Share> {
+        let (in_flight, unsettled, turn) = (Mutex::default(), Mutex::default(), tokio::sync::Mutex::new(()));
+        Arc::new(Share { window: Arc::clone(self), queue: queue.to_owned(), in_flight, unsettled, turn })
+    }
+
+    /// How far work on what was received has come, in steps of any kind; nothing while there is none to do.
+    pub fn steps_while_in_use(&self) -> Option<u64> {
+        self.steps.while_in_use()
     }
 }
 
@@ -160,6 +168,24 @@ impl Share {
         Some(events)
     }
 
+    /// The queue has answered a poll.
+    pub fn poll(&self) {
+        self.change_unsettled(|unsettled| unsettled.poll(Instant::now()));
+    }
+
+    fn change_unsettled(&self, change: impl FnOnce(&mut Unsettled)) {
+        let mut unsettled = lock(&self.unsettled);
+        let before = unsettled.oldest();
+        change(&mut unsettled);
+        let oldest = unsettled.oldest();
+        let gauge = &self.window.metrics.oldest_unsettled_event;
+        match oldest {
+            _ if oldest == before => {}
+            Some(sent_at) => gauge.with_label_values(&[&self.queue]).set((sent_at - OffsetDateTime::UNIX_EPOCH).as_seconds_f64()),
+            None => _ = gauge.remove_label_values(&[&self.queue]),
+        }
+    }
+
     fn release(&self, events: i64, bytes: i64) {
         {
             let mut free = lock(&self.window.free);
@@ -198,17 +224,18 @@ impl Reservation {
         let metrics = &self.share.window.metrics;
         metrics.in_flight_events.add(count);
         metrics.in_flight_bytes.add(bytes);
-        if let Some(message) = messages.first() {
-            metrics.messages_received.with_label_values(&[&message.candidate.queue.name]).inc_by(count.unsigned_abs());
-        }
+        metrics.messages_received.with_label_values(&[&self.share.queue]).inc_by(count.unsigned_abs());
+        let redelivered = messages.iter().filter(|message| message.candidate.receive_count > 1).count();
+        metrics.messages_redelivered.with_label_values(&[&self.share.queue]).inc_by(to_i64(redelivered).unsigned_abs());
+        self.share.window.steps.received.fetch_add(count.unsigned_abs(), Ordering::Release);
+        self.share.change_unsettled(|unsettled| messages.iter().for_each(|message| unsettled.begin(message.candidate.sent_at)));
         // What was reserved comes back with `self`.
         self.share.release(-count, -bytes);
         messages.into_iter().map(|message| self.fill_one(message)).collect()
     }
 
     fn fill_one(&self, ReceivedMessage { candidate, lease }: ReceivedMessage) -> InFlight {
-        let (body_bytes, queue) = (body_bytes(&candidate), Arc::clone(&candidate.queue));
-        let permit = Permit { body_bytes, queue, has_outcome: false, share: Arc::clone(&self.share), span: None };
+        let permit = Permit::new(&candidate, Arc::clone(&self.share));
         InFlight { candidate, lease, permit, was_rated: false }
     }
 }
@@ -219,38 +246,7 @@ impl Drop for Reservation {
     }
 }
 
-impl Permit {
-    /// Records what became of the message: from here on it is no longer in flight.
-    pub fn record(&mut self, tenant_label: &str, outcome: Outcome) {
-        if !self.has_outcome {
-            self.has_outcome = true;
-            let metrics = &self.share.window.metrics;
-            metrics.in_flight_events.dec();
-            metrics.count_outcome(&self.queue.name, tenant_label, outcome);
-            if let Some(mut span) = self.span.take() {
-                span.set("event_processor.outcome", outcome.as_str());
-                span.end();
-            }
-        }
-    }
-
-    /// Frees the bytes: the body is no longer in memory.
-    pub fn free_bytes(&mut self) {
-        let bytes = std::mem::take(&mut self.body_bytes);
-        self.share.window.metrics.in_flight_bytes.sub(bytes);
-        self.share.release(0, bytes);
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.record("unknown", Outcome::Released);
-        self.free_bytes();
-        self.share.release(1, 0);
-    }
-}
-
-fn lock(room: &Mutex<Room>) -> MutexGuard<'_, Room> {
+fn lock<T>(room: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic elsewhere leaves the room whole.
     room.lock().unwrap_or_else(PoisonError::into_inner)
 }

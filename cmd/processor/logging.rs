@@ -1,9 +1,13 @@
 //! How the processor logs.
 
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
-use event_processor::output::StandardError;
+use event_processor::output::{self, StandardError, problem_and_advice};
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
@@ -42,6 +46,24 @@ fn parse_filter(text: &str) -> Result<String, String> {
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let origin = metadata.target().split("::").next();
     *metadata.level() <= Level::INFO || matches!(origin, Some("event_processor" | "processor" | "sender"))
+}
+
+/// Whether a log in JSON is asked for, as far as can be told before the arguments are read.
+pub fn is_json_asked_for(arguments: &[OsString]) -> bool {
+    let flags = arguments.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json");
+    let by_flag = flags || arguments.iter().any(|argument| argument == "--log-format=json");
+    by_flag || std::env::var_os("LOG_FORMAT").is_some_and(|format| format == "json")
+}
+
+/// Tells why a daemon ends, as a line like those of its log: also where nothing is logged yet, or RUST_LOG leaves errors out.
+pub fn tell_end(program: &str, sentence: &str, status: u8) {
+    let (problem, advice) = problem_and_advice(sentence.trim_end());
+    let timestamp = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+    let line = json!({
+        "timestamp": timestamp, "level": "ERROR", "message": "ended", "problem": problem, "advice": advice, "exit_status": status,
+        "target": program,
+    });
+    output::tell(line);
 }
 
 /// Logs from now on to standard error, by the filter that is given or by this one.

@@ -9,6 +9,7 @@ mod run;
 mod trace;
 mod validate;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -146,22 +147,15 @@ fn main() -> ExitCode {
         None => Cli::try_parse_from(arguments.iter().cloned().chain(["run".into()])),
         Some(_) => Ok(cli),
     });
+    let is_log = is_run(&arguments) && logging::is_json_asked_for(&arguments);
     let cli = match cli {
         Ok(cli) => cli,
-        Err(error) => {
-            let (sentence, status) = explain(&error, &Cli::command());
-            match status {
-                0 => output::print_as_is(&sentence),
-                _ => output::tell_as_is(sentence),
-            }
-            return output::end(status);
-        }
+        Err(error) => return end_unread(is_log, &error),
     };
     let is_dev = is_dev(cli.command.as_ref());
     logging::start(&cli.logging, levels(cli.command.as_ref()));
     if let Err(wrong) = settle_environment(is_dev) {
-        output::tell(wrong);
-        return output::end(78);
+        return end(is_log, wrong.into());
     }
     // Schemas may recurse and payloads nest: threads that validate need more stack than the default 2 MiB.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(16 << 20).build();
@@ -173,13 +167,37 @@ fn main() -> ExitCode {
     });
     match ended.unwrap_or_else(|error| Err(Failure::internal(format!("failed to start the runtime: {error}")))) {
         Ok(()) => output::end(0),
-        Err(Failure { sentence, status }) => {
-            if !sentence.is_empty() {
-                output::tell(sentence);
-            }
-            output::end(status)
-        }
+        Err(failure) => end(is_log, failure),
     }
+}
+
+/// The end of a program whose arguments could not be read, or asked for help alone.
+fn end_unread(is_log: bool, error: &clap::Error) -> ExitCode {
+    let (sentence, status) = explain(error, &Cli::command());
+    match status {
+        0 => output::print_as_is(&sentence),
+        _ if is_log => logging::tell_end("processor", &sentence, status),
+        _ => output::tell_as_is(sentence),
+    }
+    output::end(status)
+}
+
+/// The end of a program that failed.
+fn end(is_log: bool, Failure { sentence, status }: Failure) -> ExitCode {
+    if is_log {
+        logging::tell_end("processor", &sentence, status);
+    } else if !sentence.is_empty() {
+        output::tell(sentence);
+    }
+    output::end(status)
+}
+
+/// Whether it is the daemon that these arguments ask for.
+fn is_run(arguments: &[OsString]) -> bool {
+    let command = Cli::command();
+    let commands = || command.get_subcommands().map(clap::Command::get_name).chain(["help"]);
+    let named = arguments.iter().skip(1).find_map(|argument| commands().find(|name| argument == *name));
+    named.is_none_or(|name| name == "run")
 }
 
 async fn dispatch(command: Option<Command>) -> Result<(), Failure> {
@@ -207,7 +225,8 @@ async fn connect(settings: &DatabaseSettings) -> Result<PgConnection, Failure> {
 }
 
 fn database(settings: &DatabaseSettings) -> Result<Database, Failure> {
-    settings.database().map_err(Failure::setting)
+    let database = settings.database().map_err(Failure::setting)?;
+    Ok(database.to("command"))
 }
 
 /// The row in `audit` of the command that this process runs.

@@ -67,7 +67,7 @@ pub async fn run(settings: RunSettings) -> Result<(), Failure> {
 /// Without a queue of its own, a daemon polls those of the catalog. Where that can be read at once and has none, something was forgotten.
 async fn check_queues(database: &Database) -> Result<(), Failure> {
     let reading = async {
-        let mut connection = database::connect(database, &[]).await?;
+        let mut connection = database::connect(&database.to("start"), &[]).await?;
         Snapshot::load(&mut connection, None, 0).await
     };
     match tokio::time::timeout(LOOK_TIMEOUT, reading).await {

@@ -87,7 +87,7 @@ fn unavailable_queue(name: &str, error: &ClientError) -> Failure {
 }
 
 async fn connect(database: &Database) -> Result<PgConnection, Failure> {
-    let connecting = database::connect(database, &[]).await;
+    let connecting = database::connect(&database.to("producers"), &[]).await;
     connecting.map_err(|error| (database::tell(database, &error), if database::is_wrong_setting(&error) { 78 } else { 69 }))
 }
 

@@ -38,12 +38,15 @@ type Failure = (String, u8);
 
 fn main() -> ExitCode {
     output::tell_panics();
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let is_log = logging::is_json_asked_for(&arguments);
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let (sentence, status) = explain(&error, &Cli::command());
             match status {
                 0 => output::print_as_is(&sentence),
+                _ if is_log => logging::tell_end("sender", &sentence, status),
                 _ => output::tell_as_is(sentence),
             }
             return output::end(status);
@@ -59,7 +62,11 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => output::end(0),
         Err((sentence, status)) => {
-            output::tell(sentence);
+            if is_log {
+                logging::tell_end("sender", &sentence, status);
+            } else {
+                output::tell(sentence);
+            }
             output::end(status)
         }
     }

@@ -4,6 +4,54 @@ use sqlx::error::DatabaseError;
 
 use crate::settings::Database;
 
+/// What kind of trouble there is with the database, from a fixed list: fit for a metric's label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// It is away, out of something, or not what it should be.
+    Unavailable,
+    /// It does not know who asks.
+    Authentication,
+    /// Who asks may not do this here, or there is no such table or column.
+    Permission,
+    /// It did not answer in time.
+    Timeout,
+    /// Another transaction came first.
+    Conflict,
+}
+
+impl ErrorClass {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Unavailable, Self::Authentication, Self::Permission, Self::Timeout, Self::Conflict];
+
+    /// The class of a driver's error.
+    pub fn of(error: &sqlx::Error) -> Self {
+        let code = match error {
+            sqlx::Error::Database(error) => error.code().unwrap_or_default(),
+            sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => return Self::Timeout,
+            _ => return Self::Unavailable,
+        };
+        match code.as_ref() {
+            "55P03" | "57014" => Self::Timeout,
+            "25006" => Self::Permission,
+            code if code.starts_with("28") => Self::Authentication,
+            code if code.starts_with("42") => Self::Permission,
+            code if code.starts_with("40") || code.starts_with("23") => Self::Conflict,
+            _ => Self::Unavailable,
+        }
+    }
+
+    /// The value of the label `class`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Authentication => "authentication",
+            Self::Permission => "permission",
+            Self::Timeout => "timeout",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
 /// Completes "the database ...". Never an error's detail, which may hold an event's values.
 pub fn describe(error: &sqlx::Error) -> String {
     match error {

@@ -121,7 +121,7 @@ impl Drain {
             let visible: Vec<_> = leases.iter().map(|lease| (lease, Duration::ZERO)).collect();
             // They come back by themselves when their hour has passed.
             if let Err(error) = self.queue.set_visibility(&visible).await {
-                tracing::warn!(%error, "what was tried is not given back to the queue yet");
+                tracing::warn!(problem = %error, "what was tried is not given back to the queue yet");
             }
         }
         if matches!(outcome, Ok(true)) && self.foresight.is_none() {

@@ -96,7 +96,7 @@ impl Settling {
         report: Report,
     ) -> Result<Self, SettlingError> {
         let mut connection = connect(database).await?;
-        let mut session = Session::new(database.clone());
+        let mut session = Session::new(database.to("dead-letter writer"));
         if let Some(sentence) = store::unfit_for_commands(&mut session, PROBE_TIMEOUT).await? {
             return Err(SettlingError::Unfit(sentence));
         }
@@ -233,7 +233,7 @@ impl Settling {
                     self.report.leave(entry.origin, "it, or the catalog, has changed as often as it was tried; try again");
                 }
             }
-            Failure::Unavailable(_) if retries < RETRIES_MAX => {
+            Failure::Unavailable(..) if retries < RETRIES_MAX => {
                 tokio::time::sleep(RETRY_PAUSE).await;
                 attempts.push(Attempt { batch, changes, retries: retries + 1 });
             }

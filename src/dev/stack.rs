@@ -208,7 +208,7 @@ async fn run_on(
     store::migrate(&database).await.map_err(anyhow::Error::from)?;
     announce(format_args!("Postgres is up, {url}"));
     let mut catalog = CatalogFiles::new(settings.schemas.clone());
-    let mut connection = database::connect(&database, &[]).await.map_err(anyhow::Error::from)?;
+    let mut connection = database::connect(&database.to("dev"), &[]).await.map_err(anyhow::Error::from)?;
     let declaration = catalog.apply(&mut connection).await;
 
     let clients = Clients::local(&server.endpoint_url(), REGION).await;

@@ -143,9 +143,10 @@ fn alive(readiness: &Readiness) -> (StatusCode, String) {
 }
 
 fn ready(readiness: &Readiness) -> (StatusCode, String) {
-    let problems = readiness.problems();
-    if problems.is_empty() {
-        return (StatusCode::OK, "ready\n".to_owned());
+    // What does not stand in the way, a queue of several, is named as well.
+    let problems: String = readiness.problems().into_iter().map(|problem| problem + "\n").collect();
+    if readiness.is_serving() {
+        return (StatusCode::OK, format!("ready\n{problems}"));
     }
-    (StatusCode::SERVICE_UNAVAILABLE, problems.join("\n") + "\n")
+    (StatusCode::SERVICE_UNAVAILABLE, problems)
 }

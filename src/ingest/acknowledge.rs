@@ -13,6 +13,7 @@ use crate::backoff::Backoff;
 use crate::fault;
 use crate::health::{Readiness, queue_part};
 use crate::metrics::Metrics;
+use crate::output::problem_and_advice;
 use crate::queue::{ClientError, MESSAGES_PER_REQUEST_MAX};
 use crate::store::Settled;
 use crate::window::InFlight;
@@ -126,8 +127,9 @@ impl Acknowledger {
         let failures = u64::try_from(events.len()).unwrap_or(u64::MAX);
         self.metrics.delete_failures.with_label_values(&[name, "given_up"]).inc_by(failures);
         if self.readiness.may_log(&queue_part(name)) {
-            let sentence = "stored events could not be deleted; they come again and count as duplicates; delete_failures_total counts them";
-            tracing::warn!(queue = name, events = events.len(), advice, "{sentence}");
+            let (problem, advice) = problem_and_advice(&advice);
+            let sentence = "stored events could not be deleted: they come again and count as duplicates";
+            tracing::warn!(queue = name, events = events.len(), problem, advice, "{sentence}");
         }
     }
 

@@ -27,13 +27,13 @@ impl Announcer {
 
     /// Passes on what it is told, by a connection of its own. What comes in between is one announcement.
     pub async fn run(&self, database: Database) {
-        let mut session = Session::new(database);
+        let mut session = Session::new(database.to("announcer"));
         loop {
             self.committed.notified().await;
             let pause = match announce_deliveries(&mut session).await {
                 Ok(()) => INTERVAL,
                 Err(error) => {
-                    tracing::debug!(%error, "senders were not told of new deliveries; they find them by polling");
+                    tracing::debug!(problem = %error, "senders were not told of new deliveries; they find them by polling");
                     RETRY_INTERVAL
                 }
             };

@@ -1,6 +1,8 @@
-//! How a daemon ends that does not end well.
+//! How a daemon ends otherwise than well.
 
 use std::time::Duration;
+
+use tokio::task::JoinError;
 
 use crate::metrics::MetricsError;
 
@@ -21,4 +23,9 @@ pub enum DaemonError {
     /// The metrics could not be registered.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+}
+
+/// Why a task has ended that runs as long as the process does.
+pub fn task_ended(which: &str, ended: Result<(), JoinError>) -> DaemonError {
+    DaemonError::TaskEnded(ended.map_or_else(|error| error.to_string(), |()| format!("one {which}")))
 }

@@ -1,6 +1,6 @@
 //! Messages that this process will not settle go back to their queues, now or after a delay; each is recorded as released.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,15 @@ use crate::queue::MESSAGES_PER_REQUEST_MAX;
 use crate::snapshot::{Catalog, Tenant};
 use crate::store::Entry;
 use crate::window::InFlight;
+
+/// How many of the messages came from each queue, for the log.
+pub fn by_queue<'a>(messages: impl Iterator<Item = &'a InFlight>) -> BTreeMap<&'a str, usize> {
+    let mut counts = BTreeMap::new();
+    for message in messages {
+        *counts.entry(message.candidate.queue.name.as_str()).or_default() += 1;
+    }
+    counts
+}
 
 /// The way back to the queues.
 #[derive(Debug)]
@@ -70,12 +79,14 @@ impl HandBack {
     pub fn drop_lost(&self, batch: Vec<Entry<InFlight>>) -> Vec<Entry<InFlight>> {
         let (valid, lost): (Vec<_>, Vec<_>) = batch.into_iter().partition(|entry| entry.origin.lease.is_valid());
         let (valid, rebound): (Vec<_>, Vec<_>) = valid.into_iter().partition(|entry| self.is_of_today(&entry.origin));
+        for (queue, events) in by_queue(rebound.iter().map(|entry| &entry.origin)) {
+            tracing::info!(queue, events, "handed back: their queue's entry has changed since they were received");
+        }
         if !rebound.is_empty() {
-            tracing::info!(events = rebound.len(), "handed back: their queue's entry has changed since they were received");
             self.now(rebound.into_iter().map(|entry| entry.origin).collect());
         }
-        if !lost.is_empty() {
-            tracing::warn!(events = lost.len(), "leases ended before their events could be stored: they come again");
+        for (queue, events) in by_queue(lost.iter().map(|entry| &entry.origin)) {
+            tracing::warn!(queue, events, "leases ended before their events could be stored: they come again");
         }
         for mut entry in lost {
             entry.origin.lease.finish();

@@ -7,51 +7,23 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::breaker::CircuitBreaker;
-use super::hand_back::HandBack;
-use super::leases::{Leases, Queues};
+use super::leases::Leases;
 use super::pace::Pace;
+use super::polls::Polls;
 use super::queue_check;
-use super::rates::Rates;
 use super::watchdog::{Silence, Watchdog};
 use crate::backoff::Backoff;
 use crate::fault;
-use crate::health::{Readiness, queue_part};
-use crate::metrics::Metrics;
-use crate::queue::{ClientError, Clients, MESSAGES_PER_REQUEST_MAX, POLL_WAIT_MAX, Queue, ReceivedMessage};
+use crate::queue::{ClientError, MESSAGES_PER_REQUEST_MAX, POLL_WAIT_MAX, ReceivedMessage};
 use crate::settings::QueueSetting;
 use crate::snapshot::{Catalog, Snapshot};
-use crate::window::{InFlight, Reservation, Share, Window};
+use crate::window::{InFlight, Reservation, Share};
 
 /// How long a poll waits beside others: the last of them ends so long after a burst has.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
 /// A receive that has brought nothing for so long is waiting for messages to be sent.
 const WAITING_AFTER: Duration = Duration::from_millis(250);
-
-/// Between asking SQS how many messages a queue has.
-const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
-
-/// The same while events wait there because their tenants are over their rates: replicas share what may wait.
-const DEPTH_INTERVAL_WHILE_DEFERRED: Duration = Duration::from_secs(2);
-
-/// What the pollers of all queues share.
-#[derive(Debug)]
-pub struct Polls {
-    pub clients: Clients,
-    pub queues: Arc<Queues>,
-    pub catalog: Catalog,
-    pub breaker: Arc<CircuitBreaker>,
-    pub window: Arc<Window>,
-    pub hand_back: Arc<HandBack>,
-    pub rates: Arc<Rates>,
-    pub readiness: Arc<Readiness>,
-    pub metrics: Arc<Metrics>,
-    pub visibility_timeout: Duration,
-    pub hold_max: Duration,
-    pub drain_timeout: Duration,
-    pub stop: CancellationToken,
-}
 
 impl Polls {
     /// Finds the queue, then polls it until told to stop; what comes is passed on.
@@ -62,7 +34,7 @@ impl Polls {
         };
         queue_check::check(&queue, self.hold_max);
         let leases = self.queues.add(queue.clone());
-        let (pace, share) = (Arc::new(Pace::new()), self.window.share());
+        let (pace, share) = (Arc::new(Pace::new()), self.window.share(&setting.name));
         // SQS counts in whole seconds. A drain waits for the polls under way, so that their wait has to leave time for the rest.
         let wait = POLL_WAIT_MAX.min(self.drain_timeout / 2).max(Duration::from_secs(1));
         let start = |number, silence| {
@@ -73,51 +45,6 @@ impl Polls {
         };
         let watchdog = Watchdog { queue: &setting.name, readiness: &self.readiness, metrics: &self.metrics, stop: &stop };
         tokio::join!(watchdog.run(wait, pace.subscribe(), start), self.watch_depth(&queue, &stop));
-    }
-
-    /// Looks for the queue until it is there and may be used; the other queues do not wait for this one.
-    async fn open(&self, setting: &QueueSetting) -> Queue {
-        let part = queue_part(&setting.name);
-        let mut backoff = Backoff::default();
-        loop {
-            let found = Queue::open(&self.clients, setting).await;
-            self.count_request(&setting.name, "open", found.as_ref().err());
-            match found {
-                Ok(queue) => {
-                    self.readiness.set(&part, Ok(()));
-                    return queue;
-                }
-                Err(error) => self.readiness.set(&part, Err(error.advice())),
-            }
-            tokio::time::sleep(backoff.pause()).await;
-        }
-    }
-
-    /// Shows what SQS says is in the queue, now and then.
-    async fn watch_depth(&self, queue: &Queue, stop: &CancellationToken) {
-        let name = queue.binding.name.as_str();
-        loop {
-            let depth = tokio::select! {
-                () = stop.cancelled() => return,
-                depth = queue.depth() => depth,
-            };
-            self.count_request(name, "depth", depth.as_ref().err());
-            let depth = depth.unwrap_or_default();
-            let not_visible = depth.iter().find(|(state, _)| *state == "in_flight").map(|(_, messages)| *messages);
-            let has_deferred = self.rates.see(name, not_visible);
-            for (state, messages) in depth {
-                self.metrics.queue_messages.with_label_values(&[name, state]).set(messages);
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(if has_deferred { DEPTH_INTERVAL_WHILE_DEFERRED } else { DEPTH_INTERVAL }) => {}
-            }
-        }
-    }
-
-    fn count_request(&self, queue: &str, operation: &str, error: Option<&ClientError>) {
-        let result = error.map_or("ok", ClientError::class);
-        self.metrics.sqs_requests.with_label_values(&[queue, operation, result]).inc();
     }
 }
 
@@ -211,14 +138,13 @@ impl Poller {
         }
         // Before the first catalog is there, no tenant is missing from it.
         catalog.wait_for(|snapshot| snapshot.generation > 0).await;
-        let part = format!("tenant of queue {}", self.name());
         let tenant = self.leases.queue.binding.tenant.as_ref();
         if let Some(tenant) = tenant.filter(|_| !self.is_wanted_by(&catalog.snapshot())) {
-            let problem = format!("{tenant} is not in the catalog: the queue is not polled; correct QUEUES or apply the tenant");
-            self.polls.readiness.set(&part, Err(problem));
+            let problem = format!("its tenant {tenant} is not in the catalog: it is not polled; correct QUEUES or apply the tenant");
+            self.polls.set_state(self.name(), Err(problem));
         }
         catalog.wait_for(|snapshot| self.is_wanted_by(snapshot)).await;
-        self.polls.readiness.set(&part, Ok(()));
+        self.polls.set_state(self.name(), Ok(()));
     }
 
     /// Whether there is a catalog, and the queue's tenant is in it and active.
@@ -279,7 +205,7 @@ impl Poller {
                     .to_owned()
             }
         };
-        self.polls.readiness.set(&queue_part(self.name()), Err(advice));
+        self.polls.set_state(self.name(), Err(advice));
     }
 
     fn show_pace(&self) {
@@ -288,7 +214,8 @@ impl Poller {
     }
 
     fn report_success(&self) {
-        self.polls.readiness.set(&queue_part(self.name()), Ok(()));
+        self.polls.set_state(self.name(), Ok(()));
+        self.share.poll();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         self.polls.metrics.last_poll_timestamp.with_label_values(&[self.name()]).set(now.as_secs_f64());
     }

@@ -12,15 +12,15 @@ const RECEIVES_MIN: u64 = 10;
 
 /// Warns of each attribute that does not fit.
 pub fn check(queue: &Queue, hold_max: Duration) {
-    for Mismatch { what, to_do } in mismatches(&queue.attributes, hold_max) {
-        tracing::warn!(queue = queue.binding.name, what, to_do, "the queue's set-up is risky");
+    for Mismatch { problem, advice } in mismatches(&queue.attributes, hold_max) {
+        tracing::warn!(queue = queue.binding.name, problem, advice, "the queue's set-up is risky");
     }
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Mismatch {
-    what: String,
-    to_do: String,
+    problem: String,
+    advice: String,
 }
 
 fn mismatches(attributes: &QueueAttributes, hold_max: Duration) -> Vec<Mismatch> {
@@ -28,33 +28,33 @@ fn mismatches(attributes: &QueueAttributes, hold_max: Duration) -> Vec<Mismatch>
     let written = humantime::format_duration;
     if let Some(retention) = attributes.message_retention.filter(|retention| *retention < RETENTION_MIN) {
         found.push(Mismatch {
-            what: format!(
+            problem: format!(
                 "MessageRetentionPeriod is {}: SQS drops without a trace what an outage of that length leaves unread",
                 written(retention)
             ),
-            to_do: format!("set MessageRetentionPeriod to at least {} (4 days), at best 1209600 (14 days)", RETENTION_MIN.as_secs()),
+            advice: format!("set MessageRetentionPeriod to at least {} (4 days), at best 1209600 (14 days)", RETENTION_MIN.as_secs()),
         });
     }
     if let Some(receives) = attributes.receives_max.filter(|receives| *receives < RECEIVES_MIN) {
         found.push(Mismatch {
-            what: format!(
+            problem: format!(
                 "RedrivePolicy has maxReceiveCount {receives}: an outage raises receive counts, and SQS would move good events to the \
                  dead-letter queue before it ends"
             ),
-            to_do: format!(
+            advice: format!(
                 "set maxReceiveCount to at least {RECEIVES_MIN}, or remove the RedrivePolicy: what cannot be stored is kept as a dead letter in Postgres"
             ),
         });
     }
     if let Some(visibility) = attributes.visibility_timeout.filter(|visibility| *visibility < hold_max) {
         found.push(Mismatch {
-            what: format!(
+            problem: format!(
                 "VisibilityTimeout is {}, shorter than HOLD_MAX ({}): this daemon names its own on each receive, but whoever else receives by \
                  the queue's default sees an event again while it is held",
                 written(visibility),
                 written(hold_max)
             ),
-            to_do: format!("set VisibilityTimeout to at least {}, or lower HOLD_MAX", hold_max.as_secs()),
+            advice: format!("set VisibilityTimeout to at least {}, or lower HOLD_MAX", hold_max.as_secs()),
         });
     }
     found
@@ -67,7 +67,7 @@ mod tests {
     const HOLD_MAX: Duration = Duration::from_mins(5);
 
     fn named(attributes: &QueueAttributes) -> Vec<String> {
-        let first_word = |mismatch: Mismatch| mismatch.what.split(' ').next().unwrap_or_default().to_owned();
+        let first_word = |mismatch: Mismatch| mismatch.problem.split(' ').next().unwrap_or_default().to_owned();
         mismatches(attributes, HOLD_MAX).into_iter().map(first_word).collect()
     }
 

@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::poll::Polls;
-use crate::health::queue_part;
+use super::polls::Polls;
+use crate::health::{NOT_KNOWN, queue_part};
 use crate::settings::QueueSetting;
 use crate::window::InFlight;
 
@@ -41,7 +41,6 @@ impl QueueSet {
         while !self.polls.stop.is_cancelled() {
             let snapshot = catalog.snapshot();
             let wanted = self.wanted(&snapshot.queues);
-            self.tell_none(wanted.is_empty() && snapshot.generation > 0);
             polled.retain(|name, one| {
                 let is_wanted = wanted.contains(&one.setting);
                 if !is_wanted {
@@ -50,14 +49,17 @@ impl QueueSet {
                 }
                 is_wanted
             });
+            let is_none = wanted.is_empty();
             for setting in wanted {
                 if !polled.contains_key(&setting.name) {
                     let stop = self.polls.stop.child_token();
+                    self.polls.expect(&setting.name);
                     let task = tasks.spawn(Arc::clone(&self.polls).run(setting.clone(), self.received.clone(), stop.clone()));
                     names.insert(task.id(), setting.name.clone());
                     polled.insert(setting.name.clone(), Polled { setting, stop });
                 }
             }
+            self.tell_none(is_none, snapshot.generation);
             tokio::select! {
                 () = self.polls.stop.cancelled() => {}
                 () = catalog.wait_for(|newer| newer.queues != snapshot.queues || (snapshot.generation == 0 && newer.generation > 0)) => {}
@@ -69,7 +71,7 @@ impl QueueSet {
         }
     }
 
-    /// Those of QUEUES, then those of the catalog; one that both name is polled as QUEUES says, and the process is not ready.
+    /// Those of QUEUES, then those of the catalog; one that both name is polled as QUEUES says, and told of as one that is not ready.
     fn wanted(&self, of_catalog: &[QueueSetting]) -> Vec<QueueSetting> {
         let mut wanted = self.configured.clone();
         for setting in of_catalog {
@@ -85,8 +87,10 @@ impl QueueSet {
         wanted
     }
 
-    fn tell_none(&self, is_none: bool) {
-        if is_none {
+    fn tell_none(&self, is_none: bool, generation: i64) {
+        if is_none && generation == 0 {
+            self.polls.readiness.expect(NO_QUEUES, NOT_KNOWN);
+        } else if is_none {
             let problem = "none is named, neither in QUEUES nor in the catalog's queues.toml; name one";
             self.polls.readiness.set(NO_QUEUES, Err(problem.to_owned()));
         } else {

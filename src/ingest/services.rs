@@ -1,4 +1,4 @@
-//! What goes on beside the path: the catalog, the state of the database, the progress of validation.
+//! What goes on beside the path: the catalog, the state of the database, the progress of the path.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,12 @@ use crate::backoff::Backoff;
 use crate::database;
 use crate::fault;
 use crate::health::Readiness;
-use crate::metrics::Metrics;
-use crate::settings::Database;
-use crate::snapshot::{Catalog, CatalogFollower};
+use crate::metrics::{Metrics, QueueLabels};
+use crate::output::problem_and_advice;
+use crate::settings::{Database, QueueSetting};
+use crate::snapshot::{Catalog, CatalogFollower, Snapshot};
 use crate::store::{DatabaseState, Session, SessionError, probe};
+use crate::window::Window;
 
 /// How often a fit database is probed again: its silence is noticed also when no event comes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(15);
@@ -29,12 +31,23 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// When it has not for so many intervals although events wait for it, the process is no longer taken for alive.
 const STUCK_INTERVALS_MAX: u32 = 30;
 
+/// The same for the path as a whole, whose single steps may take longer: a write has 20 s, a catalog to read before a batch is tried again 40.
+const IDLE_INTERVALS_MAX: u32 = 120;
+
 /// Keeps the catalog new and says how it is.
-pub async fn follow_catalog(follower: CatalogFollower, catalog: Catalog, readiness: Arc<Readiness>, metrics: Arc<Metrics>) {
+pub async fn follow_catalog(
+    follower: CatalogFollower,
+    catalog: Catalog,
+    queues: Vec<QueueSetting>,
+    readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
+) {
+    start_at_zero(&metrics, &queues, &catalog.snapshot());
     let report = |outcome: Result<i64, String>| match outcome {
         Ok(generation) => {
             if metrics.catalog_generation.get() != generation {
                 tracing::info!(generation, "catalog loaded");
+                start_at_zero(&metrics, &queues, &catalog.snapshot());
                 // Whatever could not be used may have been mended.
                 readiness.set("schemas", Ok(()));
             }
@@ -53,10 +66,21 @@ pub async fn follow_catalog(follower: CatalogFollower, catalog: Catalog, readine
     follower.run(report).await;
 }
 
+/// Makes what will be counted under this catalog begin at 0.
+fn start_at_zero(metrics: &Metrics, queues: &[QueueSetting], snapshot: &Snapshot) {
+    let tenant = |setting: &QueueSetting| setting.tenant.as_ref().map(|tenant| snapshot.label(Some(tenant)));
+    let queues = queues.iter().chain(&snapshot.queues);
+    let queues: Vec<_> = queues.map(|setting| QueueLabels { queue: &setting.name, tenant: tenant(setting) }).collect();
+    metrics.start_at_zero(&queues, &snapshot.tenant_labels());
+    for (kind, count) in snapshot.orphans.by_kind() {
+        metrics.catalog_orphans.with_label_values(&[kind]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+}
+
 /// Says whether the store takes events: probed when a write has failed, and now and then. As long as all is well, by one session that is
 /// kept: when other programs have used up the server's connections, those that there are go on.
-pub async fn watch_database(database: Database, breaker: Arc<CircuitBreaker>) {
-    let mut session = Session::new(database.clone());
+pub async fn watch_database(database: Database, breaker: Arc<CircuitBreaker>, metrics: Arc<Metrics>) {
+    let mut session = Session::new(database.to("probe"));
     let mut retry = Backoff::new(RETRY_INTERVALS.0, RETRY_INTERVALS.1);
     let mut last_caution = None;
     loop {
@@ -65,14 +89,19 @@ pub async fn watch_database(database: Database, breaker: Arc<CircuitBreaker>) {
             // Whoever stores next may have to connect anew.
             session.close();
         }
-        // After a failed write what a batch does is tried as well: each event that is received to find out comes nearer to its limit.
-        let probed = probe_again(&mut session, failures_before > 0).await;
+        // Until it is found fit, and after a failed write, what a batch does is tried as well: each event that is received to find out comes
+        // nearer to its limit.
+        let probed = match probe_again(&mut session, failures_before > 0 || !breaker.is_closed()).await {
+            // A table that somebody has locked is waited for by whoever writes.
+            Err(SessionError::Deadline) if failures_before == 0 => probe_again(&mut session, false).await,
+            probed => probed,
+        };
         // A write that failed during the probe knows better.
         if breaker.failures() != failures_before {
             tokio::time::sleep(breaker.pause()).await;
             continue;
         }
-        let state = state_of(probed, &database, breaker.is_closed(), &mut last_caution);
+        let state = state_of(probed, &database, breaker.is_closed(), &mut last_caution, &metrics);
         let is_fit = state.is_ok();
         breaker.set(state);
         if is_fit {
@@ -93,23 +122,35 @@ fn state_of(
     database: &Database,
     is_closed: bool,
     last_caution: &mut Option<&'static str>,
+    metrics: &Metrics,
 ) -> Result<(), String> {
     match probed {
         Ok(DatabaseState::Fit(caution)) => {
             if let Some(caution) = caution.filter(|_| caution != *last_caution) {
-                tracing::warn!("{caution}");
+                let (problem, advice) = problem_and_advice(caution);
+                tracing::warn!(problem, advice, "the database's set-up is risky");
             }
             *last_caution = caution;
             Ok(())
         }
-        Ok(DatabaseState::Unfit(sentence)) => Err(sentence),
+        Ok(DatabaseState::Unfit(class, sentence)) => {
+            metrics.count_error(class);
+            Err(sentence)
+        }
         Err(error) if is_closed && error.is_for_want_of_connections() => {
-            tracing::warn!(problem = %error, "not probed; the sessions that there are go on");
+            let problem = error.to_string();
+            let (problem, advice) = problem_and_advice(&problem);
+            tracing::warn!(problem, advice, "not probed; the sessions that there are go on");
             Ok(())
         }
-        Err(SessionError::Driver(error)) => Err(database::tell(database, &error)),
-        Err(SessionError::Silent | SessionError::Deadline) => {
-            Err("does not answer; check DATABASE_URL and the server, and who holds its tables".to_owned())
+        Err(error) => {
+            metrics.count_error(error.class());
+            Err(match error {
+                SessionError::Driver(error) => database::tell(database, &error),
+                SessionError::Silent | SessionError::Deadline => {
+                    "does not answer; check DATABASE_URL and the server, and who holds its tables".to_owned()
+                }
+            })
         }
     }
 }
@@ -123,19 +164,45 @@ async fn probe_again(session: &mut Session, is_thorough: bool) -> Result<Databas
     }
 }
 
-/// Says that the process is not alive while events wait for threads that have all been busy with the same ones for too long. Intervals are
-/// counted, not time: a process that was frozen was not stuck.
-pub async fn watch_validation(validator: Arc<Validator>, readiness: Arc<Readiness>) {
+/// Counts how many intervals long something has not gone on although there was something to do.
+#[derive(Default)]
+struct Standstill {
+    seen: Option<u64>,
+    intervals: u32,
+}
+
+impl Standstill {
+    /// With how far it is, where there is something to do.
+    fn observe(&mut self, steps: Option<u64>) -> u32 {
+        self.intervals = if steps.is_some() && steps == self.seen { self.intervals + 1 } else { 0 };
+        self.seen = steps;
+        self.intervals
+    }
+}
+
+/// Says that the process is not alive while events wait for threads that have all been busy with the same ones for too long, or none of what
+/// was received has come any further for much longer although the store takes events. Intervals are counted, not time: a process that was
+/// frozen was not stuck.
+pub async fn watch_progress(validator: Arc<Validator>, window: Arc<Window>, breaker: Arc<CircuitBreaker>, readiness: Arc<Readiness>) {
     let mut intervals = tokio::time::interval(fault::shortened("progress_interval", PROGRESS_INTERVAL));
     intervals.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut seen, mut stuck) = (None, 0);
+    let (mut validation, mut path) = (Standstill::default(), Standstill::default());
     loop {
         intervals.tick().await;
-        let steps = validator.pool.steps_while_waited_for();
-        stuck = if steps.is_some() && steps == seen { stuck + 1 } else { 0 };
-        seen = steps;
-        let problem = "all validation threads have been busy with the same events for 30 s; restart the process, and look for \
-                       validation_timeout among the dead letters for the schema that it comes from";
-        readiness.set_alive(if stuck >= STUCK_INTERVALS_MAX { Err(problem) } else { Ok(()) });
+        let is_stuck = validation.observe(validator.pool.steps_while_waited_for()) >= STUCK_INTERVALS_MAX;
+        let is_idle = path.observe(window.steps_while_in_use().filter(|_| breaker.is_closed())) >= IDLE_INTERVALS_MAX;
+        readiness.set_alive(if is_stuck {
+            Err(
+                "all validation threads have been busy with the same events for 30 s; restart the process, and look for validation_timeout \
+                 among the dead letters for the schema that it comes from",
+            )
+        } else if is_idle {
+            Err(
+                "no event has come any further for two minutes although Postgres takes events; restart the process, and report it with its \
+                 log",
+            )
+        } else {
+            Ok(())
+        });
     }
 }

@@ -95,7 +95,7 @@ mod tests {
         let (flood, other) = (TenantId::new("flood"), TenantId::new("other"));
         let mut occupied: Vec<_> = (0..40).map(|_| shares.occupy(&flood, 100)).collect();
         assert!(!shares.is_over(&flood), "there is room for all");
-        let share = window.share();
+        let share = window.share("events");
         let mut reservations = Vec::new();
         while !window.is_scarce() {
             reservations.push(share.reserve(10, 1).await);

@@ -10,12 +10,15 @@ use tokio::time::Instant;
 
 use super::announcer::Announcer;
 use super::breaker::CircuitBreaker;
-use super::hand_back::HandBack;
+use super::hand_back::{HandBack, by_queue};
 use super::ready::Ready;
+use super::rejections::Rejections;
 use super::traced;
 use super::validate::Validator;
 use crate::backoff::Backoff;
-use crate::metrics::Metrics;
+use crate::fault;
+use crate::metrics::{Metrics, TransactionResult};
+use crate::output::problem_and_advice;
 use crate::snapshot::Catalog;
 use crate::store::{self, Entry, Failure, Purpose, Session, Settled, WRITE_TIMEOUT, Written};
 use crate::window::InFlight;
@@ -39,6 +42,7 @@ pub struct Writer {
     pub breaker: Arc<CircuitBreaker>,
     pub announcer: Arc<Announcer>,
     pub hand_back: Arc<HandBack>,
+    pub rejections: Arc<Rejections>,
     pub metrics: Arc<Metrics>,
     pub settled: mpsc::Sender<Vec<Settled<InFlight>>>,
 }
@@ -64,6 +68,7 @@ impl Writer {
             if batch.is_empty() {
                 return;
             }
+            fault::hang("hung_writer").await;
             self.store(batch).await;
         }
     }
@@ -83,6 +88,7 @@ impl Writer {
                 Ok(Written { settled, deferred, deliveries }) => {
                     self.metrics.store_duration.observe(began.elapsed().as_secs_f64());
                     traced::end_batch(span, None);
+                    self.metrics.count_transaction(TransactionResult::Committed);
                     self.breaker.succeed();
                     if deliveries > 0 {
                         self.announcer.tell();
@@ -101,6 +107,7 @@ impl Writer {
     /// What follows a batch that was not stored: other attempts, or back to the queue.
     async fn go_on(&self, failure: Failure, failed: Attempt, attempts: &mut Vec<Attempt>) {
         let Attempt { mut batch, validations, retries } = failed;
+        self.count_failure(&failure);
         match failure {
             // First by a fresh snapshot, all at once: what is missing is most often missing for many.
             Failure::Stale | Failure::MissingReference if validations == 0 => {
@@ -124,9 +131,17 @@ impl Writer {
             }
             Failure::MissingReference => self.release(batch, &failure),
             // Only replays are told `Closed`.
-            Failure::Unavailable(_) | Failure::Deadline | Failure::Unknown(_) | Failure::Closed => {
+            Failure::Unavailable(..) | Failure::Deadline | Failure::Unknown(..) | Failure::Closed => {
                 self.go_on_without_store(&failure, Attempt { batch, validations, retries }, attempts).await;
             }
+        }
+    }
+
+    fn count_failure(&self, failure: &Failure) {
+        let is_unknown = matches!(failure, Failure::Unknown(..));
+        self.metrics.count_transaction(if is_unknown { TransactionResult::Unknown } else { TransactionResult::Failed });
+        if let Some(class) = failure.class() {
+            self.metrics.count_error(class);
         }
     }
 
@@ -135,14 +150,14 @@ impl Writer {
         let Attempt { batch, validations, retries } = failed;
         // Before any pause: what is received from here on would share the fate of this batch.
         self.breaker.fail(failure.to_string());
-        if matches!(failure, Failure::Unavailable(_)) && retries < RETRIES_MAX {
+        if matches!(failure, Failure::Unavailable(..)) && retries < RETRIES_MAX {
             let mut backoff = Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1);
             let pause = (0..=retries).map(|_| backoff.pause()).last().unwrap_or_default();
             tokio::time::sleep(pause).await;
             attempts.push(Attempt { batch, validations, retries: retries + 1 });
             return;
         }
-        if matches!(failure, Failure::Unknown(_)) {
+        if matches!(failure, Failure::Unknown(..)) {
             self.metrics.commits_unknown.inc();
         }
         let rest = attempts.drain(..).flat_map(|attempt| attempt.batch);
@@ -179,16 +194,18 @@ impl Writer {
     }
 
     fn release(&self, batch: Vec<Entry<InFlight>>, failure: &Failure) {
-        if batch.is_empty() {
-            return;
+        let told = failure.to_string();
+        let (problem, advice) = problem_and_advice(&told);
+        for (queue, events) in by_queue(batch.iter().map(|entry| &entry.origin)) {
+            tracing::warn!(queue, events, problem, advice, "not stored: handed back to the queue");
         }
-        tracing::warn!(events = batch.len(), %failure, "not stored: handed back to the queue");
         self.hand_back.later(batch.into_iter().map(|entry| entry.origin).collect());
     }
 
     async fn pass_on(&self, mut settled: Vec<Settled<InFlight>>) {
         let snapshot = self.catalog.snapshot();
         let now = OffsetDateTime::now_utc();
+        self.rejections.count(&settled, &snapshot);
         for event in &mut settled {
             let label = snapshot.label(event.tenant_id());
             let outcome = event.outcome();
@@ -200,7 +217,8 @@ impl Writer {
             }
             event.origin.permit.record(label, outcome);
             if let Some(sent_at) = event.sent_at() {
-                self.metrics.event_commit_delay.observe((now - sent_at).as_seconds_f64().max(0.0));
+                let delay = self.metrics.event_commit_delay.with_label_values(&[&event.origin.candidate.queue.name]);
+                delay.observe((now - sent_at).as_seconds_f64().max(0.0));
             }
         }
         // The acknowledger ends only after the writers; without it the events come again and are duplicates.

@@ -44,7 +44,7 @@ pub fn begin_batch(spans: &Spans, batch: &[Entry<InFlight>]) -> Option<Span> {
 pub fn end_batch(span: Option<Span>, failure: Option<&Failure>) {
     let Some(mut span) = span else { return };
     if let Some(failure) = failure {
-        span.fail(failure.class());
+        span.fail(failure.name());
     }
     span.end();
 }

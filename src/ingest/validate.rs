@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc};
 
 use super::breaker::CircuitBreaker;
-use super::hand_back::HandBack;
+use super::hand_back::{HandBack, by_queue};
 use super::rates::Rates;
 use super::shares::{Occupied, Shares};
 use super::traced;
@@ -15,6 +15,7 @@ use crate::candidate::Candidate;
 use crate::event::Rejection;
 use crate::health::Readiness;
 use crate::metrics::Metrics;
+use crate::output::problem_and_advice;
 use crate::snapshot::{Catalog, Snapshot, Tenant};
 use crate::spans::Spans;
 use crate::store::{Decided, Entry, SessionError, TIMES_BEGUN_MAX};
@@ -216,7 +217,8 @@ impl Validator {
     /// An event that took too long: back until its schema's quarantine ends, a dead letter after the third time.
     async fn count_given_up(&self, message: InFlight, until: Instant, snapshot: &Arc<Snapshot>, next: &Next) {
         let (queue, sqs_message_id) = (&message.candidate.queue.name, &message.candidate.message_id);
-        tracing::warn!(queue, sqs_message_id, "validating an event took too long: its schema is quarantined; publish a simpler one");
+        let (problem, advice) = ("validating an event took too long: its schema is quarantined", "publish a simpler one");
+        tracing::warn!(queue, sqs_message_id, problem, advice, "not validated");
         match self.attempts.begin(&message.candidate).await {
             Ok(times) if times >= TIMES_BEGUN_MAX => {
                 let rejection = reject_for_time(Arc::clone(&message.candidate), snapshot, self.body_bytes_max);
@@ -230,7 +232,8 @@ impl Validator {
     /// A panic may come of the event or of chance: a dead letter after the third time.
     async fn count_panic(&self, message: InFlight, snapshot: &Snapshot, next: &Next) {
         let (queue, sqs_message_id) = (&message.candidate.queue.name, &message.candidate.message_id);
-        tracing::error!(queue, sqs_message_id, "validating an event panicked; at the third time it is a dead letter");
+        let (problem, advice) = ("validating an event panicked", "report it; at the third time it is a dead letter");
+        tracing::error!(queue, sqs_message_id, problem, advice, "not validated");
         match self.attempts.begin(&message.candidate).await {
             Ok(times) if times >= TIMES_BEGUN_MAX => pass_on(vec![entry(message, Err(reject_unread()), snapshot)], next).await,
             Ok(_) => self.hand_back.later(vec![message]),
@@ -242,8 +245,13 @@ impl Validator {
     /// nothing about those by which others are stored.
     pub fn hand_back_uncounted(&self, messages: Vec<InFlight>, problem: &SessionError) {
         if problem.is_for_want_of_connections() {
-            tracing::warn!(events = messages.len(), %problem, "handed back: what came often is counted before it is validated");
+            let problem = problem.to_string();
+            let (problem, advice) = problem_and_advice(&problem);
+            for (queue, events) in by_queue(messages.iter()) {
+                tracing::warn!(queue, events, problem, advice, "handed back: what came often is counted before it is validated");
+            }
         } else {
+            self.metrics.count_error(problem.class());
             self.breaker.fail(problem.to_string());
         }
         self.hand_back.later(messages);

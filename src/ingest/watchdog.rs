@@ -139,8 +139,9 @@ where
         }
         metrics.poller_restarts.with_label_values(&[queue]).inc();
         if readiness.may_log(&queue_part(queue)) {
-            let cause = if error.is_cancelled() { "SQS was silent for longer than any request may take" } else { "it panicked" };
-            tracing::error!(queue, cause, "a poller is started anew; where this recurs, report it with the lines before this one");
+            let problem = if error.is_cancelled() { "SQS was silent for longer than any request may take" } else { "it panicked" };
+            let advice = "where this recurs, report it with the lines before this one";
+            tracing::error!(queue, problem, advice, "a poller is started anew");
         }
         self.spawn(poller.number, RESTART_PAUSE);
     }

@@ -1,9 +1,9 @@
 //! What the sender counts.
 
-use prometheus::{Encoder as _, HistogramOpts};
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{Encoder as _, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
-use super::{Builder, MetricsError, PREFIX, Scrape};
+use super::builder::{Builder, Description};
+use super::{MetricsError, Scrape};
 use crate::output;
 
 /// The channels, as labels.
@@ -12,31 +12,25 @@ pub const CHANNELS: [&str; 4] = ["webhook", "email", "http", "unknown"];
 /// What becomes of a delivery that was claimed, as labels.
 pub const DELIVERY_OUTCOMES: [&str; 5] = ["delivered", "failed", "dead", "released", "lease_lost"];
 
-/// All metrics of the sender; each name begins with `event_processor_sender_`.
+/// Why a client is disabled, as labels.
+const DISABLED_REASONS: [&str; 2] = ["gone", "failing"];
+
+/// All metrics of the sender; each name begins with `event_processor_sender_`. What each is for is its help text.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the help text of each says what it is")]
 pub struct SenderMetrics {
     registry: Registry,
-    /// What became of claimed deliveries; each gets exactly one outcome.
+    descriptions: Vec<Description>,
     pub deliveries: IntCounterVec,
-    /// Deliveries that were claimed.
     pub claimed: IntCounter,
-    /// Under way at the moment.
     pub in_flight: IntGauge,
-    /// Claimed and not begun.
     pub waiting: IntGauge,
-    /// How long one attempt takes.
     pub attempt_duration: HistogramVec,
-    /// From the event's arrival to its delivery, at the first attempt.
     pub delivery_delay: Histogram,
-    /// Clients that were disabled.
     pub clients_disabled: IntCounterVec,
-    /// Clients that asked for less at the moment.
     pub clients_slowed: IntGauge,
-    /// Whether Postgres answers.
     pub database_up: IntGauge,
-    /// Connections that the rules for addresses refused.
     pub addresses_refused: IntCounter,
-    /// Spans that went to no collector.
     pub spans_dropped: IntCounter,
     log_write_failures: IntCounter,
 }
@@ -47,41 +41,47 @@ impl SenderMetrics {
     /// # Errors
     /// When two have the same name.
     pub fn new() -> Result<Self, MetricsError> {
-        let registry = Registry::new();
-        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        let builder = Builder(registry.clone());
-        let name = |name: &str| format!("sender_{name}");
-        let opts = |short: &str, help: &str| Opts::new(format!("{PREFIX}sender_{short}"), help);
+        let builder = Builder::new("sender_")?;
+        let (registry, one) = (builder.registry.clone(), &builder);
         let seconds = prometheus::exponential_buckets(0.001, 2.0, 16)?;
         let delays = prometheus::exponential_buckets(0.002, 2.0, 20)?;
-        let build_info = opts("build_info", "1, with the build's version").const_label("version", env!("CARGO_PKG_VERSION"));
-        builder.register(IntGauge::with_opts(build_info))?.set(1);
-        let attempt = HistogramOpts::new(format!("{PREFIX}sender_attempt_duration_seconds"), "One request or mail").buckets(seconds);
         let metrics = Self {
-            deliveries: builder.counters(&name("deliveries_total"), "Outcomes of claimed deliveries", &["channel", "outcome"])?,
-            claimed: builder.counter(&name("claimed_total"), "Deliveries claimed")?,
-            in_flight: builder.gauge(&name("in_flight_deliveries"), "Requests and mails under way")?,
-            waiting: builder.gauge(&name("waiting_deliveries"), "Claimed and not begun")?,
-            attempt_duration: builder.register(HistogramVec::new(attempt, &["channel"]))?,
-            delivery_delay: builder.histogram(&name("delivery_delay_seconds"), "Stored to delivered, at the first attempt", delays)?,
-            clients_disabled: builder.counters(&name("clients_disabled_total"), "Clients that were disabled", &["reason"])?,
-            clients_slowed: builder.gauge(&name("slowed_clients"), "Clients that get less because they asked for it")?,
-            database_up: builder.gauge(&name("database_up"), "1 when Postgres answers")?,
-            addresses_refused: builder.counter(&name("addresses_refused_total"), "Connections that were refused to private addresses")?,
-            spans_dropped: builder.counter(&name("spans_dropped_total"), "Spans that the collector did not take in time")?,
-            log_write_failures: builder
-                .counter(&name("log_write_failures_total"), "Lines of the log that standard error did not take in time")?,
             registry,
+            descriptions: Vec::new(),
+            deliveries: one.counters(
+                "deliveries_total",
+                "What became of each claimed delivery: delivered, failed, dead (wrong settings), released, lease_lost",
+                &["channel", "outcome"],
+            )?,
+            claimed: one.counter("claimed_total", "Deliveries claimed")?,
+            in_flight: one.gauge("in_flight_deliveries", "Requests and mails under way")?,
+            waiting: one.gauge("waiting_deliveries", "Claimed and not begun")?,
+            attempt_duration: one.histograms("attempt_duration_seconds", "One request or mail", seconds, &["channel"])?,
+            delivery_delay: one.histogram("delivery_delay_seconds", "Stored to delivered, at the first attempt", delays)?,
+            clients_disabled: one.counters("clients_disabled_total", "Clients that were disabled: gone, failing", &["reason"])?,
+            clients_slowed: one.gauge("slowed_clients", "Clients that get less because they asked for it")?,
+            database_up: one.gauge("database_up", "0: Postgres does not answer")?,
+            addresses_refused: one.counter("addresses_refused_total", "Connections that were refused to private addresses")?,
+            spans_dropped: one.counter("spans_dropped_total", "Spans that the collector did not take in time")?,
+            log_write_failures: one.counter("log_write_failures_total", "Lines of the log that standard error did not take in time")?,
         };
         for channel in CHANNELS {
             for outcome in DELIVERY_OUTCOMES {
                 metrics.deliveries.with_label_values(&[channel, outcome]);
             }
         }
-        for reason in ["gone", "failing"] {
+        for channel in CHANNELS {
+            metrics.attempt_duration.with_label_values(&[channel]);
+        }
+        for reason in DISABLED_REASONS {
             metrics.clients_disabled.with_label_values(&[reason]);
         }
-        Ok(metrics)
+        Ok(Self { descriptions: builder.into_descriptions(), ..metrics })
+    }
+
+    /// What there is, in the order in which the README has it.
+    pub fn descriptions(&self) -> &[Description] {
+        &self.descriptions
     }
 }
 

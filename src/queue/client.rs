@@ -17,8 +17,10 @@ use super::connector;
 use super::credentials::FitCredentials;
 use super::endpoint::Endpoint;
 use super::error::ClientError;
+use super::measure::Measure;
 use super::signing::Signer;
 use super::wire::Wire;
+use crate::metrics::Metrics;
 use crate::settings::{QueueSetting, WrongSetting, check_sdk_environment, is_http_url, region_of_host};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -33,6 +35,7 @@ pub struct Clients {
     signer: Arc<Signer>,
     heeds_proxies: bool,
     by_location: Arc<Mutex<HashMap<Location, Client>>>,
+    pub(super) measure: Measure,
 }
 
 /// Where a queue is, as far as its URL says so; the configuration says the rest.
@@ -69,7 +72,13 @@ impl Clients {
 
     fn of(shared: SdkConfig, heeds_proxies: bool) -> Self {
         let signer = Arc::new(Signer::new(shared.credentials_provider()));
-        Self { shared, signer, heeds_proxies, by_location: Arc::default() }
+        Self { shared, signer, heeds_proxies, by_location: Arc::default(), measure: Measure::default() }
+    }
+
+    /// The same, with each request measured.
+    #[must_use]
+    pub fn measured(self, metrics: Arc<Metrics>) -> Self {
+        Self { measure: Measure::by(metrics), ..self }
     }
 
     fn loader(http_client: SharedHttpClient) -> aws_config::ConfigLoader {
@@ -107,7 +116,7 @@ impl Clients {
 
     /// The way to where a request of the SDK's has gone.
     pub(super) fn wire(&self, Endpoint { uri, region }: Endpoint) -> Wire {
-        Wire::new(uri, region, Arc::clone(&self.signer), self.heeds_proxies)
+        Wire::new(uri, region, Arc::clone(&self.signer), self.heeds_proxies, self.measure.clone())
     }
 
     fn build(&self, location: &Location) -> Client {

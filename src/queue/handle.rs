@@ -41,14 +41,16 @@ impl Queue {
         let url = match &setting.url {
             Some(url) => url.clone(),
             None => {
-                let reply = client.get_queue_url().queue_name(&setting.name).customize().config_override(once()).send().await?;
+                let request = client.get_queue_url().queue_name(&setting.name).customize().config_override(once()).send();
+                let reply = clients.measure.request("GetQueueUrl", request).await?;
                 reply.queue_url.unwrap_or_default()
             }
         };
         // This also proves that the queue exists and that this process may use it. All, because not every server knows each by name.
         let request = client.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::All);
         let sent = Sent::default();
-        let reply = request.customize().config_override(once()).interceptor(sent.clone()).send().await?;
+        let request = request.customize().config_override(once()).interceptor(sent.clone()).send();
+        let reply = clients.measure.request("GetQueueAttributes", request).await?;
         let attributes = QueueAttributes::read(&reply.attributes.unwrap_or_default());
         let wire = Arc::new(clients.wire(sent.take()?));
         Ok(Self { binding: Arc::new(setting.into()), attributes, url, client, wire })
@@ -70,7 +72,8 @@ impl Queue {
             (QueueAttributeName::ApproximateNumberOfMessagesDelayed, "delayed"),
         ];
         let names = states.iter().map(|(name, _)| name.clone()).collect();
-        let reply = self.client.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(names)).send().await?;
+        let request = self.client.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(names)).send();
+        let reply = self.wire.measure.request("GetQueueAttributes", request).await?;
         let attributes = reply.attributes.unwrap_or_default();
         Ok(states.into_iter().filter_map(|(name, state)| Some((state, attributes.get(&name)?.parse().ok()?))).collect())
     }

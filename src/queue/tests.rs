@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::error::ClientError;
 use super::lease::Lease;
+use super::measure::Measure;
 use super::receiving::{Receive, Received, take};
 use super::settling::{Batch, BatchReply, Reply, entry};
 use super::signing::{Signer, sign_at};
@@ -88,7 +89,7 @@ async fn compare(operation: &'static str, body: &str, credentials: &Credentials,
     assert_eq!(serde_json::from_str::<Value>(text).ok(), serde_json::from_str::<Value>(body).ok(), "{operation}");
 
     let signer = Arc::new(Signer::new(None));
-    let wire = Wire::new("http://sqs.test:4566/".parse().expect("a URI"), "eu-central-1".to_owned(), signer, false);
+    let wire = Wire::new("http://sqs.test:4566/".parse().expect("a URI"), "eu-central-1".to_owned(), signer, false, Measure::default());
     let body = Bytes::from(text.to_owned());
     let mut ours = wire.request(operation, &body);
     let authorization = theirs.headers().get("authorization").expect("signed");

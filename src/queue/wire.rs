@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::connection::{Connection, Origin};
 use super::error::ClientError;
+use super::measure::Measure;
 use super::signing::Signer;
 
 /// Connections that nobody has used for so long are closed; SQS's side does not keep them for much longer.
@@ -25,14 +26,15 @@ pub(super) struct Wire {
     origin: Origin,
     region: String,
     signer: Arc<Signer>,
+    pub(super) measure: Measure,
     /// The one that was used last comes first again, so that what is too many goes idle.
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Wire {
     /// A way to an endpoint; requests are signed for the region.
-    pub(super) fn new(endpoint: Uri, region: String, signer: Arc<Signer>, heeds_proxies: bool) -> Self {
-        Self { origin: Origin::new(endpoint, heeds_proxies), region, signer, idle: Mutex::default() }
+    pub(super) fn new(endpoint: Uri, region: String, signer: Arc<Signer>, heeds_proxies: bool, measure: Measure) -> Self {
+        Self { origin: Origin::new(endpoint, heeds_proxies), region, signer, measure, idle: Mutex::default() }
     }
 
     /// Sends a request, and gives the reply's body. The future must not be dropped before it ends where what SQS does matters.
@@ -53,6 +55,11 @@ impl Wire {
 
     /// One request; a refusal with whether it may be the fault of our clock, which is put right by now.
     async fn ask(&self, operation: &'static str, body: &Bytes) -> Result<Result<Bytes, (ClientError, bool)>, ClientError> {
+        let name = operation.rsplit('.').next().unwrap_or(operation);
+        self.measure.request(name, self.ask_unmeasured(operation, body)).await
+    }
+
+    async fn ask_unmeasured(&self, operation: &'static str, body: &Bytes) -> Result<Result<Bytes, (ClientError, bool)>, ClientError> {
         let mut request = self.request(operation, body);
         let sent_at = SystemTime::now();
         self.signer.sign(&mut request, body, &self.region).await?;

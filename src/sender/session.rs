@@ -138,7 +138,7 @@ impl Session {
 
 /// A connection that is told when there is something; a pool of one, because the listener of the driver wants one.
 pub(super) async fn listen(database: &Database) -> Result<PgListener, sqlx::Error> {
-    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(database.options()?);
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(database.to("sender listener").options()?);
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.listen(CHANNEL).await?;
     Ok(listener)

@@ -147,7 +147,8 @@ impl Settler {
         if self.session.disable(one.lease_id, sentence).await? {
             self.metrics.clients_disabled.with_label_values(&[reason]).inc();
             let (tenant, client) = (&*one.client.tenant_id, &*one.client.client_id);
-            tracing::warn!(tenant, client, reason = sentence, "client disabled; its deliveries wait until `processor client resume`");
+            let advice = "mend it, then `processor client resume`";
+            tracing::warn!(tenant, client, problem = sentence, advice, "client disabled: its deliveries wait");
         }
         Ok(())
     }

@@ -292,8 +292,8 @@ fn tell(delivery: &Delivery, channel: &str, failed: &Failed) {
     let (tenant, client) = (&*delivery.client.tenant_id, &*delivery.client.client_id);
     let (webhook_id, attempt, error) = (&delivery.webhook_id, delivery.attempt, &failed.sentence);
     if failed.is_permanent {
-        tracing::warn!(tenant, client, webhook_id, attempt, channel, error, "dead: trying again would not help");
+        tracing::warn!(tenant, client, webhook_id, attempt, channel, problem = error, "dead: trying again would not help");
     } else {
-        tracing::info!(tenant, client, webhook_id, attempt, channel, error, "not delivered");
+        tracing::info!(tenant, client, webhook_id, attempt, channel, problem = error, "not delivered");
     }
 }

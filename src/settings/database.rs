@@ -75,9 +75,19 @@ impl DatabaseSettings {
     }
 }
 
+/// What connections are called in `pg_stat_activity`, before what they are for.
+const APPLICATION_NAME: &str = "event-processor";
+
+/// Postgres cuts longer names.
+const APPLICATION_NAME_BYTES_MAX: usize = 63;
+
 /// Where Postgres is, and how to connect.
 #[derive(Clone)]
-pub struct Database(Source);
+pub struct Database {
+    source: Source,
+    /// What for.
+    purpose: &'static str,
+}
 
 #[derive(Clone)]
 enum Source {
@@ -91,16 +101,26 @@ impl Database {
     /// # Errors
     /// A sentence for the user.
     pub fn in_file(file: &Path) -> Result<Self, String> {
-        let database = Self(Source::File(file.to_owned()));
+        let database = Self::of(Source::File(file.to_owned()));
         database.read().and_then(|url| connect_options(&url).map_err(|problem| wrong_file(file, &problem))).map(|_| database)
     }
 
+    fn of(source: Source) -> Self {
+        Self { source, purpose: "" }
+    }
+
+    /// The same, by connections that say in `application_name` what they are for.
+    #[must_use]
+    pub fn to(&self, purpose: &'static str) -> Self {
+        Self { purpose, ..self.clone() }
+    }
+
     fn is_empty(&self) -> bool {
-        matches!(&self.0, Source::Url(url) if url.is_empty())
+        matches!(&self.source, Source::Url(url) if url.is_empty())
     }
 
     fn read(&self) -> Result<String, String> {
-        match &self.0 {
+        match &self.source {
             Source::Url(url) => Ok(url.clone()),
             Source::File(file) => match std::fs::read_to_string(file) {
                 Ok(text) => Ok(text.trim_end_matches(['\n', '\r']).to_owned()),
@@ -122,11 +142,13 @@ impl Database {
     /// # Errors
     /// That the file cannot be read, or holds no such URL any more.
     pub fn options(&self) -> Result<PgConnectOptions, sqlx::Error> {
-        let options = connect_options(&self.url()?).map_err(|problem| match &self.0 {
+        let options = connect_options(&self.url()?).map_err(|problem| match &self.source {
             Source::Url(_) => problem,
             Source::File(file) => wrong_file(file, &problem),
         });
-        options.map_err(|problem| sqlx::Error::Configuration(problem.into()))
+        let options = options.map_err(|problem| sqlx::Error::Configuration(problem.into()))?;
+        let name = application_name(options.get_application_name().unwrap_or(APPLICATION_NAME), self.purpose);
+        Ok(options.application_name(&name))
     }
 
     /// Host and port, or the socket's directory; none where the file is of no use.
@@ -151,7 +173,7 @@ impl FromStr for Database {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        connect_options(url).map(|_| Self(Source::Url(url.to_owned())))
+        connect_options(url).map(|_| Self::of(Source::Url(url.to_owned())))
     }
 }
 
@@ -166,8 +188,14 @@ fn wrong_file(file: &Path, problem: &str) -> String {
     format!("the value of DATABASE_URL_FILE (--database-url-file) is {:?}: {problem}", file.display().to_string())
 }
 
+/// The program's name, or what DATABASE_URL says instead, and what the connection is for; of too much the name is cut.
+fn application_name(name: &str, purpose: &str) -> String {
+    let name = &name[..name.floor_char_boundary(APPLICATION_NAME_BYTES_MAX.saturating_sub(purpose.len() + 1))];
+    format!("{name} {purpose}").trim_end().to_owned()
+}
+
 fn parse_database_url(url: &str) -> Result<Database, String> {
-    if url.is_empty() { Ok(Database(Source::Url(String::new()))) } else { url.parse() }
+    if url.is_empty() { Ok(Database::of(Source::Url(String::new()))) } else { url.parse() }
 }
 
 fn connect_options(url: &str) -> Result<PgConnectOptions, String> {
@@ -186,7 +214,6 @@ fn connect_options(url: &str) -> Result<PgConnectOptions, String> {
     let options = PgConnectOptions::from_str(url.as_str()).map_err(|_| FORM.to_owned())?;
     // Not needed, and poolers refuse it.
     let options = options.extra_float_digits(None);
-    let options = if options.get_application_name().is_none() { options.application_name("event-processor") } else { options };
     let mode = parameters.iter().rfind(|(name, _)| matches!(name.as_str(), "sslmode" | "ssl-mode")).map(|(_, mode)| mode.as_str());
     match mode {
         // What `PGSSLMODE` says counts for nothing: it could only weaken the one, and break the other.
@@ -204,4 +231,21 @@ fn is_local(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
     let is_loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     options.get_socket().is_some() || host == "localhost" || host.starts_with('/') || is_loopback
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_says_what_it_is_for_within_what_postgres_keeps() {
+        let name = |url: &str, purpose| {
+            let database: Database = url.parse().expect("a URL");
+            database.to(purpose).options().expect("options").get_application_name().map(str::to_owned)
+        };
+        assert_eq!(name("postgres://localhost/a", "writer").as_deref(), Some("event-processor writer"));
+        assert_eq!(name("postgres://localhost/a?application_name=billing", "writer").as_deref(), Some("billing writer"));
+        let long = name(&format!("postgres://localhost/a?application_name={}", "x".repeat(80)), "writer").expect("a name");
+        assert_eq!((long.len(), long.ends_with("x writer")), (63, true));
+    }
 }

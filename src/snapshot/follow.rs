@@ -94,7 +94,7 @@ impl CatalogFollower {
                 listener = listening.ok().and_then(Result::ok);
             }
             let outcome = self.load().await;
-            report(outcome.as_ref().map(|snapshot| snapshot.generation).map_err(database::describe));
+            let told = outcome.as_ref().map(|snapshot| snapshot.generation).map_err(database::describe);
             let is_loaded = outcome.is_ok();
             match outcome {
                 Ok(snapshot) => _ = self.snapshots.send_replace(Arc::new(snapshot)),
@@ -102,6 +102,7 @@ impl CatalogFollower {
                 Err(sqlx::Error::Database(_)) => {}
                 Err(_) => listener = None,
             }
+            report(told);
             let is_good = is_loaded && listener.is_some();
             for reply in waiting.drain(..) {
                 // Whoever asked may have given up; that is no fault.
@@ -118,7 +119,7 @@ impl CatalogFollower {
 
     /// A connection that listens; a pool of one, because the listener of the driver wants one.
     async fn listen(&self) -> Result<PgListener, sqlx::Error> {
-        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(self.database.options()?);
+        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(self.database.to("catalog listener").options()?);
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.listen(CHANNEL).await?;
         Ok(listener)
@@ -140,7 +141,7 @@ impl CatalogFollower {
         let loading = async {
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => database::connect(&self.database, &SETTINGS).await?,
+                None => database::connect(&self.database.to("catalog"), &SETTINGS).await?,
             };
             let snapshot = Snapshot::load(&mut connection, Some(&previous), self.tenant_labels_max).await?;
             fault::crash("mid_reload");

@@ -62,7 +62,7 @@ impl Backend {
 
     /// Asks the server. A backend that waits in vain is ended: its locks would be in the way of those who try again.
     async fn is_at_work(self, database: &Database) -> Result<bool, sqlx::Error> {
-        let mut connection = database.options()?.connect().await?;
+        let mut connection = database.to("session watch").options()?.connect().await?;
         let asked = sqlx::query_file_scalar!("src/store/backend_state.sql", self.pid, self.started_at, WAIT_SECONDS_MAX);
         let is_waiting = asked.fetch_optional(&mut connection).await?;
         if is_waiting == Some(true) {

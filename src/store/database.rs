@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::failure::SessionError;
 use super::session::{Session, backend_of};
-use crate::database::describe;
+use crate::database::{ErrorClass, describe};
 
 /// The migrations of this build. A database that has newer ones as well is accepted: migrations only ever add.
 pub(super) fn migrator() -> Migrator {
@@ -24,7 +24,7 @@ pub enum DatabaseState {
     /// Events can be stored; there may be something to be careful about.
     Fit(Option<&'static str>),
     /// They cannot; the sentence says why and what to do.
-    Unfit(String),
+    Unfit(ErrorClass, String),
 }
 
 /// What a batch does, in this order.
@@ -44,11 +44,13 @@ const STATEMENTS_OF_COMMANDS: [&str; 3] =
     [include_str!("lock_open_dead_letters.sql"), include_str!("replay_dead_letters.sql"), include_str!("../audit/end.sql")];
 
 /// Does what a batch does, with no rows: what it finds missing, a right or a column perhaps, a batch would too. Says what that is.
-async fn try_statements(connection: &mut PgConnection, statements: &[&str]) -> Result<Option<String>, sqlx::Error> {
+async fn try_statements(connection: &mut PgConnection, statements: &[&str]) -> Result<Option<(ErrorClass, String)>, sqlx::Error> {
     for statement in statements {
         let without_rows = (1..=99).rev().fold((*statement).to_owned(), |text, number| text.replace(&format!("${number}"), "null"));
         match sqlx::raw_sql(AssertSqlSafe(without_rows)).execute(&mut *connection).await {
-            Err(error @ sqlx::Error::Database(_)) => return Ok(Some(format!("the database {}", describe(&error)))),
+            Err(error @ sqlx::Error::Database(_)) => {
+                return Ok(Some((ErrorClass::of(&error), format!("the database {}", describe(&error)))));
+            }
             answered => _ = answered?,
         }
     }
@@ -122,15 +124,16 @@ async fn probe_by(connection: &mut PgConnection, statements: &[&str]) -> Result<
     backend_of(connection).await?;
     let server = Server::of(connection).await?;
     if let Some(sentence) = server.unfit_for_events() {
-        return Ok(DatabaseState::Unfit(sentence));
+        return Ok(DatabaseState::Unfit(ErrorClass::Unavailable, sentence));
     }
     let applied = server.applied(connection).await?;
     let missing = migrator().iter().filter(|migration| !applied.contains(&migration.version)).count();
     if missing > 0 {
-        return Ok(DatabaseState::Unfit(format!("the database lacks {missing} of this build's migrations; run `processor migrate`")));
+        let sentence = format!("the database lacks {missing} of this build's migrations; run `processor migrate`");
+        return Ok(DatabaseState::Unfit(ErrorClass::Permission, sentence));
     }
     let refused = try_statements(connection, statements).await?;
-    Ok(refused.map_or(DatabaseState::Fit(server.caution()), DatabaseState::Unfit))
+    Ok(refused.map_or(DatabaseState::Fit(server.caution()), |(class, sentence)| DatabaseState::Unfit(class, sentence)))
 }
 
 /// One probe of the database, by a session that is kept for the next; where it is thorough, what a batch does is tried too.
@@ -151,7 +154,7 @@ pub async fn unfit_for_commands(session: &mut Session, deadline: Duration) -> Re
     let state = session.run(deadline, move |connection| Box::pin(async move { probe_by(connection, &statements).await })).await?;
     Ok(match state {
         DatabaseState::Fit(_) => None,
-        DatabaseState::Unfit(sentence) => Some(sentence),
+        DatabaseState::Unfit(_, sentence) => Some(sentence),
     })
 }
 

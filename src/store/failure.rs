@@ -1,6 +1,6 @@
 //! Why a batch is not settled, and who mends that.
 
-use crate::database::{self, describe};
+use crate::database::{self, ErrorClass, describe};
 
 /// Why work on a connection did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,14 @@ pub enum SessionError {
 }
 
 impl SessionError {
+    /// What kind of trouble it is.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Driver(error) => ErrorClass::of(error),
+            Self::Silent | Self::Deadline => ErrorClass::Timeout,
+        }
+    }
+
     /// Whether the server has no room for one more connection, which says nothing about those that there are.
     pub fn is_for_want_of_connections(&self) -> bool {
         matches!(self, Self::Driver(error) if database::is_for_want_of_connections(error))
@@ -50,27 +58,27 @@ pub enum Failure {
     #[error("Postgres misses what a row refers to (SQLSTATE 23503)")]
     MissingReference,
     /// Ours: try later.
-    #[error("the database {0}")]
-    Unavailable(String),
+    #[error("the database {1}")]
+    Unavailable(ErrorClass, String),
     /// Ours, and nothing came back at all.
     #[error("the database did not answer in time")]
     Deadline,
     /// The commit was sent and its outcome never told: redelivery settles it.
-    #[error("the outcome of a commit is unknown: the database {0}")]
-    Unknown(String),
+    #[error("the outcome of a commit is unknown: the database {1}")]
+    Unknown(ErrorClass, String),
 }
 
 impl Failure {
     /// Its name, for spans.
-    pub fn class(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Stale => "stale",
             Self::Closed => "closed",
             Self::Refused(_) => "refused",
             Self::MissingReference => "missing_reference",
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable(..) => "unavailable",
             Self::Deadline => "deadline",
-            Self::Unknown(_) => "unknown",
+            Self::Unknown(..) => "unknown",
         }
     }
 
@@ -80,14 +88,24 @@ impl Failure {
             "23503" => Self::MissingReference,
             "23514" => Self::Refused(code.into_owned()),
             code if code.starts_with("22") || code.starts_with("54") => Self::Refused(code.to_owned()),
-            _ => Self::Unavailable(describe(error)),
+            _ => Self::Unavailable(ErrorClass::of(error), describe(error)),
+        }
+    }
+
+    /// What kind of trouble it is with the database; none where the fault is not ours.
+    pub fn class(&self) -> Option<ErrorClass> {
+        match self {
+            Self::Stale | Self::Closed | Self::Refused(_) | Self::MissingReference => None,
+            Self::Unavailable(class, _) | Self::Unknown(class, _) => Some(*class),
+            Self::Deadline => Some(ErrorClass::Timeout),
         }
     }
 
     pub(super) fn of_commit(error: CommitError) -> Self {
         match error {
-            CommitError::RolledBack => Self::Unavailable("has rolled back what was to be committed".to_owned()),
-            CommitError::Unknown(error) => Self::Unknown(error.as_ref().map_or_else(|| "does not know of it".to_owned(), describe)),
+            CommitError::RolledBack => Self::Unavailable(ErrorClass::Unavailable, "has rolled back what was to be committed".to_owned()),
+            CommitError::Unknown(Some(error)) => Self::Unknown(ErrorClass::of(&error), describe(&error)),
+            CommitError::Unknown(None) => Self::Unknown(ErrorClass::Unavailable, "does not know of it".to_owned()),
         }
     }
 }

@@ -70,7 +70,7 @@ pub struct Migrated {
 /// # Errors
 /// When Postgres does not answer, the database is not fit, another migration holds the lock, or a statement fails.
 pub async fn migrate(database: &Database) -> Result<Migrated, MigrationError> {
-    let mut connection = database::connect(database, &SETTINGS).await?;
+    let mut connection = database::connect(&database.to("migrate"), &SETTINGS).await?;
     let before = Server::of(&mut connection).await?;
     if let Some(sentence) = before.unfit_for_tables() {
         return Err(MigrationError::Unfit(sentence));

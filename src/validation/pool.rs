@@ -148,7 +148,7 @@ impl Pool {
     fn replace(&self, thread: &Thread, is_apart: bool) -> Option<OwnedSemaphorePermit> {
         let permit = Arc::clone(&self.replacements).try_acquire_owned().ok()?;
         if let Err(error) = self.start_one(is_apart) {
-            tracing::error!(%error, "no thread to replace one that a slow schema holds up; raise the limit of threads");
+            tracing::error!(problem = %error, advice = "raise the limit of threads", "no thread to replace one that a slow schema holds up");
             return None;
         }
         thread.yield_to_others();

@@ -62,7 +62,7 @@ async fn a_queue_bound_to_a_tenant_that_is_missing_is_polled_once_the_tenant_is_
     daemon.says("catalog: none was applied").await;
 
     stack.database.apply(&catalog.0).await;
-    daemon.says("tenant of queue x: acmee is not in the catalog: the queue is not polled; correct QUEUES or apply the tenant").await;
+    daemon.says("queue x: its tenant acmee is not in the catalog: it is not polled; correct QUEUES or apply the tenant").await;
     assert_eq!((requests(&daemon, "receive").await, visible(&queue).await), (0, 2));
 
     catalog.write("acmee/tenant.toml", "");
@@ -173,7 +173,7 @@ async fn a_queue_of_a_tenant_that_was_pruned_is_left_alone_until_the_tenant_is_b
     let generation = async || counted(&daemon, "catalog_generation", "").await;
     eventually("the daemon has heard of it", async || (generation().await == 2).then_some(())).await;
     send(&queue, [note("waiting", r#""event_type":"note""#)]).await;
-    daemon.says("tenant of queue x: gone is not in the catalog: the queue is not polled; correct QUEUES or apply the tenant").await;
+    daemon.says("queue x: its tenant gone is not in the catalog: it is not polled; correct QUEUES or apply the tenant").await;
     assert_eq!(stack.database.count("select count(*) from dead_letter").await, 0);
     eventually("the event is back on its queue", async || (visible(&queue).await == 1).then_some(())).await;
 

@@ -32,7 +32,7 @@ async fn migrate_makes_the_tables_and_says_when_there_is_nothing_to_do() {
 #[tokio::test]
 async fn health_asks_the_daemon_whether_it_is_ready() {
     let stack = Stack::start(&["events"]).await;
-    let daemon = stack.daemon("events?trust=any,missing", &[]).await;
+    let daemon = stack.daemon("missing", &[]).await;
     daemon.says("queue missing: does not exist; create it or correct QUEUES").await;
     let mut terminal = terminal(&stack);
     terminal.environment.retain(|(name, _)| *name != "LISTEN_ADDRESS");

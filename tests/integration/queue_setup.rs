@@ -38,10 +38,10 @@ async fn each_risky_attribute_of_a_queue_is_warned_of_once_and_a_good_queue_of_n
 /// The attributes that a queue's warnings begin with, in their order.
 fn warned_of(daemon: &Daemon, queue: &str) -> Vec<&'static str> {
     let lines = daemon.log_of(queue);
-    let risks = lines.iter().filter(|(_, line)| line.contains("the queue's set-up is risky") && line.contains("to_do"));
+    let risks = lines.iter().filter(|(_, line)| line.contains("the queue's set-up is risky") && line.contains("advice"));
     let attribute = |line: &str| {
         let attributes = ["MessageRetentionPeriod", "RedrivePolicy", "VisibilityTimeout"];
-        attributes.into_iter().find(|name| line.contains(&format!(r#""what":"{name} "#))).unwrap_or_else(|| panic!("{line}"))
+        attributes.into_iter().find(|name| line.contains(&format!(r#""problem":"{name} "#))).unwrap_or_else(|| panic!("{line}"))
     };
     risks.map(|(_, line)| attribute(line)).collect()
 }

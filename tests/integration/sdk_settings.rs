@@ -66,6 +66,7 @@ async fn a_wrong_variable_of_the_sdk_is_named_before_anything_is_asked() {
         let ended = send(&stack, "events", &[(name, value)]).await;
         assert_eq!((ended.status, ended.errors.as_str()), (78, sentence.as_str()), "{name} {value}");
         let mut environment = stack.environment();
+        environment.retain(|(name, _)| *name != "LOG_FORMAT");
         environment.extend([("QUEUES", "events".to_owned()), (name, value.to_owned())]);
         let ended = Terminal::with(environment).run(PROCESSOR, &["run"]).await;
         assert_eq!((ended.status, ended.errors.as_str()), (78, sentence.as_str()), "{name} {value}");

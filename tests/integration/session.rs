@@ -116,7 +116,7 @@ async fn check_write(fault: Fault, deadline: Duration, expect: &str) {
 
     proxy.trap(COMMIT, fault);
     let (failure, batch) = write(&mut session, deadline, &Purpose::Receive, batch).await.expect_err("nothing is settled");
-    assert!(matches!(failure, Failure::Unknown(_)), "{failure}");
+    assert!(matches!(failure, Failure::Unknown(..)), "{failure}");
     proxy.mend();
     let settled = write(&mut session, AMPLE, &Purpose::Receive, batch).await.map_err(|(failure, _)| failure).expect("settled").settled;
     assert_eq!(settled[0].outcome().as_str(), expect);

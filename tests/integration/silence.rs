@@ -143,7 +143,7 @@ fn signal(name: &str, process: i64) {
 async fn a_writer_whose_servers_process_stands_still_goes_on_by_another() {
     let cluster = block_in_place(|| Cluster::temporary(&[])).expect("a Postgres of the test's own");
     let (stack, queue, _proxy, daemon) = begin(Database::on(&cluster).await).await;
-    let writers = "from pg_stat_activity where application_name = 'event-processor' and query like '%pg_xact_status%'";
+    let writers = "from pg_stat_activity where application_name = 'event-processor writer' and query like '%pg_xact_status%'";
     let still = Stopped::still(stack.database.count(&format!("select max(pid) {writers}")).await);
     let since = Instant::now();
     send(&queue, events("amid", 40)).await;

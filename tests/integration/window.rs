@@ -24,7 +24,7 @@ const MIB: usize = 1 << 20;
 
 /// How many messages of up to 1 MiB a poll of one more queue may ask for; none where it has to wait for the first.
 async fn room(window: &Arc<Window>) -> Option<usize> {
-    let reservation = tokio::time::timeout(Duration::from_millis(200), window.share().reserve(10, MIB)).await.ok()?;
+    let reservation = tokio::time::timeout(Duration::from_millis(200), window.share("events").reserve(10, MIB)).await.ok()?;
     Some(reservation.messages())
 }
 
@@ -38,11 +38,11 @@ async fn a_poll_asks_for_what_there_is_room_for_by_number_and_by_bytes() {
 #[tokio::test]
 async fn what_is_in_flight_takes_room_until_it_is_dropped() {
     let (window, metrics) = window(4, 4 * MIB);
-    let mut in_flight = window.share().reserve(10, MIB).await.fill(messages(3, 1000));
+    let mut in_flight = window.share("events").reserve(10, MIB).await.fill(messages(3, 1000));
     assert_eq!((metrics.in_flight_events.get(), metrics.in_flight_bytes.get()), (3, 3000));
     // Three messages of 1 KB are in flight; a fourth of up to 1 MiB fits.
     assert_eq!(room(&window).await, Some(1));
-    let more = window.share().reserve(10, MIB).await.fill(messages(1, 1000));
+    let more = window.share("events").reserve(10, MIB).await.fill(messages(1, 1000));
     assert_eq!(room(&window).await, None);
     drop(more);
     in_flight.truncate(1);
@@ -52,7 +52,7 @@ async fn what_is_in_flight_takes_room_until_it_is_dropped() {
 #[tokio::test]
 async fn an_idle_poll_holds_room_for_one_message_and_may_overshoot() {
     let (window, metrics) = window(1, MIB);
-    let reservation = window.share().reserve_idle(10, 64 << 10).await;
+    let reservation = window.share("events").reserve_idle(10, 64 << 10).await;
     assert_eq!(reservation.messages(), 10);
     let in_flight = reservation.fill(messages(10, 200_000));
     assert_eq!(metrics.in_flight_events.get(), 10);
@@ -65,7 +65,7 @@ async fn an_idle_poll_holds_room_for_one_message_and_may_overshoot() {
 #[tokio::test]
 async fn what_is_larger_than_what_was_reserved_is_held_and_the_next_polls_wait_for_it() {
     let (window, _) = window(100, 4 * MIB);
-    let in_flight = window.share().reserve(10, 1_000).await.fill(messages(10, MIB));
+    let in_flight = window.share("events").reserve(10, 1_000).await.fill(messages(10, MIB));
     assert_eq!(room(&window).await, None, "6 MiB too much are held");
     let mut rest = in_flight;
     rest.truncate(4);
@@ -77,7 +77,7 @@ async fn what_is_larger_than_what_was_reserved_is_held_and_the_next_polls_wait_f
 #[tokio::test]
 async fn a_poll_that_waits_for_messages_leaves_its_room_to_others_but_for_one_message() {
     let (window, _) = window(10, 10 * MIB);
-    let mut waiting = window.share().reserve(10, MIB).await;
+    let mut waiting = window.share("events").reserve(10, MIB).await;
     assert!(!waiting.has_waited);
     assert_eq!(room(&window).await, None);
     waiting.shrink();
@@ -89,7 +89,7 @@ async fn a_poll_that_waits_for_messages_leaves_its_room_to_others_but_for_one_me
 #[tokio::test]
 async fn a_queue_leaves_a_fourth_of_the_room_to_others() {
     let (window, _) = window(1_000, 40 * MIB);
-    let share = window.share();
+    let share = window.share("events");
     let mut in_flight = Vec::new();
     while let Ok(reservation) = tokio::time::timeout(Duration::from_millis(200), share.reserve(10, MIB)).await {
         in_flight.extend(reservation.fill(messages(1, MIB)));
@@ -103,7 +103,7 @@ async fn a_queue_leaves_a_fourth_of_the_room_to_others() {
 #[tokio::test]
 async fn an_event_that_is_stuck_leaves_a_queue_the_rest_of_a_small_window() {
     let (window, _) = window(2, 4 * MIB);
-    let share = window.share();
+    let share = window.share("events");
     let _stuck = share.reserve(1, MIB).await.fill(messages(1, 1000));
     assert_eq!(tokio::time::timeout(Duration::from_secs(10), share.reserve(10, MIB)).await.expect("room").messages(), 1);
 }
@@ -111,7 +111,7 @@ async fn an_event_that_is_stuck_leaves_a_queue_the_rest_of_a_small_window() {
 #[tokio::test]
 async fn each_copy_gets_exactly_one_outcome_and_one_that_is_dropped_was_released() {
     let (window, metrics) = window(10, 10 << 20);
-    let mut in_flight = window.share().reserve(10, MIB).await.fill(messages(2, 10));
+    let mut in_flight = window.share("events").reserve(10, MIB).await.fill(messages(2, 10));
     in_flight[0].permit.record("shop", Outcome::Stored);
     in_flight[0].permit.record("shop", Outcome::Duplicate);
     assert_eq!(metrics.in_flight_events.get(), 1);

@@ -164,7 +164,7 @@ impl Scene {
                 self.spoil("alter table message rename subject to topic", "alter table message rename topic to subject").await;
             }
             Fault::EndSessions => {
-                let others = "pg_stat_activity where datname = current_database() and application_name = 'event-processor'";
+                let others = "pg_stat_activity where datname = current_database() and application_name like 'event-processor%'";
                 self.stack.database.execute(&format!("select pg_terminate_backend(pid) from {others}")).await;
             }
             Fault::LockTable => {
