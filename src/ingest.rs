@@ -45,7 +45,7 @@ use tokio_util::task::TaskTracker;
 use crate::health::{Health, Readiness, queue_part, serve};
 use crate::metrics::Metrics;
 use crate::queue::Clients;
-use crate::settings::{Database, IngestSettings, QueueSetting};
+use crate::settings::{Database, IngestSettings, QueueSetting, Role};
 use crate::snapshot::{Catalog, CatalogFollower, CompiledSchemas};
 use crate::store::{Session, Settled};
 use crate::validation::{PoisonAttempts, Pool};
@@ -124,6 +124,7 @@ impl Daemon {
     /// When the drain runs out of time, or a task ends that should not.
     pub async fn run(self, stop: CancellationToken) -> Result<(), DaemonError> {
         let Self { database, queues, clients, settings, listener } = self;
+        let database = database.with_role(Role::Writer);
         let metrics = Arc::new(Metrics::new()?);
         let room = CompiledSchemas::new(settings.compiled_schemas_bytes_max, Arc::clone(&metrics));
         let (follower, catalog) = CatalogFollower::new(database.clone(), settings.tenant_labels_max, room);

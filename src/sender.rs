@@ -34,7 +34,7 @@ use crate::backoff::Backoff;
 use crate::database;
 use crate::health::{Health, Readiness, serve};
 use crate::metrics::{MetricsError, SenderMetrics};
-use crate::settings::{Database, SenderSettings, WrongSetting};
+use crate::settings::{Database, Role, SenderSettings, WrongSetting};
 use attempts::Attempts;
 use connector::Guarded;
 use mail::Mails;
@@ -92,6 +92,7 @@ impl Sender {
     /// # Errors
     /// A setting that is of no use, or a drain that ran out of time.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), SenderError> {
+        self.database = self.database.with_role(Role::Sender);
         let metrics = Arc::new(SenderMetrics::new()?);
         let readiness = Arc::new(Readiness::default());
         readiness.expect("database", "not asked yet");

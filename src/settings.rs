@@ -8,6 +8,7 @@ mod networks;
 mod operator;
 mod queues;
 mod region;
+mod role;
 mod sender;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ pub use networks::Networks;
 pub use operator::{OperatorSettings, system_user};
 pub use queues::{Format, QueueSetting, parse_queue_fields, parse_queues};
 pub use region::{is_reached_with_signatures, region_of_host};
+pub use role::Role;
 pub use sender::{Domains, SecretTable, SenderListenSettings, SenderSettings, SmtpEncryption, SmtpUrl};
 
 /// SQS refuses longer messages and longer replies to a receive.

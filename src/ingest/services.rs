@@ -23,6 +23,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Between probes of a database that is not fit, the first and the last.
 const RETRY_INTERVALS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 
+/// Of a log line that `dev` has no use for: its database is nobody's production.
+const OWNER_RIGHTS: &str = "event_processor::owner_rights";
+
 /// How often it is asked whether validation goes on.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -58,7 +61,7 @@ pub async fn follow_catalog(follower: CatalogFollower, catalog: Catalog, readine
 pub async fn watch_database(database: Database, breaker: Arc<CircuitBreaker>) {
     let mut session = Session::new(database.clone());
     let mut retry = Backoff::new(RETRY_INTERVALS.0, RETRY_INTERVALS.1);
-    let mut last_caution = None;
+    let mut told = Told::default();
     loop {
         let failures_before = breaker.failures();
         if failures_before > 0 {
@@ -72,7 +75,7 @@ pub async fn watch_database(database: Database, breaker: Arc<CircuitBreaker>) {
             tokio::time::sleep(breaker.pause()).await;
             continue;
         }
-        let state = state_of(probed, &database, breaker.is_closed(), &mut last_caution);
+        let state = state_of(probed, &database, breaker.is_closed(), &mut told);
         let is_fit = state.is_ok();
         breaker.set(state);
         if is_fit {
@@ -87,19 +90,28 @@ pub async fn watch_database(database: Database, breaker: Arc<CircuitBreaker>) {
     }
 }
 
-/// What a probe says of the store. A caution is logged once.
-fn state_of(
-    probed: Result<DatabaseState, SessionError>,
-    database: &Database,
-    is_closed: bool,
-    last_caution: &mut Option<&'static str>,
-) -> Result<(), String> {
+/// What was logged of a fit database, once.
+#[derive(Default)]
+struct Told {
+    caution: Option<&'static str>,
+    has_owner_rights: bool,
+}
+
+/// What a probe says of the store.
+fn state_of(probed: Result<DatabaseState, SessionError>, database: &Database, is_closed: bool, told: &mut Told) -> Result<(), String> {
     match probed {
-        Ok(DatabaseState::Fit(caution)) => {
-            if let Some(caution) = caution.filter(|_| caution != *last_caution) {
+        Ok(DatabaseState::Fit { caution, has_owner_rights }) => {
+            if let Some(caution) = caution.filter(|_| caution != told.caution) {
                 tracing::warn!("{caution}");
             }
-            *last_caution = caution;
+            if has_owner_rights && !told.has_owner_rights {
+                tracing::warn!(
+                    target: OWNER_RIGHTS,
+                    "the daemon works with the rights of the tables' owner or of a superuser, and could change and delete what is stored; make \
+                     the login in DATABASE_URL a member of event_processor_writer, or run `processor migrate` where there is no such role"
+                );
+            }
+            *told = Told { caution, has_owner_rights };
             Ok(())
         }
         Ok(DatabaseState::Unfit(sentence)) => Err(sentence),

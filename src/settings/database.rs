@@ -10,6 +10,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::{Host, Url};
 
+use super::role::Role;
+
 /// What the driver acts on of a URL's query. It would log the others with their values at each connection.
 const PARAMETERS: [&str; 18] = [
     "sslmode",
@@ -75,9 +77,12 @@ impl DatabaseSettings {
     }
 }
 
-/// Where Postgres is, and how to connect.
+/// Where Postgres is, how to connect, and as whom to work there.
 #[derive(Clone)]
-pub struct Database(Source);
+pub struct Database {
+    source: Source,
+    role: Option<Role>,
+}
 
 #[derive(Clone)]
 enum Source {
@@ -91,16 +96,31 @@ impl Database {
     /// # Errors
     /// A sentence for the user.
     pub fn in_file(file: &Path) -> Result<Self, String> {
-        let database = Self(Source::File(file.to_owned()));
+        let database = Self::at(Source::File(file.to_owned()));
         database.read().and_then(|url| connect_options(&url).map_err(|problem| wrong_file(file, &problem))).map(|_| database)
     }
 
+    fn at(source: Source) -> Self {
+        Self { source, role: None }
+    }
+
+    /// The same, for sessions that take this role where the user is a member of it.
+    #[must_use]
+    pub fn with_role(self, role: Role) -> Self {
+        Self { role: Some(role), ..self }
+    }
+
+    /// The role that sessions take.
+    pub fn role(&self) -> Option<Role> {
+        self.role
+    }
+
     fn is_empty(&self) -> bool {
-        matches!(&self.0, Source::Url(url) if url.is_empty())
+        matches!(&self.source, Source::Url(url) if url.is_empty())
     }
 
     fn read(&self) -> Result<String, String> {
-        match &self.0 {
+        match &self.source {
             Source::Url(url) => Ok(url.clone()),
             Source::File(file) => match std::fs::read_to_string(file) {
                 Ok(text) => Ok(text.trim_end_matches(['\n', '\r']).to_owned()),
@@ -122,7 +142,7 @@ impl Database {
     /// # Errors
     /// That the file cannot be read, or holds no such URL any more.
     pub fn options(&self) -> Result<PgConnectOptions, sqlx::Error> {
-        let options = connect_options(&self.url()?).map_err(|problem| match &self.0 {
+        let options = connect_options(&self.url()?).map_err(|problem| match &self.source {
             Source::Url(_) => problem,
             Source::File(file) => wrong_file(file, &problem),
         });
@@ -151,7 +171,7 @@ impl FromStr for Database {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        connect_options(url).map(|_| Self(Source::Url(url.to_owned())))
+        connect_options(url).map(|_| Self::at(Source::Url(url.to_owned())))
     }
 }
 
@@ -167,7 +187,7 @@ fn wrong_file(file: &Path, problem: &str) -> String {
 }
 
 fn parse_database_url(url: &str) -> Result<Database, String> {
-    if url.is_empty() { Ok(Database(Source::Url(String::new()))) } else { url.parse() }
+    if url.is_empty() { Ok(Database::at(Source::Url(String::new()))) } else { url.parse() }
 }
 
 fn connect_options(url: &str) -> Result<PgConnectOptions, String> {

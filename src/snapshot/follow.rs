@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{CompiledSchemas, Snapshot};
@@ -90,7 +90,7 @@ impl CatalogFollower {
         loop {
             if listener.is_none() {
                 // At the deadline the connection is lost with its pool of one, so nothing half-done is ever used again.
-                let listening = tokio::time::timeout(LISTEN_TIMEOUT, self.listen()).await;
+                let listening = tokio::time::timeout(LISTEN_TIMEOUT, database::listen(&self.database, CHANNEL)).await;
                 listener = listening.ok().and_then(Result::ok);
             }
             let outcome = self.load().await;
@@ -114,14 +114,6 @@ impl CatalogFollower {
                 is_alive = notified(&mut listener) => if !is_alive { listener = None },
             }
         }
-    }
-
-    /// A connection that listens; a pool of one, because the listener of the driver wants one.
-    async fn listen(&self) -> Result<PgListener, sqlx::Error> {
-        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(self.database.options()?);
-        let mut listener = PgListener::connect_with(&pool).await?;
-        listener.listen(CHANNEL).await?;
-        Ok(listener)
     }
 
     /// At the deadline the connection is dropped with the future that owns it, so nothing half-done is ever used again.
