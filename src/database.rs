@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::settings::Database;
 
@@ -64,6 +65,29 @@ pub async fn listen(database: &Database, channel: &str) -> Result<PgListener, sq
     let mut listener = PgListener::connect_with(&pool.connect_lazy_with(database.options()?)).await?;
     listener.listen(channel).await?;
     Ok(listener)
+}
+
+/// Waits for a notification, and then until the pace allows for heeding it; what comes meanwhile is one with it. False when the connection was
+/// lost, and with it whatever was notified. Anybody may notify without an end: that is read all the same, for the server keeps what is not, but
+/// it makes no more work than the pace has steps. Only reading is abandoned when this future is dropped: the listener keeps what it has received.
+pub async fn notified(listener: &mut PgListener, pace: &mut Interval) -> bool {
+    if !matches!(listener.try_recv().await, Ok(Some(_))) {
+        return false;
+    }
+    loop {
+        tokio::select! {
+            biased;
+            _ = pace.tick() => return true,
+            heard = listener.try_recv() => if !matches!(heard, Ok(Some(_))) { return false },
+        }
+    }
+}
+
+/// Steps of which the first is at once, and each other one so long after the one before it.
+pub fn pace(step: Duration) -> Interval {
+    let mut pace = tokio::time::interval(step);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pace
 }
 
 /// What a session begins with, in one exchange, by the simple protocol; what is put in is constants of ours. The settings come first: those of

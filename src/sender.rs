@@ -52,6 +52,9 @@ pub use signature::is_signed;
 /// Between attempts to hear notifications.
 const LISTEN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Notifications are heeded no more often, which is as often as the daemon notifies; anybody may.
+const HEED_INTERVAL: Duration = Duration::from_millis(100);
+
 /// For how long the end waits until Postgres has been told.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -202,11 +205,11 @@ async fn extend(mut session: Session, mut requests: mpsc::UnboundedReceiver<Vec<
 
 /// Passes on what the daemon notifies.
 async fn hear(database: Database, news: mpsc::UnboundedSender<News>) {
+    let mut pace = database::pace(HEED_INTERVAL);
     loop {
         if let Ok(mut listener) = listen(&database).await {
             // What came before the listener was there is found by polling.
-            while matches!(listener.try_recv().await, Ok(Some(_))) {
-                while listener.next_buffered().is_some() {}
+            while database::notified(&mut listener, &mut pace).await {
                 if news.send(News::Notified).is_err() {
                     return;
                 }

@@ -4,7 +4,7 @@ use event_processor::queue::Queue;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{Login, dump, sqlstate, stack_of_two_tenants};
-use crate::stack::{PROCESSOR, Stack};
+use crate::stack::{PROCESSOR, Stack, eventually, sample_catalog};
 use crate::terminal::Terminal;
 
 /// Everything that has rows and that this session may read anything of, and every function that it may call.
@@ -106,7 +106,8 @@ async fn readers_change_nothing_and_the_owner_and_a_dump_have_every_row() {
             and has_any_column_privilege(oid, privilege))";
     assert_eq!(login.database().rows(changes).await, Vec::<String>::new());
     let mut reader = login.database().connect().await;
-    for statement in ["select from message for key share", "lock table message in share mode", "create table public.own (id int)"] {
+    for statement in ["select from message for key share", "select 1; lock table message in share mode", "create table public.own (id int)"]
+    {
         assert_eq!(sqlstate(&mut reader, statement).await, "42501", "{statement}");
     }
 
@@ -145,4 +146,34 @@ async fn a_forged_tenant_is_a_dead_letter_that_the_victims_reader_does_not_see()
     assert_eq!(stack.database.rows(dead_letters).await, ["bound | tenant_mismatch | - | shop", "shared | unauthorized_sender | - | shop"]);
     assert_eq!(victim.database().rows(dead_letters).await, Vec::<String>::new());
     assert_eq!(victim.database().count("select count(*) from message").await, 0);
+}
+
+/// How often the tables have been read as a whole or by an index, as far as the sessions have told it.
+const CATALOG_READS: &str = "select seq_scan + idx_scan from pg_stat_user_tables where relname = 'subscription'";
+
+#[tokio::test]
+async fn what_a_reader_notifies_and_locks_is_in_nobodys_way() {
+    let stack = Stack::start(&["events"]).await;
+    let login = Login::create(&stack.database, "").await;
+    grant_reader(&stack, "shop", &login).await;
+    let daemon = stack.daemon("events?trust=any", &[]).await;
+    daemon.ready().await;
+    eventually("the catalog was read", async || (stack.database.count(CATALOG_READS).await > 0).then_some(())).await;
+    let before = stack.database.count(CATALOG_READS).await;
+    let mut reader = login.database().connect().await;
+    // The number is that of the lock of migrations.
+    assert_eq!(sqlstate(&mut reader, "select pg_advisory_lock(28559150664676096)").await, "00000");
+    for number in 0..500 {
+        assert_eq!(sqlstate(&mut reader, &format!("notify catalog_changed, '{number}'; notify delivery_ready")).await, "00000");
+    }
+    let migrated = Terminal::with(stack.environment()).run(PROCESSOR, &["migrate"]).await;
+    assert_eq!((migrated.status, migrated.output.as_str()), (0, "the tables are up to date\n"));
+    stack.database.apply(&sample_catalog()).await;
+    eventually("the new catalog is read", async || (daemon.metric("event_processor_catalog_generation", "").await > 1.5).then_some(()))
+        .await;
+    eventually("the session has told that", async || (stack.database.count(CATALOG_READS).await > before).then_some(())).await;
+    // Applying reads them, too.
+    let reads = stack.database.count(CATALOG_READS).await - before;
+    assert!(reads < 20, "read {reads} times");
+    assert_eq!(daemon.stop().await, 0);
 }
