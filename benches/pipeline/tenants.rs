@@ -87,7 +87,8 @@ fn apply(stand: &Stand, tenants: usize, event_types: usize, queues: usize, flags
         let path = directory.0.join(name(tenant));
         for event_type in 0..event_types {
             fs::create_dir_all(path.join(format!("type-{event_type}")))?;
-            let schema = format!(r#"{{"type": "object", "required": ["id"], "properties": {{"id": {{"type": "integer"}}, "p{tenant}": {{}}}}}}"#);
+            let schema =
+                format!(r#"{{"type": "object", "required": ["id"], "properties": {{"id": {{"type": "integer"}}, "p{tenant}": {{}}}}}}"#);
             fs::write(path.join(format!("type-{event_type}/1.json")), schema)?;
         }
         fs::write(path.join("tenant.toml"), "[clients.one]\n[[subscriptions]]\nclient = \"one\"\nevents = [\"*\"]\n")?;

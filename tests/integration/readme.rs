@@ -177,7 +177,7 @@ async fn each_task_of_the_readme_works_when_it_is_pasted() {
         "  event_type         Order Created",
         "  payload            {\"order\": 7}",
         "role acme_reporting reads the rows of tenant acme from now on",
-        " tenant_id | count \n-----------+-------\n acme      |     1\n(1 row)",
+        " tenant_id | count \n-----------+-------\n acme      |     2\n(1 row)",
         "every event is accounted for, and the queue rests",
     ] {
         assert!(printed.contains(expected), "no `{expected}` in\n{printed}");

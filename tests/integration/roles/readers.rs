@@ -70,8 +70,8 @@ async fn a_reader_sees_its_tenants_rows_and_no_other_ones_whatever_it_sets() {
     ];
     settings.extend(others.map(str::to_owned));
     for table in &readable {
-        let (shown, all) = (rows(&mut reader, table, "= 'shop'").await, rows(&mut database.connect().await, table, "= 'shop'").await);
-        assert!(shown == all && shown > 0, "{table}: {shown} of the tenant's {all} rows");
+        let (visible, all) = (rows(&mut reader, table, "= 'shop'").await, rows(&mut database.connect().await, table, "= 'shop'").await);
+        assert!(visible == all && visible > 0, "{table}: {visible} of the tenant's {all} rows");
         for setting in &settings {
             let code = sqlstate(&mut reader, setting).await;
             assert_eq!(rows(&mut reader, table, "is distinct from 'shop'").await, 0, "{table} after {setting} ({code})");
@@ -83,11 +83,11 @@ async fn a_reader_sees_its_tenants_rows_and_no_other_ones_whatever_it_sets() {
     }
 
     // A function of its own sees no row before the policy has let it through, and statistics tell nothing.
-    let look = "reset all; reset role; create temp table seen (tenant_id text);
-        create function pg_temp.look(text) returns boolean language plpgsql cost 0.0001
+    let leak = "reset all; reset role; create temp table seen (tenant_id text);
+        create function pg_temp.leak(text) returns boolean language plpgsql cost 0.0001
             as $$ begin insert into seen values ($1); return true; end $$;
-        select count(*) from message where pg_temp.look(tenant_id)";
-    assert_eq!(sqlstate(&mut reader, look).await, "00000");
+        select count(*) from message where pg_temp.leak(tenant_id)";
+    assert_eq!(sqlstate(&mut reader, leak).await, "00000");
     let seen: Vec<String> = sqlx::query_scalar("select distinct tenant_id from seen").fetch_all(&mut reader).await.expect("rows");
     assert_eq!(seen, ["shop"]);
     let statistics = "select tablename::text from pg_stats where schemaname = 'public'";
