@@ -104,3 +104,23 @@ async fn the_writer_can_neither_change_nor_delete_a_message_nor_anything_else_th
     assert_eq!(database.rows("select * from message order by tenant_id, source, event_id").await, before);
     println!("{} statements refused", statements.len());
 }
+
+/// That a policy lets everything through costs the writer nothing: what is planned for it is what is planned for the owner.
+#[tokio::test]
+async fn the_writer_finds_what_is_stored_by_the_key_as_the_owner_does() {
+    let stack = stack_of_two_tenants().await;
+    let arrays = "'{1}'::integer[], '{shop}'::text[], '{web}'::text[], '{event-1}'::text[]";
+    let statement =
+        include_str!("../../../src/store/select_stored.sql").replace("$1::integer[], $2::text[], $3::text[], $4::text[]", arrays);
+    let mut connection = stack.database.connect().await;
+    let mut plans = Vec::new();
+    for role in ["event_processor_writer", "event_processor_owner"] {
+        let settings = format!("set role {role}; set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off");
+        assert_eq!(sqlstate(&mut connection, &settings).await, "00000");
+        let explain = sqlx::AssertSqlSafe(format!("explain (verbose, costs off) {statement}"));
+        let plan: Vec<String> = sqlx::query_scalar(explain).fetch_all(&mut connection).await.expect("a plan");
+        plans.push(plan.join("\n"));
+    }
+    assert!(plans[0].contains("Index Scan using message_pkey"), "{}", plans[0]);
+    assert_eq!(plans[0], plans[1]);
+}
