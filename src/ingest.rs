@@ -50,7 +50,7 @@ use tokio_util::task::TaskTracker;
 use crate::health::{Health, NOT_KNOWN, Readiness, serve};
 use crate::metrics::Metrics;
 use crate::queue::Clients;
-use crate::settings::{Database, IngestSettings, QueueSetting};
+use crate::settings::{Database, IngestSettings, QueueSetting, Role};
 use crate::snapshot::{Catalog, CatalogFollower, CompiledSchemas};
 use crate::spans::{Exporter, Spans};
 use crate::store::{Session, Settled};
@@ -131,7 +131,7 @@ impl Daemon {
     /// When the drain runs out of time, or a task ends that should not.
     pub async fn run(self, stop: CancellationToken) -> Result<(), DaemonError> {
         let Self { database, queues, clients, settings, listener, exporter } = self;
-        let database = database.to("daemon");
+        let database = database.with_role(Role::Writer).to("daemon");
         let metrics = Arc::new(Metrics::new()?);
         let (spans, exporting) = Spans::new(exporter, &metrics.spans_dropped);
         let room = CompiledSchemas::new(settings.compiled_schemas_bytes_max, Arc::clone(&metrics));

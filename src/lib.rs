@@ -69,6 +69,8 @@ pub mod dead_letter;
 pub mod delivery;
 /// Clients and tenants: whether deliveries go out.
 pub mod client;
+/// Who reads a tenant's rows.
+pub mod reader;
 /// What became of one message.
 pub mod trace;
 /// `sender`: claims deliveries and sends them, as the reference for those who write their own.

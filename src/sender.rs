@@ -35,7 +35,7 @@ use crate::backoff::Backoff;
 use crate::database;
 use crate::health::{Health, Readiness, serve};
 use crate::metrics::{MetricsError, SenderMetrics};
-use crate::settings::{Database, SenderSettings, WrongSetting};
+use crate::settings::{Database, Role, SenderSettings, WrongSetting};
 use crate::spans::{Exporter, Spans};
 use attempts::Attempts;
 use connector::Guarded;
@@ -53,6 +53,9 @@ pub use signature::is_signed;
 
 /// Between attempts to hear notifications.
 const LISTEN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Notifications are heeded no more often, which is as often as the daemon notifies; anybody may.
+const HEED_INTERVAL: Duration = Duration::from_millis(100);
 
 /// For how long the end waits until Postgres has been told.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -96,6 +99,7 @@ impl Sender {
     /// # Errors
     /// A setting that is of no use, or a drain that ran out of time.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), SenderError> {
+        self.database = self.database.with_role(Role::Sender);
         let metrics = Arc::new(SenderMetrics::new()?);
         let readiness = Arc::new(Readiness::default());
         readiness.expect("database", "not asked yet");
@@ -212,11 +216,11 @@ async fn extend(mut session: Session, mut requests: mpsc::UnboundedReceiver<Vec<
 
 /// Passes on what the daemon notifies.
 async fn hear(database: Database, news: mpsc::UnboundedSender<News>) {
+    let mut pace = database::pace(HEED_INTERVAL);
     loop {
         if let Ok(mut listener) = listen(&database).await {
             // What came before the listener was there is found by polling.
-            while matches!(listener.try_recv().await, Ok(Some(_))) {
-                while listener.next_buffered().is_some() {}
+            while database::notified(&mut listener, &mut pace).await {
                 if news.send(News::Notified).is_err() {
                     return;
                 }

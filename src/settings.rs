@@ -8,6 +8,7 @@ mod networks;
 mod operator;
 mod queues;
 mod region;
+mod role;
 mod sender;
 mod traces;
 
@@ -25,6 +26,7 @@ pub use networks::Networks;
 pub use operator::{OperatorSettings, system_user};
 pub use queues::{Format, QueueSetting, parse_queue_fields, parse_queues};
 pub use region::{is_reached_with_signatures, region_of_host};
+pub use role::Role;
 pub use sender::{Domains, SecretTable, SenderListenSettings, SenderSettings, SmtpEncryption, SmtpUrl};
 pub use traces::TracesSettings;
 

@@ -25,7 +25,7 @@
 mod failure;
 mod backend;
 mod session;
-mod sender_role;
+mod roles;
 mod database;
 mod migration;
 mod batch;

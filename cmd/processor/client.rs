@@ -5,6 +5,7 @@ use event_processor::client::{CLIENTS_HEAD, State, Subject, TENANTS_HEAD, list_c
 use event_processor::output::print;
 use event_processor::settings::{DatabaseSettings, OperatorSettings};
 
+use crate::reader::{self, ReaderSettings};
 use crate::{Failure, audit, connect, print_json};
 
 #[derive(Subcommand)]
@@ -29,6 +30,10 @@ pub enum TenantCommand {
     Pause(TenantSettings),
     /// Deliver again, to those of its clients that are active themselves.
     Resume(TenantSettings),
+    /// Let a role of Postgres read this tenant's rows in every table, and no other tenant's. `revoke-reader` takes it back.
+    GrantReader(ReaderSettings),
+    /// Keep this tenant's rows from a role that read them.
+    RevokeReader(ReaderSettings),
 }
 
 #[derive(Args)]
@@ -110,6 +115,8 @@ pub async fn run_tenant(command: TenantCommand) -> Result<(), Failure> {
     let (settings, state, name) = match command {
         TenantCommand::List(settings) => return print_tenants(settings).await,
         TenantCommand::Show(settings) => return show_tenant(settings).await,
+        TenantCommand::GrantReader(settings) => return reader::grant(settings).await,
+        TenantCommand::RevokeReader(settings) => return reader::revoke(settings).await,
         TenantCommand::Pause(settings) => (settings, State::Paused, "tenant pause"),
         TenantCommand::Resume(settings) => (settings, State::Active, "tenant resume"),
     };

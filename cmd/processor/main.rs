@@ -5,6 +5,7 @@ mod client;
 mod dead_letter;
 mod delivery;
 mod logging;
+mod reader;
 mod run;
 mod trace;
 mod validate;
@@ -14,7 +15,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use event_processor::audit::Audit;
-use event_processor::settings::{Database, DatabaseSettings, MissingSetting, OperatorSettings, WrongSetting, explain, settle_environment};
+use event_processor::settings::{
+    Database, DatabaseSettings, MissingSetting, OperatorSettings, Role, WrongSetting, explain, settle_environment,
+};
 use event_processor::{database, output, signals};
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
@@ -60,7 +63,7 @@ enum Command {
     /// Stop and resume deliveries to one client.
     #[command(subcommand)]
     Client(client::ClientCommand),
-    /// Stop and resume deliveries of one tenant.
+    /// Stop and resume deliveries of one tenant; let its own people read its rows.
     #[command(subcommand)]
     Tenant(client::TenantCommand),
     /// Ask the daemon on this machine whether it is ready; ends with 0 when it is, 69 when not.
@@ -71,7 +74,7 @@ enum Command {
 fn levels(command: Option<&Command>) -> &'static str {
     match command {
         #[cfg(feature = "dev")]
-        Some(Command::Dev(_)) => "warn,sqlx_core=error",
+        Some(Command::Dev(_)) => "warn,sqlx_core=error,event_processor::owner_rights=off",
         Some(Command::Run(_)) => "info",
         // Whoever waits for a command sees by himself that a statement takes long.
         _ => "info,sqlx=error",
@@ -224,9 +227,9 @@ async fn connect(settings: &DatabaseSettings) -> Result<PgConnection, Failure> {
     database::connect(&database, &[]).await.map_err(|error| Failure::of_connecting(&database, &error))
 }
 
+/// As the role of those who run commands.
 fn database(settings: &DatabaseSettings) -> Result<Database, Failure> {
-    let database = settings.database().map_err(Failure::setting)?;
-    Ok(database.to("command"))
+    settings.database().map(|database| database.with_role(Role::Operator).to("command")).map_err(Failure::setting)
 }
 
 /// The row in `audit` of the command that this process runs.

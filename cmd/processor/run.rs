@@ -9,7 +9,7 @@ use event_processor::health::{ask, listen};
 use event_processor::ingest::{Daemon, DaemonError};
 use event_processor::output::print;
 use event_processor::queue::Clients;
-use event_processor::settings::{Database, DatabaseSettings, IngestSettings, ListenSettings, QueueSettings};
+use event_processor::settings::{Database, DatabaseSettings, IngestSettings, ListenSettings, QueueSettings, Role};
 use event_processor::snapshot::Snapshot;
 use event_processor::spans::Exporter;
 use event_processor::store::{self, Migrated, MigrationError};
@@ -67,7 +67,8 @@ pub async fn run(settings: RunSettings) -> Result<(), Failure> {
 /// Without a queue of its own, a daemon polls those of the catalog. Where that can be read at once and has none, something was forgotten.
 async fn check_queues(database: &Database) -> Result<(), Failure> {
     let reading = async {
-        let mut connection = database::connect(&database.to("start"), &[]).await?;
+        let database = database.clone().with_role(Role::Writer).to("start");
+        let mut connection = database::connect(&database, &[]).await?;
         Snapshot::load(&mut connection, None, 0).await
     };
     match tokio::time::timeout(LOOK_TIMEOUT, reading).await {
@@ -99,7 +100,7 @@ pub async fn migrate(settings: &DatabaseSettings) -> Result<(), Failure> {
             }
             if let Some(statements) = statements_left {
                 print(format_args!(
-                    "this user may not make the role that senders use, or not grant it what it needs; have somebody run who may:\n{statements}"
+                    "this user may not make the roles that the programs use, or not grant them what they need; have somebody run who may:\n{statements}"
                 ));
             }
         }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use event_processor::queue::{ClientError, Clients, Queue};
-use event_processor::settings::{Database, QueueSetting, explain, parse_queues, settle_environment};
+use event_processor::settings::{Database, QueueSetting, Role, explain, parse_queues, settle_environment};
 use event_processor::{database, output};
 use sqlx::PgConnection;
 
@@ -87,10 +87,10 @@ fn unavailable_queue(name: &str, error: &ClientError) -> Failure {
 }
 
 async fn connect(database: &Database) -> Result<PgConnection, Failure> {
-    let connecting = database::connect(&database.to("producers"), &[]).await;
+    let connecting = database::connect(&database.clone().with_role(Role::Operator).to("producers"), &[]).await;
     connecting.map_err(|error| (database::tell(database, &error), if database::is_wrong_setting(&error) { 78 } else { 69 }))
 }
 
 fn unavailable_database(error: &sqlx::Error) -> Failure {
-    (format!("the database {}", database::describe(error)), 69)
+    (format!("the database {}", database::describe(error)), if database::is_wrong_setting(error) { 78 } else { 69 })
 }

@@ -10,7 +10,7 @@ use event_processor::producers::ledger;
 use event_processor::producers::verification::{VerificationError, verify};
 use event_processor::settings::{DatabaseSettings, parse_duration};
 
-use crate::{Failure, connect, open, parse_queue};
+use crate::{Failure, connect, open, parse_queue, unavailable_database};
 
 #[derive(Args)]
 pub struct VerifySettings {
@@ -40,12 +40,9 @@ pub async fn run(settings: VerifySettings) -> Result<(), Failure> {
         queues.push(open(&setting).await?);
     }
     let mut connection = connect(&database).await?;
-    let report = verify(&mut connection, &queues, &entries, settings.timeout).await.map_err(|error| {
-        let advice = match error {
-            VerificationError::Queue(_) => "; check region, endpoint, credentials and permissions",
-            VerificationError::Database(_) => "",
-        };
-        (format!("{error}{advice}"), 69)
+    let report = verify(&mut connection, &queues, &entries, settings.timeout).await.map_err(|error| match error {
+        VerificationError::Queue(_) => (format!("{error}; check region, endpoint, credentials and permissions"), 69),
+        VerificationError::Database(error) => unavailable_database(&error),
     })?;
     if settings.json {
         print_json(&report).map_err(|error| (format!("failed to write JSON: {error}"), 70))?;

@@ -96,7 +96,9 @@ fn describe_answer(error: &dyn DatabaseError) -> String {
     let advice = match code.as_ref() {
         "28P01" | "28000" => "correct user and password in DATABASE_URL, or in the password file",
         "3D000" => "create it, or correct its name in DATABASE_URL",
-        "42501" => "grant this to the role that DATABASE_URL names",
+        "42501" => {
+            "run `processor migrate`, which grants the roles event_processor_* what they need, or grant this to the role that DATABASE_URL names"
+        }
         "42P01" | "42703" | "42883" => "run `processor migrate`",
         "53100" => "make room on its disk",
         "53300" => "close other programs' connections, or raise max_connections",

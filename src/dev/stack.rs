@@ -29,7 +29,7 @@ use crate::ingest::Daemon;
 use crate::output::announce;
 use crate::queue::{Clients, Queue};
 use crate::settings::{
-    DEV_ENVIRONMENT_FILE, Database, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, WrongSetting, parse_count,
+    DEV_ENVIRONMENT_FILE, Database, DatabaseSettings, IngestSettings, ListenSettings, QueueSetting, Role, WrongSetting, parse_count,
     parse_queues, write_dev_environment,
 };
 use crate::spans::Exporter;
@@ -208,7 +208,8 @@ async fn run_on(
     store::migrate(&database).await.map_err(anyhow::Error::from)?;
     announce(format_args!("Postgres is up, {url}"));
     let mut catalog = CatalogFiles::new(settings.schemas.clone());
-    let mut connection = database::connect(&database.to("dev"), &[]).await.map_err(anyhow::Error::from)?;
+    let operator = database.clone().with_role(Role::Operator).to("dev");
+    let mut connection = database::connect(&operator, &[]).await.map_err(anyhow::Error::from)?;
     let declaration = catalog.apply(&mut connection).await;
 
     let clients = Clients::local(&server.endpoint_url(), REGION).await;

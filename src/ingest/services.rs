@@ -25,6 +25,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Between probes of a database that is not fit, the first and the last.
 const RETRY_INTERVALS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 
+/// Of a log line that `dev` has no use for: its database is nobody's production.
+const OWNER_RIGHTS: &str = "event_processor::owner_rights";
+
 /// How often it is asked whether validation goes on.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -82,7 +85,7 @@ fn start_at_zero(metrics: &Metrics, queues: &[QueueSetting], snapshot: &Snapshot
 pub async fn watch_database(database: Database, breaker: Arc<CircuitBreaker>, metrics: Arc<Metrics>) {
     let mut session = Session::new(database.to("probe"));
     let mut retry = Backoff::new(RETRY_INTERVALS.0, RETRY_INTERVALS.1);
-    let mut last_caution = None;
+    let mut told = Told::default();
     loop {
         let failures_before = breaker.failures();
         if failures_before > 0 {
@@ -101,7 +104,7 @@ pub async fn watch_database(database: Database, breaker: Arc<CircuitBreaker>, me
             tokio::time::sleep(breaker.pause()).await;
             continue;
         }
-        let state = state_of(probed, &database, breaker.is_closed(), &mut last_caution, &metrics);
+        let state = state_of(probed, &database, breaker.is_closed(), &mut told, &metrics);
         let is_fit = state.is_ok();
         breaker.set(state);
         if is_fit {
@@ -116,21 +119,35 @@ pub async fn watch_database(database: Database, breaker: Arc<CircuitBreaker>, me
     }
 }
 
-/// What a probe says of the store. A caution is logged once.
+/// What was logged of a fit database, once.
+#[derive(Default)]
+struct Told {
+    caution: Option<&'static str>,
+    has_owner_rights: bool,
+}
+
+/// What a probe says of the store.
 fn state_of(
     probed: Result<DatabaseState, SessionError>,
     database: &Database,
     is_closed: bool,
-    last_caution: &mut Option<&'static str>,
+    told: &mut Told,
     metrics: &Metrics,
 ) -> Result<(), String> {
     match probed {
-        Ok(DatabaseState::Fit(caution)) => {
-            if let Some(caution) = caution.filter(|_| caution != *last_caution) {
+        Ok(DatabaseState::Fit { caution, has_owner_rights }) => {
+            if let Some(caution) = caution.filter(|_| caution != told.caution) {
                 let (problem, advice) = problem_and_advice(caution);
                 tracing::warn!(problem, advice, "the database's set-up is risky");
             }
-            *last_caution = caution;
+            if has_owner_rights && !told.has_owner_rights {
+                tracing::warn!(
+                    target: OWNER_RIGHTS,
+                    "the daemon works with the rights of the tables' owner or of a superuser, and could change and delete what is stored; make \
+                     the login in DATABASE_URL a member of event_processor_writer, or run `processor migrate` where there is no such role"
+                );
+            }
+            *told = Told { caution, has_owner_rights };
             Ok(())
         }
         Ok(DatabaseState::Unfit(class, sentence)) => {

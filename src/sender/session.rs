@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
@@ -41,7 +41,7 @@ macro_rules! ask {
         let asking = async {
             let mut connection = match $session.connection.take() {
                 Some(connection) => connection,
-                None => connect(&$session.database).await?,
+                None => database::connect(&$session.database, &SETTINGS).await?,
             };
             let $connection = &mut connection;
             let answer: Result<_, sqlx::Error> = $statement.await;
@@ -55,13 +55,6 @@ macro_rules! ask {
         }
         answer
     }};
-}
-
-/// As the role that senders have, where the user is a member: then it can do no more than a sender of anybody else's.
-async fn connect(database: &Database) -> Result<PgConnection, sqlx::Error> {
-    let mut connection = database::connect(database, &SETTINGS).await?;
-    sqlx::raw_sql(include_str!("set_role.sql")).execute(&mut connection).await?;
-    Ok(connection)
 }
 
 impl Session {
@@ -136,10 +129,7 @@ impl Session {
     }
 }
 
-/// A connection that is told when there is something; a pool of one, because the listener of the driver wants one.
+/// A connection that is told when there is something.
 pub(super) async fn listen(database: &Database) -> Result<PgListener, sqlx::Error> {
-    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(database.to("sender listener").options()?);
-    let mut listener = PgListener::connect_with(&pool).await?;
-    listener.listen(CHANNEL).await?;
-    Ok(listener)
+    database::listen(&database.to("sender listener"), CHANNEL).await
 }

@@ -10,6 +10,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::{Host, Url};
 
+use super::role::Role;
+
 /// What the driver acts on of a URL's query. It would log the others with their values at each connection.
 const PARAMETERS: [&str; 18] = [
     "sslmode",
@@ -81,12 +83,13 @@ const APPLICATION_NAME: &str = "event-processor";
 /// Postgres cuts longer names.
 const APPLICATION_NAME_BYTES_MAX: usize = 63;
 
-/// Where Postgres is, and how to connect.
+/// Where Postgres is, how to connect, and as whom to work there.
 #[derive(Clone)]
 pub struct Database {
     source: Source,
     /// What for.
     purpose: &'static str,
+    role: Option<Role>,
 }
 
 #[derive(Clone)]
@@ -106,13 +109,24 @@ impl Database {
     }
 
     fn of(source: Source) -> Self {
-        Self { source, purpose: "" }
+        Self { source, purpose: "", role: None }
     }
 
     /// The same, by connections that say in `application_name` what they are for.
     #[must_use]
     pub fn to(&self, purpose: &'static str) -> Self {
         Self { purpose, ..self.clone() }
+    }
+
+    /// The same, for sessions that take this role where the user is a member of it.
+    #[must_use]
+    pub fn with_role(self, role: Role) -> Self {
+        Self { role: Some(role), ..self }
+    }
+
+    /// The role that sessions take.
+    pub fn role(&self) -> Option<Role> {
+        self.role
     }
 
     fn is_empty(&self) -> bool {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Interval;
 
 use super::{CompiledSchemas, Snapshot};
 use crate::database::{self, Setting};
@@ -27,6 +28,9 @@ const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A catalog that takes longer to read is not answered at all.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Notifications are heeded no more often, for anybody may notify.
+const HINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The channel on which `catalog apply` notifies.
 const CHANNEL: &str = "catalog_changed";
@@ -87,10 +91,12 @@ impl CatalogFollower {
     pub async fn run(mut self, report: impl Fn(Result<i64, String>)) {
         let mut waiting: Vec<oneshot::Sender<bool>> = Vec::new();
         let mut listener = None;
+        let mut hints = database::pace(HINT_INTERVAL);
         loop {
             if listener.is_none() {
                 // At the deadline the connection is lost with its pool of one, so nothing half-done is ever used again.
-                let listening = tokio::time::timeout(LISTEN_TIMEOUT, self.listen()).await;
+                let listening =
+                    tokio::time::timeout(LISTEN_TIMEOUT, database::listen(&self.database.to("catalog listener"), CHANNEL)).await;
                 listener = listening.ok().and_then(Result::ok);
             }
             let outcome = self.load().await;
@@ -109,20 +115,37 @@ impl CatalogFollower {
                 let _ = reply.send(is_loaded);
             }
             let pause = if is_good { POLL_INTERVAL } else { RETRY_INTERVAL };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                Some(reply) = self.reloads.recv() => waiting.push(reply),
-                is_alive = notified(&mut listener) => if !is_alive { listener = None },
+            waiting.extend(self.wait(pause, &mut listener, &mut hints).await);
+        }
+    }
+
+    /// Waits until the catalog is to be read again: for so long, until somebody asks for it, or until a notification is more than a hint.
+    async fn wait(&mut self, pause: Duration, listener: &mut Option<PgListener>, hints: &mut Interval) -> Option<oneshot::Sender<bool>> {
+        let pause = tokio::time::sleep(pause);
+        tokio::pin!(pause);
+        loop {
+            let is_alive = tokio::select! {
+                () = &mut pause => return None,
+                Some(reply) = self.reloads.recv() => return Some(reply),
+                is_alive = notified(listener, hints) => is_alive,
+            };
+            if !is_alive {
+                *listener = None;
+                return None;
+            }
+            if !self.is_newest().await {
+                return None;
             }
         }
     }
 
-    /// A connection that listens; a pool of one, because the listener of the driver wants one.
-    async fn listen(&self) -> Result<PgListener, sqlx::Error> {
-        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(self.database.to("catalog listener").options()?);
-        let mut listener = PgListener::connect_with(&pool).await?;
-        listener.listen(CHANNEL).await?;
-        Ok(listener)
+    /// Whether the catalog that was read last is the newest, as far as the kept connection can say.
+    async fn is_newest(&mut self) -> bool {
+        let Some(mut connection) = self.connection.take() else { return false };
+        let asked = sqlx::query_file_scalar!("src/snapshot/load_generation.sql").fetch_one(&mut connection);
+        let Ok(Ok(generation)) = tokio::time::timeout(LOAD_TIMEOUT, asked).await else { return false };
+        self.connection = Some(connection);
+        generation == self.snapshots.borrow().generation
     }
 
     /// At the deadline the connection is dropped with the future that owns it, so nothing half-done is ever used again.
@@ -154,16 +177,9 @@ impl CatalogFollower {
     }
 }
 
-/// Waits for a notification; false when the connection was lost, and with it whatever was notified meanwhile. Only reading is
-/// abandoned when this future is dropped: the listener keeps what it has received.
-async fn notified(listener: &mut Option<PgListener>) -> bool {
+async fn notified(listener: &mut Option<PgListener>, hints: &mut Interval) -> bool {
     match listener {
-        Some(listener) => {
-            let is_alive = matches!(listener.try_recv().await, Ok(Some(_)));
-            // One reading serves all that has been notified so far.
-            while listener.next_buffered().is_some() {}
-            is_alive
-        }
+        Some(listener) => database::notified(listener, hints).await,
         None => std::future::pending().await,
     }
 }

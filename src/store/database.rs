@@ -21,8 +21,13 @@ pub(super) fn migrator() -> Migrator {
 /// What a probe found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseState {
-    /// Events can be stored; there may be something to be careful about.
-    Fit(Option<&'static str>),
+    /// Events can be stored.
+    Fit {
+        /// Something to be careful about.
+        caution: Option<&'static str>,
+        /// Whether what is stored could be changed and deleted by the session, too.
+        has_owner_rights: bool,
+    },
     /// They cannot; the sentence says why and what to do.
     Unfit(ErrorClass, String),
 }
@@ -68,6 +73,7 @@ pub(super) struct Server {
     has_full_page_writes: bool,
     /// Whether anything was ever migrated.
     has_migrations: bool,
+    has_owner_rights: bool,
 }
 
 impl Server {
@@ -133,7 +139,8 @@ async fn probe_by(connection: &mut PgConnection, statements: &[&str]) -> Result<
         return Ok(DatabaseState::Unfit(ErrorClass::Permission, sentence));
     }
     let refused = try_statements(connection, statements).await?;
-    Ok(refused.map_or(DatabaseState::Fit(server.caution()), |(class, sentence)| DatabaseState::Unfit(class, sentence)))
+    let fit = DatabaseState::Fit { caution: server.caution(), has_owner_rights: server.has_owner_rights };
+    Ok(refused.map_or(fit, |(class, sentence)| DatabaseState::Unfit(class, sentence)))
 }
 
 /// One probe of the database, by a session that is kept for the next; where it is thorough, what a batch does is tried too.
@@ -153,7 +160,7 @@ pub async fn unfit_for_commands(session: &mut Session, deadline: Duration) -> Re
     let statements = [&STATEMENTS[..], &STATEMENTS_OF_COMMANDS].concat();
     let state = session.run(deadline, move |connection| Box::pin(async move { probe_by(connection, &statements).await })).await?;
     Ok(match state {
-        DatabaseState::Fit(_) => None,
+        DatabaseState::Fit { .. } => None,
         DatabaseState::Unfit(_, sentence) => Some(sentence),
     })
 }

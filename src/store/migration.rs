@@ -6,7 +6,7 @@ use sqlx::migrate::MigrateError;
 use sqlx::{Connection as _, PgConnection};
 
 use super::database::{Server, migrator};
-use super::sender_role::ensure_sender_role;
+use super::roles::{become_owner, grant_rights};
 use crate::database::{self, Setting, describe};
 use crate::settings::Database;
 
@@ -61,11 +61,12 @@ impl From<MigrateError> for MigrationError {
 pub struct Migrated {
     /// How many migrations were missing.
     pub applied: usize,
-    /// Statements for somebody who may make the role that senders use and grant it their functions, where this user may not.
+    /// Statements for somebody who may make the roles and grant them what they need, where this user may not.
     pub statements_left: Option<String>,
 }
 
-/// Applies what is missing of the migrations, by a connection of its own: the lock belongs to its session. Then makes the role that senders use.
+/// Applies what is missing of the migrations, by a connection of its own: the lock belongs to its session. Makes the roles before, to make what
+/// is new as the owner where that is possible, and gives them their rights thereafter.
 ///
 /// # Errors
 /// When Postgres does not answer, the database is not fit, another migration holds the lock, or a statement fails.
@@ -76,11 +77,12 @@ pub async fn migrate(database: &Database) -> Result<Migrated, MigrationError> {
         return Err(MigrationError::Unfit(sentence));
     }
     lock(&mut connection).await?;
+    become_owner(&mut connection).await?;
     let applied_before = before.applied(&mut connection).await?.len();
     sqlx::raw_sql(include_str!("drop_invalid_indexes.sql")).execute(&mut connection).await?;
     migrator().run_direct(None, &mut connection, false).await?;
     let applied_after = Server::of(&mut connection).await?.applied(&mut connection).await?.len();
-    let statements_left = ensure_sender_role(&mut connection).await?;
+    let statements_left = grant_rights(&mut connection).await?;
     connection.close().await?;
     Ok(Migrated { applied: applied_after.saturating_sub(applied_before), statements_left })
 }

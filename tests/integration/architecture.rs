@@ -54,6 +54,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "dead_letter",
             "delivery",
             "client",
+            "reader",
             "trace",
             "producers",
             "dev",

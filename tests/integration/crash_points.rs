@@ -25,8 +25,8 @@ async fn check(location: &str) {
         let settings: Vec<_> = SETTINGS.into_iter().chain([("FAILPOINTS", crashing.as_str())]).collect();
         let mut daemon = stack.daemon(QUEUES, &settings).await;
         eventually("the daemon crashes", async || {
-            // The catalog is read again at each word of a change.
-            stack.database.execute("select pg_notify('catalog_changed', '')").await;
+            // The catalog is read again when it has changed.
+            stack.database.execute("update catalog set generation = generation + 1; select pg_notify('catalog_changed', '')").await;
             daemon.has_ended().then_some(())
         })
         .await;

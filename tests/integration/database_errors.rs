@@ -64,7 +64,9 @@ async fn a_missing_right_is_told_in_the_words_of_postgres_and_ends_with_78() {
     ] {
         let ended = run(&url, line, &[]).await;
         assert_eq!(ended.status, 78, "{line:?}: {ended:?}");
-        let sentence = format!("says: {problem} (SQLSTATE 42501); grant this to the role that DATABASE_URL names");
+        let sentence = format!(
+            "says: {problem} (SQLSTATE 42501); run `processor migrate`, which grants the roles event_processor_* what they need, or grant this to the role that DATABASE_URL names"
+        );
         assert!(ended.errors.contains(&sentence), "{line:?}: {ended:?}");
     }
     stack.database.execute("grant all on _sqlx_migrations to app; grant create on schema public to app").await;

@@ -66,6 +66,7 @@ mod readme;
 mod refusals;
 mod repair;
 mod restore;
+mod roles;
 mod schedule;
 mod sdk_settings;
 mod sender;

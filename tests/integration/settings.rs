@@ -246,7 +246,7 @@ async fn every_command_has_help() {
         ("dead-letter", "list show summary replay discard reopen example drain export"),
         ("delivery", "list show requeue cancel"),
         ("client", "list pause resume disable"),
-        ("tenant", "list show pause resume"),
+        ("tenant", "list show pause resume grant-reader revoke-reader"),
     ];
     let of_groups = groups.iter().flat_map(|(group, names)| names.split(' ').map(move |name| format!("{group} {name}")));
     let alone = ["", "trace", "dev", "health", "validate", "migrate", "run"].into_iter().chain(groups.map(|(group, _)| group));
