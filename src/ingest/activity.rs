@@ -68,21 +68,23 @@ impl Activities {
     /// Adds what was counted, as long as the process runs.
     pub async fn run(self: Arc<Self>, database: Database) {
         let interval = fault::shortened("activity_interval", INTERVAL);
+        // Kept, as others are: one that is given back would be taken by whoever uses up the server's connections.
+        let mut session = Session::new(database);
         let mut rows = 0;
         loop {
             tokio::time::sleep(interval + PAUSE_PER_ROW * rows).await;
-            rows = self.add(&database, TIMEOUTS.0).await;
+            rows = self.add(&mut session, TIMEOUTS.0).await;
         }
     }
 
     /// Adds what was counted last, before the process ends.
     pub async fn add_last(&self, database: &Database) {
-        self.add(database, TIMEOUTS.1).await;
+        self.add(&mut Session::new(database.clone()), TIMEOUTS.1).await;
     }
 
-    /// Adds what was counted, by a connection that is not kept. Where that fails it is forgotten: whether it was added is not known, and what
+    /// Adds what was counted. Where that fails it is forgotten: whether it was added is not known, and what
     /// is told twice misleads more than what is missing. Gives how many rows there were.
-    async fn add(&self, database: &Database, timeout: Duration) -> u32 {
+    async fn add(&self, session: &mut Session, timeout: Duration) -> u32 {
         let counted = std::mem::take(&mut *self.by_tenant());
         let of_tenant = |(tenant_id, by_type): (TenantId, HashMap<SmolStr, Recent>)| {
             by_type.into_iter().map(move |(event_type, Recent { counts, last_at })| Activity {
@@ -97,7 +99,7 @@ impl Activities {
             return 0;
         }
         let rows = u32::try_from(activity.len()).unwrap_or(u32::MAX);
-        if let Err(error) = add_activity(&mut Session::new(database.clone()), timeout, activity).await {
+        if let Err(error) = add_activity(session, timeout, activity).await {
             tracing::debug!(%error, "what tenants brought lately was not added to tenant_activity");
         }
         rows
