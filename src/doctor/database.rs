@@ -37,7 +37,7 @@ pub async fn check(database: &Database, checks: &mut Vec<Check>) -> Result<PgCon
     let found = match &state {
         Ok(DatabaseState::Fit(None)) => None,
         Ok(DatabaseState::Fit(Some(caution))) => Some(Check::wrong(CHECK, caution)),
-        Ok(DatabaseState::Unfit(sentence)) => Some(Check::wrong(CHECK, sentence)),
+        Ok(DatabaseState::Unfit(_, sentence)) => Some(Check::wrong(CHECK, sentence)),
         Err(SessionError::Driver(error)) if is_away(error) => Some(Check::away(CHECK, tell(database, error))),
         Err(SessionError::Driver(error)) => Some(Check::wrong(CHECK, tell(database, error))),
         Err(error @ (SessionError::Silent | SessionError::Deadline)) => {

@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 
 use super::check::Check;
 use super::surroundings::Surroundings;
-use crate::ingest::{Mismatch, mismatches};
+use crate::ingest::queue_check::{Mismatch, mismatches};
 use crate::queue::{ClientError, Clients, Queue};
 use crate::settings::{IngestSettings, QueueSetting};
 
