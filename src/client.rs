@@ -1,5 +1,7 @@
-//! Clients and tenants that deliveries go to, for the people who stop and resume that. It is none of the catalog's: files do not say it, and
+//! Clients and tenants: how they are, and whether deliveries go to them, for the people who stop and resume that. It is none of the catalog's: files do not say it, and
 //! applying them leaves it.
+
+mod tenant;
 
 use std::fmt;
 
@@ -8,6 +10,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::audit::Audit;
 use crate::output::Escaped;
+pub use tenant::{TENANTS_HEAD, Tenant, list_tenants};
 
 /// A client in a list.
 #[derive(Debug, Serialize)]
@@ -45,38 +48,6 @@ impl fmt::Display for Client {
 /// When Postgres does not answer.
 pub async fn list_clients(connection: &mut PgConnection, tenant_id: Option<&str>) -> Result<Vec<Client>, sqlx::Error> {
     sqlx::query_file_as!(Client, "src/client/list_clients.sql", tenant_id).fetch_all(connection).await
-}
-
-/// A tenant in a list.
-#[derive(Debug, Serialize)]
-#[expect(clippy::struct_field_names, reason = "the columns' names, which --json prints")]
-pub struct Tenant {
-    tenant_id: String,
-    name: String,
-    is_declared: bool,
-    state: String,
-    state_reason: Option<String>,
-    clients: i64,
-    waiting: i64,
-}
-
-/// The head of a list of [`Tenant`]s.
-pub const TENANTS_HEAD: &str = "tenant          state            clients   waiting  name                      why";
-
-impl fmt::Display for Tenant {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = if self.is_declared { self.state.clone() } else { format!("{}, pruned", self.state) };
-        let (name, why) = (Escaped(&self.name), Escaped(self.state_reason.as_deref().unwrap_or("-")));
-        write!(formatter, "{:<14}  {state:<14}  {:>8}  {:>8}  {name:<24}  {why}", self.tenant_id, self.clients, self.waiting)
-    }
-}
-
-/// Lists tenants; of one name, that one.
-///
-/// # Errors
-/// When Postgres does not answer.
-pub async fn list_tenants(connection: &mut PgConnection, tenant_id: Option<&str>) -> Result<Vec<Tenant>, sqlx::Error> {
-    sqlx::query_file_as!(Tenant, "src/client/list_tenants.sql", tenant_id).fetch_all(connection).await
 }
 
 /// Whether deliveries go out.

@@ -15,6 +15,7 @@ pub mod guard;
 pub mod cluster;
 /// Postgres in a container, where there are no binaries.
 pub mod container;
+mod corrections;
 /// An SQS-compatible server within this process.
 pub mod queue_server;
 /// Sample events, and the proof of what became of them.

@@ -18,7 +18,8 @@ mod breaker;
 mod leases;
 mod hand_back;
 mod drain;
-mod queue_check;
+pub mod queue_check;
+mod activity;
 mod rates;
 mod shares;
 mod traced;
@@ -111,8 +112,6 @@ struct Shared {
     rates: Arc<Rates>,
     rejections: Arc<Rejections>,
     window: Arc<Window>,
-    /// Validations, deletes and releases under way.
-    tracker: TaskTracker,
     /// Stops the pollers; the rest drains.
     stop: CancellationToken,
     /// Nothing is in flight any more.
@@ -154,8 +153,9 @@ impl Daemon {
         }
         let drain_until = Instant::now() + shared.settings.drain_timeout;
         shared.readiness.expect("shutdown", "draining");
-        let outcome = drain(path, &shared.tracker, &shared.hand_back, shared.settings.drain_timeout).await;
+        let outcome = drain(path, &shared.hand_back.tracker, &shared.hand_back, shared.settings.drain_timeout).await;
         shared.rejections.tell_all();
+        Box::pin(shared.rates.activities.add_last(&shared.database)).await;
         shared.drained.cancel();
         spans.end(drain_until.saturating_duration_since(Instant::now())).await;
         // Cut short where they wait: each connection belongs to the future that uses it.
@@ -176,10 +176,10 @@ impl Shared {
         let readiness = Arc::<Readiness>::default();
         let rates = Arc::new(Rates::new(settings.deferred_events_max, Arc::clone(&metrics)));
         let window = Window::new(settings.in_flight_events_max, settings.in_flight_bytes_max, Arc::clone(&metrics));
-        let (tracker, drained) = (TaskTracker::new(), CancellationToken::new());
+        let drained = CancellationToken::new();
         let visibility_timeout = settings.visibility_timeout;
         let queues = Arc::new(Queues::new(visibility_timeout, settings.hold_max, Arc::clone(&metrics), drained.clone()));
-        let hand_back = HandBack { queues: Arc::clone(&queues), catalog: catalog.clone(), tracker: tracker.clone(), visibility_timeout };
+        let hand_back = HandBack { queues: Arc::clone(&queues), catalog: catalog.clone(), tracker: TaskTracker::new(), visibility_timeout };
         let (breaker, hand_back) = (Arc::new(CircuitBreaker::new(Arc::clone(&metrics), Arc::clone(&readiness))), Arc::new(hand_back));
         let (announcer, rejections) = (Arc::<Announcer>::default(), Arc::<Rejections>::default());
         Self {
@@ -196,7 +196,6 @@ impl Shared {
             rates,
             rejections,
             window,
-            tracker,
             stop,
             drained,
         }
@@ -228,6 +227,7 @@ impl Shared {
         services.spawn(services::watch_database(self.database.clone(), Arc::clone(&self.breaker), Arc::clone(&metrics)));
         let (announcer, database) = (Arc::clone(&self.announcer), self.database.clone());
         services.spawn(async move { announcer.run(database).await });
+        services.spawn(Arc::clone(&self.rates.activities).run(self.database.clone()));
         services.spawn(BacklogGauges { database: self.database.clone(), catalog: self.catalog.clone(), metrics }.run());
         let (window, breaker, readiness) = (Arc::clone(&self.window), Arc::clone(&self.breaker), Arc::clone(&self.readiness));
         services.spawn(services::watch_progress(Arc::clone(validator), window, breaker, readiness));
@@ -251,7 +251,7 @@ impl Shared {
         for _ in 0..WRITERS {
             path.spawn(self.writer(validator, settled_sender.clone()).run(Arc::clone(&ready)));
         }
-        let (queues, tracker) = (Arc::clone(&self.queues), self.tracker.clone());
+        let (queues, tracker) = (Arc::clone(&self.queues), self.hand_back.tracker.clone());
         let (readiness, metrics) = (Arc::clone(&self.readiness), Arc::clone(&self.metrics));
         path.spawn(Acknowledger { queues, tracker, readiness, metrics }.run(settled));
         path
@@ -279,7 +279,7 @@ impl Shared {
     fn dispatcher(&self, validator: &Arc<Validator>) -> Dispatcher {
         let end_timeout = self.settings.hold_max + self.settings.visibility_timeout;
         let often_received = OftenReceived { validator: Arc::clone(validator), end_timeout, stop: self.stop.clone() };
-        Dispatcher { validator: Arc::clone(validator), often_received: Arc::new(often_received), tracker: self.tracker.clone() }
+        Dispatcher { validator: Arc::clone(validator), often_received: Arc::new(often_received), tracker: self.hand_back.tracker.clone() }
     }
 
     fn writer(&self, validator: &Arc<Validator>, settled: mpsc::Sender<Vec<Settled<InFlight>>>) -> Writer {
@@ -292,6 +292,7 @@ impl Shared {
             announcer: Arc::clone(&self.announcer),
             hand_back: Arc::clone(&self.hand_back),
             rejections: Arc::clone(&self.rejections),
+            activities: Arc::clone(&self.rates.activities),
             metrics: Arc::clone(&self.metrics),
             settled,
         }

@@ -67,12 +67,14 @@ pub mod ingest;
 pub mod dead_letter;
 /// Deliveries to clients: what waits and what was given up.
 pub mod delivery;
-/// Clients and tenants: whether deliveries go out.
+/// Clients and tenants: how they are, and whether deliveries go out.
 pub mod client;
 /// Who reads a tenant's rows.
 pub mod reader;
 /// What became of one message.
 pub mod trace;
+/// What stands in the daemon's way, before it is asked to run or when it does not.
+pub mod doctor;
 /// `sender`: claims deliveries and sends them, as the reference for those who write their own.
 pub mod sender;
 /// `producers`: events by the thousand, a ledger of them, and the proof that none was lost.

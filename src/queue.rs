@@ -16,6 +16,7 @@ mod handle;
 mod receiving;
 mod settling;
 mod sending;
+mod permissions;
 
 pub use attributes::QueueAttributes;
 pub use client::Clients;

@@ -38,12 +38,14 @@ mod purpose;
 mod poison;
 mod announcement;
 mod backlog;
+mod activity;
 mod foresight;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use smol_str::SmolStr;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
@@ -53,6 +55,7 @@ use crate::fault;
 use crate::metrics::Outcome;
 use settlement::decide;
 
+pub use activity::{Activity, ActivityCounts, add_activity};
 pub use announcement::announce_deliveries;
 pub use backlog::{BacklogCounts, count_backlog, take_backlog_turn};
 pub use batch::{Decided, Detail};
@@ -86,6 +89,7 @@ pub struct Settled<T> {
     pub origin: T,
     settlement: Settlement,
     tenant_id: Option<TenantId>,
+    event_type: Option<SmolStr>,
     sent_at: Option<OffsetDateTime>,
 }
 
@@ -117,13 +121,19 @@ impl<T> Settled<T> {
         self.tenant_id.as_ref()
     }
 
+    /// Of which type, where that is known.
+    pub fn event_type(&self) -> Option<&str> {
+        self.event_type.as_deref()
+    }
+
     /// When the queue took it.
     pub fn sent_at(&self) -> Option<OffsetDateTime> {
         self.sent_at
     }
 
     fn new(Entry { origin, decided }: Entry<T>, settlement: Settlement, _proof: &Committed) -> Self {
-        Self { origin, settlement, tenant_id: decided.tenant_id().cloned(), sent_at: decided.candidate.sent_at }
+        let event_type = decided.event_type().cloned();
+        Self { origin, settlement, tenant_id: decided.tenant_id().cloned(), event_type, sent_at: decided.candidate.sent_at }
     }
 }
 

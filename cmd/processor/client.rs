@@ -22,9 +22,9 @@ pub enum ClientCommand {
 
 #[derive(Subcommand)]
 pub enum TenantCommand {
-    /// List tenants: in which state each is, how many clients it has, and how many deliveries wait.
+    /// List tenants: in which state each is, what it brought in the last hour, what was wrong with it, and how many deliveries wait.
     List(TenantListSettings),
-    /// Show a tenant and its clients.
+    /// Show how a tenant is: its last hour by event type, its problems, its rate, its clients. Figures of the last hour are some seconds old.
     Show(TenantShowSettings),
     /// Let all deliveries of a tenant wait, until it is resumed. Its events are stored all the same, and what is under way is finished.
     Pause(TenantSettings),
@@ -182,6 +182,7 @@ async fn show_tenant(settings: TenantShowSettings) -> Result<(), Failure> {
     }
     print_lines(TENANTS_HEAD, "", std::slice::from_ref(tenant));
     print("");
+    print(tenant.details());
     print_lines(CLIENTS_HEAD, "no clients", &clients);
     Ok(())
 }

@@ -4,6 +4,7 @@ mod catalog;
 mod client;
 mod dead_letter;
 mod delivery;
+mod doctor;
 mod logging;
 mod reader;
 mod run;
@@ -63,9 +64,12 @@ enum Command {
     /// Stop and resume deliveries to one client.
     #[command(subcommand)]
     Client(client::ClientCommand),
-    /// Stop and resume deliveries of one tenant; let its own people read its rows.
+    /// See how tenants are; stop and resume deliveries of one; let its own people read its rows.
     #[command(subcommand)]
     Tenant(client::TenantCommand),
+    /// Look at all that the daemon needs, with the variables that it would run with, and say what is wrong and what to do. Receives, stores and
+    /// changes nothing. Ends with 0 when all is well, 65 when something is wrong, 69 when something does not answer.
+    Doctor(doctor::DoctorSettings),
     /// Ask the daemon on this machine whether it is ready; ends with 0 when it is, 69 when not.
     Health(event_processor::settings::ListenSettings),
 }
@@ -217,6 +221,7 @@ async fn dispatch(command: Option<Command>) -> Result<(), Failure> {
         Some(Command::Delivery(command)) => delivery::run(command).await,
         Some(Command::Client(command)) => client::run(command).await,
         Some(Command::Tenant(command)) => client::run_tenant(command).await,
+        Some(Command::Doctor(settings)) => doctor::run(settings).await,
         Some(Command::Health(settings)) => run::health(&settings).await,
     }
 }

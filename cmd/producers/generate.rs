@@ -59,6 +59,10 @@ pub struct GenerateSettings {
     /// The catalog's directory, from which come tenants, types and examples. It must be what is applied.
     #[arg(long, value_name = "DIR", default_value = "schemas")]
     schemas: PathBuf,
+    /// Tell SQS each message's tenant as its `MessageGroupId`, also on a standard queue: SQS then hands out a tenant's backlog behind what
+    /// others bring (fair queues). It proves nothing to the processor, which goes by the body and the sender.
+    #[arg(long)]
+    fair: bool,
     /// Make the same events as another run did, but for their ids. Each run prints its seed.
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
@@ -97,7 +101,7 @@ pub async fn run(settings: GenerateSettings) -> Result<(), Failure> {
     print(format_args!("seed {seed}, source {}", generator.source()));
     // Where a second signal does not wait for what is on its way, its lines in the ledger say `unknown`.
     let stop = stop_on_signal().map_err(|error| (format!("signals cannot be awaited ({error})"), 70))?;
-    let pace = Pace { rate, events: settings.events, duration: settings.duration };
+    let pace = Pace { rate, events: settings.events, duration: settings.duration, is_fair: settings.fair };
     let mut progress = Progress::new("sent", settings.events, settings.duration);
     let (sent, outcome) = sending::run(&queue, setting.url.as_deref(), &mut generator, pace, ledger, &mut progress, &stop).await;
     progress.end();

@@ -15,6 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::corrections::Corrected;
+
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueServerError {
@@ -85,7 +87,7 @@ impl Drop for QueueServer {
 }
 
 async fn serve(listener: TcpListener, queues: Arc<RustackSqs>, stop: CancellationToken, tasks: TaskTracker) {
-    let handler = Arc::new(RustackSqsHandler::new(Arc::clone(&queues)));
+    let handler = Arc::new(Corrected(RustackSqsHandler::new(Arc::clone(&queues))));
     let service = SqsHttpService::new(handler, SqsHttpConfig::default());
     let accept = async {
         loop {
@@ -103,7 +105,7 @@ async fn serve(listener: TcpListener, queues: Arc<RustackSqs>, stop: Cancellatio
     queues.shutdown_all().await;
 }
 
-async fn converse(connection: TcpStream, service: SqsHttpService<RustackSqsHandler>) {
+async fn converse(connection: TcpStream, service: SqsHttpService<Corrected>) {
     let connection = TokioIo::new(connection);
     // A client that breaks off has its reasons, and sees the error itself.
     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(connection, service).await;

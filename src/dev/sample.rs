@@ -75,7 +75,7 @@ async fn send(queue: &Queue, mut generator: Generator, events: u64, stop: &Cance
     // A run that was killed has left it.
     let _ = std::fs::remove_file(file);
     let ledger = Some(Ledger::create(file).with_context(cannot_use)?);
-    let pace = Pace { rate: RATE, events: Some(events), duration: None };
+    let pace = Pace { rate: RATE, events: Some(events), duration: None, is_fair: false };
     let mut progress = Progress::new("sent", pace.events, pace.duration);
     let (_, outcome) = sending::run(queue, None, &mut generator, pace, ledger, &mut progress, stop).await;
     progress.end();

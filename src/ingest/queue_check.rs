@@ -17,13 +17,17 @@ pub fn check(queue: &Queue, hold_max: Duration) {
     }
 }
 
+/// An attribute that does not fit.
 #[derive(Debug, PartialEq, Eq)]
-struct Mismatch {
-    problem: String,
-    advice: String,
+pub struct Mismatch {
+    /// What is risked.
+    pub problem: String,
+    /// What would fit.
+    pub advice: String,
 }
 
-fn mismatches(attributes: &QueueAttributes, hold_max: Duration) -> Vec<Mismatch> {
+/// What does not fit.
+pub fn mismatches(attributes: &QueueAttributes, hold_max: Duration) -> Vec<Mismatch> {
     let mut found = Vec::new();
     let written = humantime::format_duration;
     if let Some(retention) = attributes.message_retention.filter(|retention| *retention < RETENTION_MIN) {

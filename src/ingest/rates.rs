@@ -11,6 +11,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
+use super::activity::Activities;
 use crate::candidate::Candidate;
 use crate::catalog::declaration::Rate;
 use crate::event::TenantId;
@@ -35,6 +36,8 @@ const RATE_WITHOUT_TENANT: Rate = Rate { limit: 500.0, burst: 1_000 };
 pub struct Rates {
     /// A queue's at most, half of them one tenant's: what is deferred counts among the messages that SQS may hold in flight.
     deferred_events_max: i64,
+    /// What tenants bring, within their rates and over them.
+    pub activities: Arc<Activities>,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
 }
@@ -81,7 +84,7 @@ impl Rates {
     /// Nothing is deferred yet.
     pub fn new(deferred_events_max: usize, metrics: Arc<Metrics>) -> Self {
         let deferred_events_max = i64::try_from(deferred_events_max).unwrap_or(i64::MAX);
-        Self { deferred_events_max, metrics, state: Mutex::default() }
+        Self { deferred_events_max, activities: Arc::default(), metrics, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -102,6 +105,9 @@ impl Rates {
         let wait = limit.limiter.check().err()?.wait_time_from(DefaultClock::default().now());
         let label = tenant.map_or(NO_TENANT, |tenant| tenant.label.as_str());
         self.metrics.events_over_rate.with_label_values(&[label]).inc();
+        if let Some(tenant) = tenant {
+            self.activities.count_over_rate(&tenant.tenant_id);
+        }
         let behind = |of_tenant: u32| Duration::try_from_secs_f64(f64::from(of_tenant) / rate.limit).unwrap_or(DELAY_MAX);
         self.put_off_within(queues, party, candidate, queue, |of_tenant| (wait + behind(of_tenant)).clamp(DELAY_MIN, DELAY_MAX))
     }

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
+use super::activity::Activities;
 use super::announcer::Announcer;
 use super::breaker::CircuitBreaker;
 use super::hand_back::{HandBack, by_queue};
@@ -43,6 +44,7 @@ pub struct Writer {
     pub announcer: Arc<Announcer>,
     pub hand_back: Arc<HandBack>,
     pub rejections: Arc<Rejections>,
+    pub activities: Arc<Activities>,
     pub metrics: Arc<Metrics>,
     pub settled: mpsc::Sender<Vec<Settled<InFlight>>>,
 }
@@ -204,6 +206,7 @@ impl Writer {
 
     async fn pass_on(&self, mut settled: Vec<Settled<InFlight>>) {
         let snapshot = self.catalog.snapshot();
+        self.activities.count(&settled, &snapshot);
         let now = OffsetDateTime::now_utc();
         self.rejections.count(&settled, &snapshot);
         for event in &mut settled {

@@ -26,6 +26,9 @@ use crate::window::InFlight;
 /// Before events are tried again whose schema is slow.
 const SLOW_PAUSE: Duration = Duration::from_millis(100);
 
+/// Before an event comes again that had to leave its room to others.
+const SHARE_DELAY: Duration = Duration::from_secs(5);
+
 /// Where verdicts go.
 pub type Next = mpsc::Sender<Vec<Entry<InFlight>>>;
 
@@ -81,10 +84,9 @@ impl Validator {
                 Prepared::Panicked(message) => self.count_panic(message, snapshot, next).await,
             }
         }
-        let visibility_timeout = self.hand_back.visibility_timeout;
-        let put_off = over_rate.iter().map(|(_, _, delay)| *delay).chain(over_share.iter().map(|_| visibility_timeout)).max();
+        let put_off = over_rate.iter().map(|(_, _, delay)| *delay).chain(over_share.iter().map(|_| SHARE_DELAY)).max();
         self.hand_back.defer(over_rate);
-        self.hand_back.after(over_share, visibility_timeout..visibility_timeout);
+        self.hand_back.after(over_share, SHARE_DELAY..SHARE_DELAY);
         pass_on(rejected, next).await;
         while !waiting.is_empty() {
             waiting = self.validate_once(waiting, snapshot, next).await;
@@ -146,9 +148,11 @@ impl Validator {
     /// Whether a tenant's event goes back so that there is room for others, without any danger that it is lost.
     fn is_over_share(&self, tenant: &Tenant, candidate: &Candidate) -> bool {
         self.shares.is_over(&tenant.tenant_id)
-            && self.hand_back.queues.get(&candidate.queue.name).is_some_and(|leases| {
-                self.rates.may_put_off(tenant, candidate, &leases.queue.attributes, self.hand_back.visibility_timeout)
-            })
+            && self
+                .hand_back
+                .queues
+                .get(&candidate.queue.name)
+                .is_some_and(|leases| self.rates.may_put_off(tenant, candidate, &leases.queue.attributes, SHARE_DELAY))
     }
 
     /// Decodes and admits; nothing where that panicked.

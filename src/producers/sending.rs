@@ -29,7 +29,7 @@ const TRIES_MAX: u32 = 6;
 /// The pauses between tries, the first and the longest.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(6_400));
 
-/// How fast, how many, how long.
+/// How fast, how many, how long, and whether SQS is told the tenants.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// Events a second.
@@ -38,6 +38,8 @@ pub struct Pace {
     pub events: Option<u64>,
     /// The time after which to end.
     pub duration: Option<Duration>,
+    /// Whether each message's group is its tenant on a standard queue, too, as SQS's fair queues have it.
+    pub is_fair: bool,
 }
 
 /// What was sent.
@@ -84,7 +86,8 @@ pub async fn run(
     progress: &mut Progress,
     stop: &CancellationToken,
 ) -> (Sent, Result<(), SendingError>) {
-    let mut sender = Sender { queue, queue_url, ledger, batches: JoinSet::new(), batch: Vec::new(), sent: Sent::default(), failure: None };
+    let (batches, batch, sent) = (JoinSet::new(), Vec::new(), Sent::default());
+    let mut sender = Sender { queue, queue_url, is_fair: pace.is_fair, ledger, batches, batch, sent, failure: None };
     sender.send_all(generator, pace, progress, stop).await;
     sender.flush();
     while let Some(done) = sender.batches.join_next().await {
@@ -98,6 +101,7 @@ pub async fn run(
 struct Sender<'a> {
     queue: &'a Queue,
     queue_url: Option<&'a str>,
+    is_fair: bool,
     ledger: Option<Ledger>,
     batches: JoinSet<Batch>,
     batch: Vec<Draft>,
@@ -177,7 +181,9 @@ impl Sender<'_> {
         };
         let bodies = drafts.into_iter().map(|draft| draft.body).collect();
         let batch = Batch { bodies, entries, refused: Vec::new(), location, failure: None };
-        self.batches.spawn(send(self.queue.clone(), batch));
+        // On a FIFO queue a tenant's events keep their order.
+        let has_groups = self.is_fair || self.queue.binding.is_fifo();
+        self.batches.spawn(send(self.queue.clone(), has_groups, batch));
     }
 
     /// Notes what became of a batch.
@@ -212,14 +218,17 @@ fn limiter(rate: f64) -> DefaultDirectRateLimiter {
     RateLimiter::direct(quota.allow_burst(at_once))
 }
 
+fn outgoing<'a>(body: &'a str, entry: &'a Entry, has_groups: bool) -> Outgoing<'a> {
+    Outgoing { body, group: has_groups.then_some(entry.tenant.as_str()) }
+}
+
 /// Sends a batch until each of its events is accepted or refused, or has been tried often enough.
-async fn send(queue: Queue, mut batch: Batch) -> Batch {
+async fn send(queue: Queue, has_groups: bool, mut batch: Batch) -> Batch {
     let mut left: Vec<usize> = (0..batch.bodies.len()).collect();
     let mut backoff = Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1);
     let mut last = None;
     for _ in 0..TRIES_MAX {
-        // On a FIFO queue a tenant's events keep their order.
-        let outgoing = |position: &usize| Outgoing { body: &batch.bodies[*position], group: Some(&batch.entries[*position].tenant) };
+        let outgoing = |position: &usize| outgoing(&batch.bodies[*position], &batch.entries[*position], has_groups);
         let messages: Vec<Outgoing<'_>> = left.iter().map(outgoing).collect();
         match queue.send_batch(&messages).await {
             Ok(reply) => {

@@ -114,6 +114,11 @@ impl Clients {
         by_location.entry(location).or_insert_with_key(|location| self.build(location)).clone()
     }
 
+    /// What signs.
+    pub(super) fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
     /// The way to where a request of the SDK's has gone.
     pub(super) fn wire(&self, Endpoint { uri, region }: Endpoint) -> Wire {
         Wire::new(uri, region, Arc::clone(&self.signer), self.heeds_proxies, self.measure.clone())

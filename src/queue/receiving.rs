@@ -70,6 +70,11 @@ impl<'a> Receive<'a> {
             message_attribute_names: ["All"],
         }
     }
+
+    /// One that SQS refuses for what it asks, once it has seen that it may be asked: for no message, at once.
+    pub(super) fn impossible(queue_url: &'a str) -> Self {
+        Self { max_number_of_messages: 0, ..Self::new(queue_url, 1, Duration::ZERO, Duration::ZERO) }
+    }
 }
 
 /// Whatever SQS does not say, or says to be null, is none.
@@ -156,7 +161,8 @@ pub(super) fn take(binding: &Arc<QueueBinding>, message: Entry, lease_ends_at: I
         sender_id: system.sender_id,
         sent_at: sent_ms.and_then(|ms| OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()),
         receive_count: receive_count.and_then(|count| i32::try_from(count).ok()).unwrap_or(2),
-        message_group: system.message_group_id,
+        // On other queues it only says whose share of what is received it was.
+        message_group: system.message_group_id.filter(|_| binding.is_fifo()),
         sequence_number: system.sequence_number,
     };
     let lease = Lease::new(message.receipt_handle.unwrap_or_default(), Some(lease_ends_at));

@@ -23,7 +23,7 @@ const GROUP: &str = "producers";
 pub struct Outgoing<'a> {
     /// The body.
     pub body: &'a str,
-    /// On a FIFO queue: within which group it keeps its place.
+    /// On a FIFO queue: within which group it keeps its place. On others: whose share of what is received it is, by SQS's fair queues.
     pub group: Option<&'a str>,
 }
 
@@ -39,15 +39,19 @@ impl Queue {
     /// # Errors
     /// When SQS does not answer in time or refuses.
     pub async fn send(&self, body: &str) -> Result<String, ClientError> {
-        let (group, deduplication) = self.fifo_ids(None).unzip();
+        let (group, deduplication) = self.ids(None);
         let request = self.client.send_message().queue_url(&self.url).message_body(body);
         let reply = request.set_message_group_id(group).set_message_deduplication_id(deduplication).send().await?;
         Ok(reply.message_id.unwrap_or_default())
     }
 
-    /// The group and the deduplication id that a FIFO queue asks for. The latter is a message's own: what is sent twice is meant to be.
-    fn fifo_ids(&self, group: Option<&str>) -> Option<(String, String)> {
-        self.binding.is_fifo().then(|| (group.unwrap_or(GROUP).to_owned(), uuid::Uuid::now_v7().to_string()))
+    /// A message's group, and the deduplication id where a FIFO queue asks for both. The latter is the message's own: what is sent twice is meant
+    /// to be.
+    fn ids(&self, group: Option<&str>) -> (Option<String>, Option<String>) {
+        match self.binding.is_fifo() {
+            true => (Some(group.unwrap_or(GROUP).to_owned()), Some(uuid::Uuid::now_v7().to_string())),
+            false => (group.map(str::to_owned), None),
+        }
     }
 
     /// Sends up to ten messages, once: the SDK would try again by itself after a lost reply, and nobody would know of the second copy.
@@ -58,7 +62,7 @@ impl Queue {
         let mut request = self.client.send_message_batch().queue_url(&self.url);
         for (position, message) in messages.iter().enumerate() {
             let Outgoing { body, group } = (*message).into();
-            let (group, deduplication) = self.fifo_ids(group).unzip();
+            let (group, deduplication) = self.ids(group);
             let entry = SendMessageBatchRequestEntry::builder().id(position.to_string()).message_body(body);
             let entry = entry.set_message_group_id(group).set_message_deduplication_id(deduplication).build();
             request = request.entries(entry.map_err(|error| ClientError::from_build(&error))?);

@@ -63,6 +63,14 @@ impl Signer {
         sign_at(request, body, region, &identity, self.now())
     }
 
+    /// Whether there is something to sign by.
+    ///
+    /// # Errors
+    /// That there is not.
+    pub(super) async fn check(&self) -> Result<(), ClientError> {
+        self.identity().await.map(|_| ())
+    }
+
     async fn identity(&self) -> Result<Identity, ClientError> {
         let good = |kept: &Kept| kept.ends_at.is_none_or(|ends_at| self.now() < ends_at);
         let kept = self.kept().clone();

@@ -180,8 +180,8 @@ async fn messages_by_the_sdk(reply: &str) -> Option<Vec<Value>> {
     Some(messages.into_iter().map(message).collect())
 }
 
-fn messages_by_the_wire(reply: &str) -> Option<Vec<Value>> {
-    let binding = Arc::new(QueueBinding::from(&parse_queues("events").expect("a queue")[0]));
+fn messages_by_the_wire(reply: &str, queue: &str) -> Option<Vec<Value>> {
+    let binding = Arc::new(QueueBinding::from(&parse_queues(queue).expect("a queue")[0]));
     let received = read_reply::<Received>(reply.as_bytes()).ok()?;
     let message = |entry| {
         let message = take(&binding, entry, Instant::now());
@@ -228,10 +228,12 @@ async fn replies_mean_what_they_mean_to_the_sdk() {
         (r#"{"Messages":[{"Body":"#, None),
         ("<html>", None),
     ] {
-        let ours = messages_by_the_wire(reply);
+        let ours = messages_by_the_wire(reply, "events.fifo");
         assert_eq!(ours.as_ref().map(Vec::len), messages, "{reply:.200}");
         assert_eq!(ours, messages_by_the_sdk(reply).await, "{reply:.200}");
     }
+    let fair = messages_by_the_wire(r#"{"Messages":[{"Attributes":{"MessageGroupId":"acme"}}]}"#, "events").expect("a message");
+    assert_eq!(fair[0]["group"], Value::Null, "the group of a standard queue's message is no place in an order");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use crate::admit::tenant_of_queue;
 use crate::candidate::Candidate;
 use crate::event::{Envelope, Identity, TenantId};
@@ -43,6 +45,14 @@ impl Decided {
         match &self.verdict {
             Ok(event) => Some(event.tenant_id()),
             Err(rejection) => rejection.admitted.as_ref().or_else(|| tenant_of_queue(&self.candidate, rejection.reason)),
+        }
+    }
+
+    /// Of which type it says to be, where its envelope could be read.
+    pub(super) fn event_type(&self) -> Option<&SmolStr> {
+        match &self.verdict {
+            Ok(event) => Some(&event.envelope().event_type),
+            Err(rejection) => rejection.envelope.as_ref().map(|envelope| &envelope.event_type),
         }
     }
 

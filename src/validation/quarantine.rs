@@ -8,11 +8,18 @@ use std::time::{Duration, Instant};
 
 use crate::validate::{Declared, SchemaKey};
 
-/// Events of a schema under which one took so long are validated apart from the others.
+/// Events of a schema under which several took so long are validated apart from the others. One may have done so because the processor was
+/// somebody else's meanwhile.
 const COSTLY_TIME: Duration = Duration::from_millis(5);
 
-/// Until so many running took a fifth of that.
-const QUICK_EVENTS: u32 = 20;
+/// What an event counts that took so long; one that took a fifth of it counts 1 against that.
+const LONG_EVENT_SCORE: u32 = 10;
+
+/// A score above it makes a schema costly.
+const COSTLY_SCORE: u32 = 20;
+
+/// And it grows no more than to this, so that a schema whose events are quick again is soon as others are.
+const SCORE_MAX: u32 = 40;
 
 /// The schemas that are not clear.
 #[derive(Debug, Default)]
@@ -24,8 +31,8 @@ pub struct Quarantine {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Its events are validated apart; so many running were quick.
-    Costly(u32),
+    /// Its events took long lately, by this score.
+    Long(u32),
     /// One event at a time: the last one took long.
     Watched,
     /// An event takes long under it, or may; others wait for how that ends.
@@ -63,7 +70,7 @@ impl Quarantine {
                 *state = State::Slow;
                 Entry::Watched
             }
-            State::Costly(_) => Entry::Clear,
+            State::Long(_) => Entry::Clear,
             State::Slow => Entry::Slow,
             State::Quarantined(until) => Entry::Quarantined(until),
         }
@@ -72,7 +79,11 @@ impl Quarantine {
     /// Whether an event may take milliseconds, by what others of its schema took.
     pub fn is_costly(&self, event: &Declared) -> bool {
         self.is_any.load(Ordering::Relaxed)
-            && self.states().get(&event.schema_key()).is_some_and(|state| matches!(state, State::Costly(_) | State::Watched))
+            && self.states().get(&event.schema_key()).is_some_and(|state| match state {
+                State::Long(score) => *score > COSTLY_SCORE,
+                State::Watched => true,
+                State::Slow | State::Quarantined(_) => false,
+            })
     }
 
     /// An event has ended, after so long.
@@ -81,16 +92,22 @@ impl Quarantine {
             return;
         }
         let mut states = self.states();
-        let state = match states.get(key) {
-            None if took >= COSTLY_TIME => Some(State::Costly(0)),
-            Some(State::Costly(_)) if took >= COSTLY_TIME / 5 => Some(State::Costly(0)),
-            Some(State::Costly(quick)) => (quick + 1 < QUICK_EVENTS).then_some(State::Costly(quick + 1)),
-            _ => return,
+        let score = match states.get(key) {
+            None => 0,
+            Some(State::Long(score)) => *score,
+            // Whoever waits for its end knows more.
+            Some(_) => return,
         };
-        match state {
-            Some(state) => _ = states.insert(key.clone(), state),
-            None => _ = states.remove(key),
-        }
+        let score = match took {
+            took if took >= COSTLY_TIME => (score + LONG_EVENT_SCORE).min(SCORE_MAX),
+            took if took >= COSTLY_TIME / 5 => score,
+            _ => score.saturating_sub(1),
+        };
+        if score > 0 {
+            states.insert(key.clone(), State::Long(score))
+        } else {
+            states.remove(key)
+        };
         self.is_any.store(!states.is_empty(), Ordering::Relaxed);
     }
 
@@ -134,23 +151,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_schema_is_costly_until_many_of_its_events_were_quick() {
+    fn a_schema_is_costly_when_several_of_its_events_took_long_until_many_were_quick() {
         let quarantine = Quarantine::default();
         let key = SchemaKey::new("a", "order", 1);
         let state = || quarantine.states().get(&key).copied();
         let (quick, long) = (Duration::from_micros(50), Duration::from_millis(20));
         quarantine.learn(&key, quick);
         assert_eq!(state(), None);
-        quarantine.learn(&key, long);
-        assert_eq!((state(), quarantine.enter(&key)), (Some(State::Costly(0)), Entry::Clear));
-        (0..QUICK_EVENTS - 1).for_each(|_| quarantine.learn(&key, quick));
-        quarantine.learn(&key, long);
-        assert_eq!(state(), Some(State::Costly(0)), "not yet");
-        (0..QUICK_EVENTS).for_each(|_| quarantine.learn(&key, quick));
+        (0..2).for_each(|_| quarantine.learn(&key, long));
+        assert_eq!(state(), Some(State::Long(COSTLY_SCORE)), "not yet");
+        (0..5).for_each(|_| quarantine.learn(&key, long));
+        assert_eq!((state(), quarantine.enter(&key)), (Some(State::Long(SCORE_MAX)), Entry::Clear));
+        (0..SCORE_MAX).for_each(|_| quarantine.learn(&key, quick));
         assert_eq!(state(), None);
         quarantine.slow(&key);
         quarantine.learn(&key, long);
-        assert_eq!(state(), Some(State::Slow), "whoever waits for its end knows more");
+        assert_eq!(state(), Some(State::Slow));
     }
 
     #[test]

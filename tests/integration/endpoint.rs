@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 pub use answer::Answer;
 use answer::{Body, Reply, lost};
-use requests::{Receiving, entries, key_of, seconds};
+use requests::{Receiving, entries, groups, key_of, seconds};
 
 /// Whom the endpoint says that a body came from; none: it does not say.
 pub type Sender = fn(body: &str) -> Option<&'static str>;
@@ -56,6 +56,8 @@ struct State {
     /// How often one was that had been deleted.
     extended_late: usize,
     unsigned: usize,
+    /// What was sent in batches, and in which group.
+    groups: Vec<(String, Option<String>)>,
     /// The ids of the keys that requests were signed by, in the order in which they were seen first.
     keys: Vec<String>,
     refuses_old_keys: bool,
@@ -154,6 +156,7 @@ impl Front {
         let operation = header("x-amz-target").trim_start_matches("AmazonSQS.").to_owned();
         let mut body: Value = body.collect().await.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok()).unwrap_or_default();
         *self.state().entries.entry(operation.clone()).or_default() += body["Entries"].as_array().map_or(0, Vec::len);
+        self.state().groups.extend(groups(&body));
         let key = key_of(&header("authorization")).filter(|_| !header("x-amz-date").is_empty());
         let answer = self.take_answer(&operation, key);
         let mended = self.mended.subscribe();

@@ -13,15 +13,15 @@ use crate::stack::{Database, Directory, Stack, eventually, sample_catalog};
 const QUEUES: &str = "events?trust=any";
 
 /// A running pooler; it ends with the test.
-struct Pooler {
-    url: String,
+pub struct Pooler {
+    pub url: String,
     _child: Child,
     _directory: Directory,
 }
 
 impl Pooler {
     /// Before the database at a URL. None, and a message, where there is no pgbouncer.
-    async fn before(url: &str, settings: &str) -> Option<Self> {
+    pub async fn before(url: &str, settings: &str) -> Option<Self> {
         let mut url = url::Url::parse(url).expect("a URL");
         let directory = Directory::create();
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();

@@ -46,6 +46,12 @@ impl Producer {
         self.send_in(None, queue, body, attributes).await
     }
 
+    /// Sends a message in a group, as SQS's fair queues have it.
+    pub async fn send_fairly(&self, group: &str, queue: &str, body: &str) {
+        let url = self.0.get_queue_url().queue_name(queue).send().await.expect("the queue is there").queue_url;
+        self.0.send_message().set_queue_url(url).message_group_id(group).message_body(body).send().await.expect("sent");
+    }
+
     /// Sends a message to its place in a group.
     pub async fn send_in(&self, group: Option<Group>, queue: &str, body: &str, attributes: &[Attribute]) -> String {
         let url = self.0.get_queue_url().queue_name(queue).send().await.expect("the queue is there").queue_url;

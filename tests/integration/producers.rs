@@ -1,5 +1,6 @@
 //! `producers` and `producers verify`: events by the thousand, and the proof that none was lost.
 
+mod fair;
 mod flags;
 mod forgeries;
 mod generation;

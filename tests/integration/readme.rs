@@ -11,12 +11,13 @@ use crate::stack::{Directory, PROCESSOR, PRODUCERS, eventually, sample_catalog};
 use crate::terminal::copy;
 
 /// The tasks that a newcomer does while `dev` runs, by their headings.
-const TASKS: [&str; 8] = [
+const TASKS: [&str; 9] = [
     "Send an event",
     "Look at it",
     "Add your tenant",
     "Break it, and see why",
     "Mend it",
+    "What is it with this tenant?",
     "Take what your producers already send",
     "Let a tenant's own people read",
     "Prove that nothing is lost",
@@ -176,6 +177,7 @@ async fn each_task_of_the_readme_works_when_it_is_pasted() {
         "  replayed    dead letter ",
         "  event_type         Order Created",
         "  payload            {\"order\": 7}",
+        "rate: no limit\n",
         "role acme_reporting reads the rows of tenant acme from now on",
         " tenant_id | count \n-----------+-------\n acme      |     2\n(1 row)",
         "every event is accounted for, and the queue rests",

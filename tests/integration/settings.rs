@@ -249,7 +249,7 @@ async fn every_command_has_help() {
         ("tenant", "list show pause resume grant-reader revoke-reader"),
     ];
     let of_groups = groups.iter().flat_map(|(group, names)| names.split(' ').map(move |name| format!("{group} {name}")));
-    let alone = ["", "trace", "dev", "health", "validate", "migrate", "run"].into_iter().chain(groups.map(|(group, _)| group));
+    let alone = ["", "trace", "dev", "doctor", "health", "validate", "migrate", "run"].into_iter().chain(groups.map(|(group, _)| group));
     let expected: BTreeSet<_> = alone.map(str::to_owned).chain(of_groups).collect();
     assert_eq!(commands, expected);
     let commands: BTreeSet<_> = helps("producers", "").await.into_iter().map(|(command, _)| command).collect();

@@ -11,6 +11,10 @@ with
         ('writer', 'select', null, 'dead_letter poison_attempt'),
         ('writer', 'update', 'times_begun, last_begun_at', 'poison_attempt'),
         ('writer', 'delete', null, 'poison_attempt'),
+        -- How tenants are.
+        ('writer', 'select', null, 'tenant_activity'),
+        ('writer', 'insert', null, 'tenant_activity'),
+        ('writer', 'update', null, 'tenant_activity'),
         -- What waits, for its metrics.
         ('writer', 'select', null, 'metrics_turn delivery_mark'),
         ('writer', 'select', 'tenant_id, due_at', 'delivery'),
@@ -26,7 +30,7 @@ with
         (
             'operator', 'select', null,
             'catalog tenant event_type event_schema client subscription queue _sqlx_migrations message delivery delivery_log delivery_state '
-            'dead_letter poison_attempt audit tenant_reader client_failing'
+            'dead_letter poison_attempt audit tenant_reader client_failing tenant_activity tenant_health'
         ),
         (
             'operator', 'insert', null,
@@ -60,7 +64,8 @@ with
         -- The tenants' own people: of each table the rows of their tenants.
         (
             'reader', 'select', null,
-            'tenant_reader tenant event_type event_schema client subscription message delivery delivery_log dead_letter delivery_state'
+            'tenant_reader tenant event_type event_schema client subscription message delivery delivery_log dead_letter delivery_state '
+            'tenant_activity tenant_health'
         )
     ),
     roles as (

@@ -72,6 +72,11 @@ impl Endpoint {
         self.inner.state().extended_late
     }
 
+    /// What was sent in batches, and in which group.
+    pub fn groups(&self) -> Vec<(String, Option<String>)> {
+        self.inner.state().groups.clone()
+    }
+
     /// How many requests were not signed by SigV4.
     pub fn unsigned(&self) -> usize {
         self.inner.state().unsigned

@@ -30,6 +30,12 @@ pub(super) fn entries(request: &Value) -> impl Iterator<Item = (&Value, &str)> {
     entries.map(|entry| (&entry["Id"], entry["ReceiptHandle"].as_str().unwrap_or_default()))
 }
 
+/// The messages of a batch that is sent: body and group.
+pub(super) fn groups(request: &Value) -> impl Iterator<Item = (String, Option<String>)> {
+    let entries = request["Entries"].as_array().into_iter().flatten();
+    entries.filter_map(|entry| Some((entry["MessageBody"].as_str()?.to_owned(), entry["MessageGroupId"].as_str().map(str::to_owned))))
+}
+
 /// The id of the key in what SigV4 puts into `Authorization`.
 pub(super) fn key_of(authorization: &str) -> Option<String> {
     let part = |name: &str| authorization.split([' ', ',']).find_map(|part| part.strip_prefix(name)).unwrap_or_default();

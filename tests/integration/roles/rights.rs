@@ -39,6 +39,7 @@ async fn each_role_has_what_its_program_needs_and_nothing_else() {
                 "queue: select",
                 "subscription: select",
                 "tenant: select",
+                "tenant_activity: select, insert, update",
             ],
         ),
         (
@@ -60,6 +61,8 @@ async fn each_role_has_what_its_program_needs_and_nothing_else() {
                 "queue: select, insert, update of columns",
                 "subscription: select, insert, update of columns",
                 "tenant: select, insert, update of columns",
+                "tenant_activity: select",
+                "tenant_health: select",
                 "tenant_reader: select, insert, delete",
             ],
         ),
