@@ -19,7 +19,7 @@ const READABLE: &str = "select relname::text from pg_class
     select proname || '()' from pg_proc where pronamespace = 'public'::regnamespace and has_function_privilege(oid, 'execute')
     order by 1";
 
-const OF_READERS: [&str; 11] = [
+const OF_READERS: [&str; 13] = [
     "client",
     "dead_letter",
     "delivery",
@@ -30,6 +30,8 @@ const OF_READERS: [&str; 11] = [
     "message",
     "subscription",
     "tenant",
+    "tenant_activity",
+    "tenant_health",
     "tenant_reader",
 ];
 
