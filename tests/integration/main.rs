@@ -72,6 +72,7 @@ mod schedule;
 mod sdk_settings;
 mod sender;
 mod senders;
+mod service_manager;
 mod session;
 mod settings;
 mod shutdown;
