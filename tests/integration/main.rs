@@ -79,6 +79,7 @@ mod shutdown;
 mod silence;
 mod standard_streams;
 mod surroundings;
+mod systemd;
 mod tables;
 mod tenant_health;
 mod traces;
