@@ -84,13 +84,7 @@ pub(super) struct Work {
 pub(super) struct CutOff(pub(super) usize);
 
 impl Work {
-    pub(super) fn new(
-        places: Places,
-        attempts: Arc<Attempts>,
-        desks: Desks,
-        metrics: Arc<SenderMetrics>,
-        watchdog: ClaimWatchdog,
-    ) -> Self {
+    pub(super) fn new(places: Places, attempts: Arc<Attempts>, desks: Desks, metrics: Arc<SenderMetrics>, watchdog: ClaimWatchdog) -> Self {
         Self {
             plan: Plan::new(places),
             places,

@@ -68,6 +68,7 @@ mod refusals;
 mod repair;
 mod restore;
 mod roles;
+mod rolling;
 mod schedule;
 mod sdk_settings;
 mod sender;

@@ -56,7 +56,10 @@ impl Machine {
     fn nspawn(&self) -> Command {
         let mut command = Command::new("systemd-nspawn");
         command.args(["--quiet", "--register=no", "--keep-unit", "--console=pipe", "-D"]).arg(&self.root.0);
-        for directory in ["/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64", "/usr/share", "/etc/ssl"].into_iter().filter(|path| Path::new(path).exists()) {
+        for directory in ["/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64", "/usr/share", "/etc/ssl"]
+            .into_iter()
+            .filter(|path| Path::new(path).exists())
+        {
             command.arg(format!("--bind-ro={directory}"));
         }
         command.arg(format!("--bind-ro={PROCESSOR}:/usr/local/bin/processor"));
