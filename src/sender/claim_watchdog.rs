@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::health::Readiness;
 
-/// Each claim gives itself up after 30 s; here in intervals of [`super::work`]. Intervals are counted, not time: a process that was frozen
+/// Each claim gives itself up after 30 s; here in the intervals of 250 ms in which the sender cares for its leases. Intervals are counted, not time: a process that was frozen
 /// was not stuck.
 const INTERVALS_MAX: u32 = 480;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::endpoint::Endpoint;
 use crate::ledger::Ledger;
 use crate::load::{Lock, waiting_for};
-use crate::stack::{Directory, Stack, command, eventually};
+use crate::stack::{Directory, PROCESSOR, PRODUCERS, Stack, command, eventually};
 
 /// A file in `deployments/`.
 fn file(name: &str) -> String {
@@ -49,7 +49,7 @@ fn the_sender_is_deployed_beside_the_daemon_in_the_same_sandbox() {
 }
 
 /// Runs a program that may not be installed: its status and what it has printed. None, and a message, where it is not.
-async fn tool(program: &str, arguments: &[&str]) -> Option<(i32, String)> {
+pub async fn tool(program: &str, arguments: &[&str]) -> Option<(i32, String)> {
     let path = std::env::var("PATH").unwrap_or_default();
     // One that is named by its own path is there.
     if !std::env::split_paths(&path).any(|directory| directory.join(program).exists()) {
@@ -86,6 +86,36 @@ async fn the_units_tell_systemd_how_they_are_keep_their_secrets_and_are_hardly_e
         let security = ["security", "--offline=true", "--threshold=15", "--no-pager", &path];
         let (status, said) = tool("systemd-analyze", &security).await.expect("it was there");
         assert_eq!(status, 0, "{said}");
+    }
+}
+
+/// The commands of ours in a document: in backquotes, and in blocks of them, up to what the shell does with it.
+fn commands(document: &str) -> Vec<String> {
+    let begins = |text: &str| ["processor ", "producers "].iter().any(|name| text.starts_with(name));
+    let of_line = |line: &str| line.split(['|', '#', '>']).next().unwrap_or_default().trim().to_owned();
+    // Within a paragraph one goes on in the next line.
+    let text = document.replace("```sh", "```").replace('\n', "\n ");
+    let quoted = text.split('`').filter(|part| begins(part) && !part.contains("\n \n ")).map(|part| part.replace("\n ", ""));
+    let blocks = document.lines().map(str::trim).filter(|line| begins(line)).map(of_line);
+    quoted.filter(|part| !part.contains('*')).chain(blocks).collect()
+}
+
+#[tokio::test]
+async fn each_command_that_runbook_and_operations_name_is_one() {
+    let found: BTreeSet<String> = ["runbook.md", "operations.md"].iter().flat_map(|name| commands(&file(name))).collect();
+    assert!(found.len() > 25, "{found:#?}");
+    for said in &found {
+        let mut words: Vec<&str> = said.split_whitespace().collect();
+        let program = if words.remove(0) == "producers" { PRODUCERS } else { PROCESSOR };
+        let unquoted = words.iter().map(|word| word.trim_matches('"'));
+        // Placeholders stand for what the command would take.
+        let mut arguments: Vec<&str> = unquoted.map(|word| if word == "REASON" { "schema_violation" } else { word }).collect();
+        if let Some(id) = arguments.iter_mut().find(|word| **word == "ID") {
+            *id = "1";
+        }
+        arguments.push("--help");
+        let (status, _, told) = command(program, &arguments, &[]).await;
+        assert_eq!(status, 0, "{said}: {told}");
     }
 }
 
@@ -131,19 +161,21 @@ async fn the_manifests_are_as_the_schemas_of_their_kinds_want_them() {
     let (status, said) = tool(&check, &[]).await.expect("a path");
     assert!(status == 0 && said.starts_with("12 objects of 8 kinds"), "{said}");
     let directory = Directory::create();
-    // Kubernetes' own, KEDA's, the Prometheus operator's.
-    for (name, right, wrong) in [
+    // Kubernetes' own, twice, KEDA's, the Prometheus operator's.
+    let planted = [
         ("processor", "maxSurge", "maxSurplus"),
         ("jobs", "backoffLimit: 6", "backoffLimit: six"),
         ("scaling", "pollingInterval", "pollInterval"),
         ("monitoring", "podMetricsEndpoints", "podMetricEndpoints"),
-    ] {
+    ];
+    let paths = planted.map(|(name, right, wrong)| {
         let text = file(&format!("kubernetes/{name}.yaml"));
         assert!(text.contains(right));
-        directory.write("wrong.yaml", &text.replace(right, wrong));
-        let (status, said) = tool(&check, &[&directory.0.join("wrong.yaml").display().to_string()]).await.expect("a path");
-        assert_eq!(status, 65, "{name} with {wrong}: {said}");
-    }
+        directory.write(&format!("{name}.yaml"), &text.replace(right, wrong));
+        directory.0.join(format!("{name}.yaml")).display().to_string()
+    });
+    let (status, said) = tool(&check, &paths.each_ref().map(String::as_str)).await.expect("a path");
+    assert!(status == 65 && paths.iter().all(|path| said.contains(path)), "{said}");
 }
 
 /// What a policy allows.

@@ -51,6 +51,7 @@ mod metric_list;
 mod metric_start;
 mod metrics_port;
 mod migrations;
+mod monitoring;
 mod outages;
 mod passwords;
 mod path;
