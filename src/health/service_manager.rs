@@ -15,7 +15,7 @@ use super::Readiness;
 const INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 /// For how much longer the start may take each time that it is said to go on. An outage at the start is no reason to end.
-const START_EXTENSION: Duration = Duration::from_secs(60);
+const START_EXTENSION: Duration = Duration::from_mins(1);
 
 /// How much of what stands in the way `systemctl status` shows.
 const STATUS_BYTES_MAX: usize = 512;
@@ -41,7 +41,8 @@ pub async fn tell_service_manager(readiness: Arc<Readiness>, parts: &'static [&'
             message += "\nWATCHDOG=1";
             is_ready = is_ready || parts.iter().all(|part| readiness.is_ready(part));
             // Said again each time: what was lost is made up for.
-            message += &if is_ready { "\nREADY=1".to_owned() } else { format!("\nEXTEND_TIMEOUT_USEC={}", START_EXTENSION.as_micros()) };
+            let start = if is_ready { "READY=1".to_owned() } else { format!("EXTEND_TIMEOUT_USEC={}", START_EXTENSION.as_micros()) };
+            message.extend(["\n", &start]);
         }
         if let Err(error) = send(&name, &message)
             && !std::mem::replace(&mut has_failed, true)

@@ -39,7 +39,9 @@ async fn migrate_to_the_next(database: &Database) {
         let name = path.file_name().expect("a name").to_str().expect("UTF-8");
         directory.write(name, &std::fs::read_to_string(&path).expect("a migration"));
     }
-    NEXT.iter().for_each(|(name, sql)| directory.write(name, sql));
+    for (name, sql) in NEXT {
+        directory.write(name, sql);
+    }
     let migrator = Migrator::new(directory.0.as_path()).await.expect("migrations");
     let mut connection = database.connect().await;
     migrator.run_direct(None, &mut connection, false).await.expect("migrated");
@@ -66,11 +68,11 @@ async fn a_rolling_restart_of_two_replicas_and_the_next_migration_lose_no_event(
     assert_eq!((status, said.as_str()), (0, "the tables are up to date\n"));
     go_on(database, 200).await;
 
-    for number in 0..2 {
+    for replica in &mut replicas {
         // As Kubernetes does: the new one first, and the old one is told to stop when that is ready.
         let newer = stack.daemon(QUEUES, &[]).await;
         newer.ready().await;
-        let older = std::mem::replace(&mut replicas[number], newer);
+        let older = std::mem::replace(replica, newer);
         assert_eq!(older.stop().await, 0);
         go_on(database, 200).await;
     }

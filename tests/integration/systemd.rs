@@ -37,7 +37,7 @@ impl Machine {
             symlink(format!("usr/{link}"), root.0.join(link)).expect("a link");
         }
         for file in ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/ld.so.cache"] {
-            root.write(&file[1..], &String::new());
+            root.write(&file[1..], "");
             std::fs::copy(file, root.0.join(&file[1..])).expect("the system's own");
         }
         root.write("etc/machine-id", "");
