@@ -119,6 +119,35 @@ async fn each_command_that_runbook_and_operations_name_is_one() {
     }
 }
 
+/// Tables that grow with use: what is done to them is for operators to know.
+const LARGE: [&str; 4] = ["message", "delivery", "dead_letter", "delivery_log"];
+
+#[test]
+fn each_migration_that_changes_a_large_table_has_a_row_that_says_what_it_locks() {
+    let operations = file("operations.md");
+    let rows = operations.lines().filter_map(|line| line.strip_prefix("| 0")?.split('|').next());
+    let mut named = BTreeSet::new();
+    for part in rows.flat_map(|numbers| format!("0{numbers}").split(", ").map(str::to_owned).collect::<Vec<_>>()) {
+        let mut ends = part.trim().split(" to ").map(|number| number.parse::<u32>().expect("a migration's number"));
+        let first = ends.next().expect("a number");
+        named.extend(first..=ends.next().unwrap_or(first));
+    }
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations")).expect("migrations") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let number: u32 = name[..4].parse().expect("a number");
+        let sql = std::fs::read_to_string(&path).expect("a migration").replace(['\n', '(', ';', ','], " ");
+        let changes = |table: &&str| {
+            let of = |before: &str| sql.contains(&format!("{before} {table} "));
+            let is_indexed = sql.contains("create index") && of(" on");
+            // What functions do is not done by the migration.
+            of("alter table") || of("lock table") || is_indexed || (of("update") && !sql.contains("create function"))
+        };
+        // Before the first six there was nothing.
+        assert!(number <= 6 || named.contains(&number) || !LARGE.iter().any(|table| changes(table)), "operations.md has no row for {name}");
+    }
+}
+
 /// A manifest's objects, as text.
 fn objects(name: &str) -> Vec<String> {
     file(&format!("kubernetes/{name}.yaml")).split("\n---\n").map(str::to_owned).collect()
