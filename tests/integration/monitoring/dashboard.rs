@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::alerts::start_sender;
 use super::prometheus::{Prometheus, scaled};
 use super::{file, metrics_of};
 use crate::ledger::Ledger;
@@ -47,12 +48,9 @@ async fn each_query_of_the_dashboard_and_of_the_rules_returns_what_a_loaded_daem
 
     let stack = Stack::start(&["events"]).await;
     let receiver = Receiver::start().await;
-    stack.database.execute(&format!("update client set settings = '{}'", json!({ "url": receiver.url("/status/200") }))).await;
     let often = ("FAILPOINTS", "depth_interval=return(200);backlog_interval=return(200)");
     let daemon = stack.daemon(QUEUES, &[often]).await;
-    let mut environment = stack.environment();
-    environment.push(("SENDER_ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()));
-    let sender = crate::daemon::Daemon::start_sender(environment).await;
+    let sender = start_sender(&stack, &receiver).await;
     let jobs = [("event-processor", [daemon.address.as_str()]), ("event-processor-sender", [sender.address.as_str()])];
     let jobs = jobs.each_ref().map(|(job, addresses)| (*job, addresses.as_slice()));
     let rules = file("prometheus/rules.yaml");
