@@ -227,12 +227,12 @@ async fn the_policies_allow_what_daemon_and_producers_ask_for_and_nothing_else()
     let mut ledger = Ledger::on(&stack);
     ledger.terminal.environment.retain(|(name, _)| *name != "AWS_ENDPOINT_URL");
     ledger.terminal.environment.push(("AWS_ENDPOINT_URL", producer.url.clone()));
-    ledger.send("events", "--events 50 --rate 1000").await;
-    assert_eq!(needed(&producer), allowed("producer"));
-
-    let lock = Lock::table(&stack.database, "message").await;
     let settings = [("AWS_ENDPOINT_URL", consumer.url.as_str()), ("VISIBILITY_TIMEOUT", "2")];
     let daemon = stack.daemon("events?trust=any", &settings).await;
+    daemon.ready().await;
+    let lock = Lock::table(&stack.database, "message").await;
+    ledger.send("events", "--events 50 --rate 1000").await;
+    assert_eq!(needed(&producer), allowed("producer"));
     waiting_for(&stack.database, "message", 1).await;
     // Longer than a lease: what is in flight is extended.
     eventually("leases are extended", async || (consumer.requests("ChangeMessageVisibilityBatch") > 0).then_some(())).await;
