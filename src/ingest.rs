@@ -140,7 +140,6 @@ impl Daemon {
             shared.readiness.expect(part, NOT_KNOWN);
         }
         let validator = Arc::new(shared.validator(spans.clone()).map_err(DaemonError::Threads)?);
-        // Queues are not waited for: one may be missing for long, and all others go on.
         shared.tracker.spawn(tell_service_manager(Arc::clone(&shared.readiness), &["catalog", "database"], shared.stop.clone()));
         let mut services = shared.start_services(listener, follower, &validator);
         exporting.map(|exporting| services.spawn(exporting.run()));

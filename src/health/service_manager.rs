@@ -20,7 +20,8 @@ const START_EXTENSION: Duration = Duration::from_mins(1);
 /// How much of what stands in the way `systemctl status` shows.
 const STATUS_BYTES_MAX: usize = 512;
 
-/// Tells the service manager, where there is one, how the process is: ready once these parts are, and alive as long as `/livez` says so. Ends
+/// Tells the service manager, where there is one, how the process is: ready once these parts are (not a daemon's
+/// queues, of which one may be missing for long while all others go on), and alive as long as `/livez` says so. Ends
 /// when it has told that the process stops, and at once where there is none.
 pub async fn tell_service_manager(readiness: Arc<Readiness>, parts: &'static [&'static str], stop: CancellationToken) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else { return };

@@ -101,7 +101,7 @@ async fn the_unit_is_started_when_there_is_a_catalog_started_anew_when_it_is_stu
     let stack = Stack::start_without_catalog(&["events"]).await;
     let queue = stack.queue("events").await;
     let settings = stack.environment().into_iter().filter(|(name, _)| *name != "DATABASE_URL");
-    let mut environment: String = settings.map(|(name, value)| format!("{name}={value}\n")).collect();
+    let mut environment = settings.map(|(name, value)| format!("{name}={value}\n")).collect::<Vec<_>>().concat();
     environment += "QUEUES=events?trust=any\nFAILPOINTS=slow=return(600000 stuck);progress_interval=return(20)\n";
     let Some(machine) = Machine::create(&stack.database.url, &environment).boot().await else { return };
     machine.says(&["ActiveState=activating", "SubState=start", "StatusText=catalog: none was applied"]).await;

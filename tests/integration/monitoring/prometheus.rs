@@ -60,13 +60,12 @@ impl Prometheus {
     /// Scrapes these jobs at their addresses, by these rules, so often. None, and a message, where there is no Prometheus.
     pub async fn start(jobs: &[(&str, &[&str])], rules: &str, interval: Duration) -> Option<Self> {
         let directory = Directory::create();
-        let jobs: String = jobs
-            .iter()
-            .map(|(job, addresses)| format!("  - job_name: {job}\n    static_configs:\n      - targets: {addresses:?}\n"))
-            .collect();
+        let job =
+            |(job, addresses): &(&str, &[&str])| format!("  - job_name: {job}\n    static_configs:\n      - targets: {addresses:?}\n");
+        let jobs: Vec<String> = jobs.iter().map(job).collect();
         let interval = format!("{}ms", interval.as_millis());
         let global = format!("global: {{scrape_interval: {interval}, scrape_timeout: {interval}, evaluation_interval: {interval}}}");
-        directory.write("prometheus.yml", &format!("{global}\nrule_files: [rules.yaml]\nscrape_configs:\n{jobs}"));
+        directory.write("prometheus.yml", &format!("{global}\nrule_files: [rules.yaml]\nscrape_configs:\n{}", jobs.concat()));
         directory.write("rules.yaml", rules);
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = Command::new("prometheus");
