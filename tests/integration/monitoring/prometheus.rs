@@ -80,8 +80,19 @@ impl Prometheus {
                 return None;
             }
         };
-        eventually("Prometheus listens", async || tokio::net::TcpStream::connect(&address).await.ok()).await;
-        Some(Self { address, _child: child, _directory: directory })
+        let prometheus = Self { address, _child: child, _directory: directory };
+        let is_ready = async || prometheus.get("/-/ready").await.filter(|(head, _)| head.contains(" 200 ")).map(drop);
+        eventually("Prometheus is ready", is_ready).await;
+        Some(prometheus)
+    }
+
+    /// Head and body of a reply; none where it does not listen yet.
+    async fn get(&self, path: &str) -> Option<(String, String)> {
+        let mut stream = tokio::net::TcpStream::connect(&self.address).await.ok()?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n").as_bytes()).await.expect("asked");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.expect("a reply");
+        reply.split_once("\r\n\r\n").map(|(head, body)| (head.to_owned(), body.to_owned()))
     }
 
     /// What an expression has come to by now.
@@ -90,17 +101,8 @@ impl Prometheus {
     /// Where it is none.
     pub async fn query(&self, expression: &str) -> Vec<Sample> {
         let expression_ = utf8_percent_encode(expression, NON_ALPHANUMERIC);
-        let mut stream = tokio::net::TcpStream::connect(&self.address).await.expect("Prometheus listens");
-        let request = format!("GET /api/v1/query?query={expression_} HTTP/1.0\r\nhost: localhost\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.expect("asked");
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).await.expect("a reply");
-        let (_, body) = reply.split_once("\r\n\r\n").expect("a body");
-        let answer: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {reply}"));
-        // It says so while it starts.
-        if body.contains("Service Unavailable") {
-            return Vec::new();
-        }
+        let (_, body) = self.get(&format!("/api/v1/query?query={expression_}")).await.expect("Prometheus listens");
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
         assert_eq!(answer["status"], "success", "{expression}: {body}");
         let results = answer["data"]["result"].as_array().expect("results");
         let sample = |result: &serde_json::Value| {
