@@ -45,8 +45,7 @@ use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::health::{Health, NOT_KNOWN, Readiness, serve, tell_service_manager};
 use crate::metrics::Metrics;
