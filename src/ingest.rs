@@ -135,11 +135,10 @@ impl Daemon {
         let room = CompiledSchemas::new(settings.compiled_schemas_bytes_max, Arc::clone(&metrics));
         let (follower, catalog) = CatalogFollower::new(database.clone(), settings.tenant_labels_max, room);
         let shared = Shared::new(database, queues, settings, metrics, catalog, stop);
-        for part in ["catalog", "database", "queues"] {
-            shared.readiness.expect(part, NOT_KNOWN);
-        }
+        ["catalog", "database", "queues"].into_iter().for_each(|part| shared.readiness.expect(part, NOT_KNOWN));
         let validator = Arc::new(shared.validator(spans.clone()).map_err(DaemonError::Threads)?);
-        shared.tracker.spawn(tell_service_manager(Arc::clone(&shared.readiness), &["catalog", "database"], shared.stop.clone()));
+        let telling = tell_service_manager(Arc::clone(&shared.readiness), &["catalog", "database"], shared.stop.clone());
+        shared.hand_back.tracker.spawn(telling);
         let mut services = shared.start_services(listener, follower, &validator);
         exporting.map(|exporting| services.spawn(exporting.run()));
         let mut path = shared.start_path(clients.measured(Arc::clone(&shared.metrics)), &validator);
