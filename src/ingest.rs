@@ -42,9 +42,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::net::TcpListener;
-use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, mpsc},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::health::{Health, NOT_KNOWN, Readiness, serve, tell_service_manager};
@@ -135,7 +137,9 @@ impl Daemon {
         let room = CompiledSchemas::new(settings.compiled_schemas_bytes_max, Arc::clone(&metrics));
         let (follower, catalog) = CatalogFollower::new(database.clone(), settings.tenant_labels_max, room);
         let shared = Shared::new(database, queues, settings, metrics, catalog, stop);
-        ["catalog", "database", "queues"].into_iter().for_each(|part| shared.readiness.expect(part, NOT_KNOWN));
+        for part in ["catalog", "database", "queues"] {
+            shared.readiness.expect(part, NOT_KNOWN);
+        }
         let validator = Arc::new(shared.validator(spans.clone()).map_err(DaemonError::Threads)?);
         let telling = tell_service_manager(Arc::clone(&shared.readiness), &["catalog", "database"], shared.stop.clone());
         shared.hand_back.tracker.spawn(telling);
