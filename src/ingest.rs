@@ -42,11 +42,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
-use tokio::{
-    net::TcpListener,
-    sync::{Mutex, mpsc},
-};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::health::{Health, NOT_KNOWN, Readiness, serve, tell_service_manager};
@@ -141,8 +139,7 @@ impl Daemon {
             shared.readiness.expect(part, NOT_KNOWN);
         }
         let validator = Arc::new(shared.validator(spans.clone()).map_err(DaemonError::Threads)?);
-        let telling = tell_service_manager(Arc::clone(&shared.readiness), &["catalog", "database"], shared.stop.clone());
-        shared.hand_back.tracker.spawn(telling);
+        shared.hand_back.tracker.spawn(tell_service_manager(Arc::clone(&shared.readiness), &["catalog", "database"], shared.stop.clone()));
         let mut services = shared.start_services(listener, follower, &validator);
         exporting.map(|exporting| services.spawn(exporting.run()));
         let mut path = shared.start_path(clients.measured(Arc::clone(&shared.metrics)), &validator);
