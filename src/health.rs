@@ -1,6 +1,7 @@
 //! Whether the daemon lives, whether it is ready, and its metrics, over HTTP.
 
 mod server;
+mod service_manager;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use crate::output::problem_and_advice;
 
 pub use server::{Health, listen, serve};
+pub use service_manager::tell_service_manager;
 
 /// Between two lines about a part at least: what fails and succeeds by turns must not fill the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -127,6 +129,12 @@ impl Readiness {
         let (queues, others): (Vec<_>, Vec<_>) = parts.iter().partition(|(part, _)| part.starts_with(QUEUE));
         let has_problem = |(_, known): &(&String, &Part)| known.problem.is_some();
         !others.iter().any(has_problem) && (queues.is_empty() || !queues.iter().all(has_problem))
+    }
+
+    /// Whether a part is known, and nothing stands in its way.
+    fn is_ready(&self, part: &str) -> bool {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.get(part).is_some_and(|known| known.problem.is_none())
     }
 
     /// What is not ready, a line for each part.

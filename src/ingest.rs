@@ -45,10 +45,9 @@ use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::health::{Health, NOT_KNOWN, Readiness, serve};
+use crate::health::{Health, NOT_KNOWN, Readiness, serve, tell_service_manager};
 use crate::metrics::Metrics;
 use crate::queue::Clients;
 use crate::settings::{Database, IngestSettings, QueueSetting, Role};
@@ -140,6 +139,7 @@ impl Daemon {
             shared.readiness.expect(part, NOT_KNOWN);
         }
         let validator = Arc::new(shared.validator(spans.clone()).map_err(DaemonError::Threads)?);
+        shared.hand_back.tracker.spawn(tell_service_manager(Arc::clone(&shared.readiness), &["catalog", "database"], shared.stop.clone()));
         let mut services = shared.start_services(listener, follower, &validator);
         exporting.map(|exporting| services.spawn(exporting.run()));
         let mut path = shared.start_path(clients.measured(Arc::clone(&shared.metrics)), &validator);

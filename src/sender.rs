@@ -18,6 +18,7 @@ mod attempts;
 mod plan;
 mod session;
 mod settle;
+mod claim_watchdog;
 mod work;
 
 use std::collections::HashMap;
@@ -33,11 +34,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::backoff::Backoff;
 use crate::database;
-use crate::health::{Health, Readiness, serve};
+use crate::fault;
+use crate::health::{Health, Readiness, serve, tell_service_manager};
 use crate::metrics::{MetricsError, SenderMetrics};
 use crate::settings::{Database, Role, SenderSettings, WrongSetting};
 use crate::spans::{Exporter, Spans};
 use attempts::Attempts;
+use claim_watchdog::ClaimWatchdog;
 use connector::Guarded;
 use mail::Mails;
 use plan::Places;
@@ -116,6 +119,7 @@ impl Sender {
             stopping.0.cancelled().await;
             stopping.1.expect("sender", "stopping");
         });
+        tasks.spawn(tell_service_manager(Arc::clone(&readiness), &["database"], stop.clone()));
         if let Some(listener) = self.listener.take() {
             let serving = serve(listener, Health { readiness: Arc::clone(&readiness), metrics: Arc::clone(&metrics) as _ });
             let ending = helpers.clone();
@@ -123,7 +127,7 @@ impl Sender {
         }
         let (desks, news, told) = self.helpers(&tasks, &helpers, &metrics, &readiness);
         let places = Places { all: self.settings.sender_concurrency_max, of_client: self.settings.sender_client_concurrency_max };
-        let work = Work::new(places, attempts, desks, metrics);
+        let work = Work::new(places, attempts, desks, metrics, ClaimWatchdog::new(readiness));
         let outcome = work.run(news, told, stop, self.settings.drain_timeout).await;
         spans.end(CLOSE_TIME_MAX).await;
         helpers.cancel();
@@ -183,6 +187,7 @@ impl Claimer {
     async fn run(mut self, mut requests: mpsc::UnboundedReceiver<usize>, news: mpsc::UnboundedSender<News>) {
         let mut backoff = Backoff::default();
         while let Some(room) = requests.recv().await {
+            fault::hang("hung_claim").await;
             let claimed = self.session.claim(&self.name, i32::try_from(room).unwrap_or(i32::MAX), LEASE).await;
             let (state, is_up) = match &claimed {
                 Ok(_) => (Ok(()), 1),

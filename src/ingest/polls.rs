@@ -10,6 +10,7 @@ use super::hand_back::HandBack;
 use super::leases::Queues;
 use super::rates::Rates;
 use crate::backoff::Backoff;
+use crate::fault;
 use crate::health::{NOT_KNOWN, Readiness, queue_part};
 use crate::metrics::Metrics;
 use crate::queue::{ClientError, Clients, Queue};
@@ -62,6 +63,10 @@ impl Polls {
     /// Shows what SQS says is in the queue, now and then.
     pub async fn watch_depth(&self, queue: &Queue, stop: &CancellationToken) {
         let name = queue.binding.name.as_str();
+        let interval = fault::shortened("depth_interval", DEPTH_INTERVAL);
+        if let Some(retention) = queue.attributes.message_retention {
+            self.metrics.queue_retention.with_label_values(&[name]).set(i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
+        }
         loop {
             let depth = tokio::select! {
                 () = stop.cancelled() => return,
@@ -76,7 +81,7 @@ impl Polls {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(if has_deferred { DEPTH_INTERVAL_WHILE_DEFERRED } else { DEPTH_INTERVAL }) => {}
+                () = tokio::time::sleep(if has_deferred { DEPTH_INTERVAL_WHILE_DEFERRED } else { interval }) => {}
             }
         }
     }

@@ -107,6 +107,7 @@ impl Metrics {
         let _ = self.oldest_unsettled_event.remove_label_values(&[queue]);
         let _ = self.polls.remove_label_values(&[queue]);
         let _ = self.queue_ready.remove_label_values(&[queue]);
+        let _ = self.queue_retention.remove_label_values(&[queue]);
         for state in ["visible", "in_flight", "delayed"] {
             let _ = self.queue_messages.remove_label_values(&[queue, state]);
         }

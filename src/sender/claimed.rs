@@ -5,6 +5,8 @@ use std::sync::Arc;
 use sqlx::types::time::OffsetDateTime;
 use tokio::time::Instant;
 
+use super::outcome::Failed;
+
 /// A tenant's client.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct ClientKey {
@@ -38,5 +40,15 @@ impl Delivery {
     /// What it takes in memory.
     pub(super) fn bytes(&self) -> usize {
         self.payload.len() + self.attributes.len() + self.settings.len()
+    }
+    /// A line for each attempt that failed; what it says of the event is where to find it.
+    pub(super) fn tell_failure(&self, channel: &str, failed: &Failed) {
+        let (tenant, client) = (&*self.client.tenant_id, &*self.client.client_id);
+        let (webhook_id, attempt, error) = (&self.webhook_id, self.attempt, &failed.sentence);
+        if failed.is_permanent {
+            tracing::warn!(tenant, client, webhook_id, attempt, channel, problem = error, "dead: trying again would not help");
+        } else {
+            tracing::info!(tenant, client, webhook_id, attempt, channel, problem = error, "not delivered");
+        }
     }
 }

@@ -10,10 +10,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempts::Attempts;
+use super::claim_watchdog::ClaimWatchdog;
 use super::claimed::{ClientKey, Delivery};
 use super::outcome::{Ending, Failed};
 use super::plan::{Places, Plan, Taken};
 use super::settle::{Settled, Settlement};
+use crate::fault;
 use crate::metrics::SenderMetrics;
 
 /// For how long deliveries are leased: four requests' time, so that extending them may come late.
@@ -68,6 +70,7 @@ pub(super) struct Work {
     running: HashMap<Id, Running>,
     desks: Desks,
     metrics: Arc<SenderMetrics>,
+    watchdog: ClaimWatchdog,
     /// Told to Postgres, and not confirmed.
     settling: usize,
     is_claiming: bool,
@@ -81,7 +84,7 @@ pub(super) struct Work {
 pub(super) struct CutOff(pub(super) usize);
 
 impl Work {
-    pub(super) fn new(places: Places, attempts: Arc<Attempts>, desks: Desks, metrics: Arc<SenderMetrics>) -> Self {
+    pub(super) fn new(places: Places, attempts: Arc<Attempts>, desks: Desks, metrics: Arc<SenderMetrics>, watchdog: ClaimWatchdog) -> Self {
         Self {
             plan: Plan::new(places),
             places,
@@ -90,6 +93,7 @@ impl Work {
             running: HashMap::new(),
             desks,
             metrics,
+            watchdog,
             settling: 0,
             is_claiming: false,
             is_extending: false,
@@ -106,7 +110,7 @@ impl Work {
         stop: CancellationToken,
         drain_timeout: Duration,
     ) -> Result<(), CutOff> {
-        let mut care = tokio::time::interval(CARE_INTERVAL);
+        let mut care = tokio::time::interval(fault::shortened("care_interval", CARE_INTERVAL));
         care.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut drain_until: Option<Instant> = None;
         let mut cut_off = 0;
@@ -172,6 +176,7 @@ impl Work {
             News::Notified => self.may_claim = true,
             News::Claimed(claimed) => {
                 self.is_claiming = false;
+                self.watchdog.reset();
                 let claimed = claimed.unwrap_or_default();
                 self.may_claim |= !claimed.is_empty();
                 self.metrics.claimed.inc_by(claimed.len() as u64);
@@ -206,6 +211,7 @@ impl Work {
 
     fn take_care(&mut self) {
         let now = Instant::now();
+        self.watchdog.tick(self.is_claiming);
         let lost = self.plan.drop_lost(|one| one.leased_until <= now).len();
         self.count_lost(lost);
         self.give_back();
@@ -262,7 +268,7 @@ impl Work {
                 Settled::Delivered
             }
             Ending::Failed(failed) => {
-                tell(&delivery, channel, &failed);
+                delivery.tell_failure(channel, &failed);
                 Settled::Failed(failed)
             }
         };
@@ -284,16 +290,5 @@ impl Work {
         self.metrics.in_flight.set(number(self.running.len()));
         self.metrics.waiting.set(number(self.plan.waiting()));
         self.metrics.clients_slowed.set(number(self.plan.slowed()));
-    }
-}
-
-/// A line for each attempt that failed; what it says of the event is where to find it.
-fn tell(delivery: &Delivery, channel: &str, failed: &Failed) {
-    let (tenant, client) = (&*delivery.client.tenant_id, &*delivery.client.client_id);
-    let (webhook_id, attempt, error) = (&delivery.webhook_id, delivery.attempt, &failed.sentence);
-    if failed.is_permanent {
-        tracing::warn!(tenant, client, webhook_id, attempt, channel, problem = error, "dead: trying again would not help");
-    } else {
-        tracing::info!(tenant, client, webhook_id, attempt, channel, problem = error, "not delivered");
     }
 }

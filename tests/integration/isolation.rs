@@ -15,12 +15,12 @@ fn often_received() -> usize {
     std::env::var("OFTEN_RECEIVED_EVENTS").map_or(60, |text| text.parse().expect("OFTEN_RECEIVED_EVENTS is a number"))
 }
 
-fn event_of(tenant: &str, event_type: &str, event_id: &str) -> String {
+pub fn event_of(tenant: &str, event_type: &str, event_id: &str) -> String {
     format!(r#"{{"tenant_id":"{tenant}","event_id":"{event_id}","event_type":"{event_type}","payload":"hello"}}"#)
 }
 
 /// A catalog of tenants that have the same event types, each with the same schema, from one template.
-async fn apply_template(stack: &Stack, tenants: &[&str], event_types: &[&str]) {
+pub async fn apply_template(stack: &Stack, tenants: &[&str], event_types: &[&str]) {
     let catalog = Directory::create();
     for tenant in tenants {
         catalog.write(&format!("{tenant}/tenant.toml"), "");

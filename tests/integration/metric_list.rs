@@ -48,6 +48,7 @@ fn large() -> Metrics {
             metrics.queue_messages.with_label_values(&[queue, state]).set(100_000);
         }
         metrics.queue_ready.with_label_values(&[queue]).set(1);
+        metrics.queue_retention.with_label_values(&[queue]).set(1_209_600);
         metrics.polls.with_label_values(&[queue]).set(10);
         metrics.last_poll_timestamp.with_label_values(&[queue]).set(1_796_000_000.123_456);
         metrics.oldest_unsettled_event.with_label_values(&[queue]).set(1_796_000_000.123);

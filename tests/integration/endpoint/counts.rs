@@ -23,6 +23,11 @@ impl Endpoint {
         self.inner.state().met_at.clone()
     }
 
+    /// The operations of which there were requests, in the order of their names.
+    pub fn operations(&self) -> Vec<String> {
+        self.inner.state().requests.keys().cloned().collect()
+    }
+
     /// How many requests of an operation there were.
     pub fn requests(&self, operation: &str) -> usize {
         self.inner.state().requests.get(operation).copied().unwrap_or_default()

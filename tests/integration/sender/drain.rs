@@ -89,6 +89,7 @@ async fn metrics_have_their_names_from_the_start() {
         names,
         [
             "addresses_refused_total",
+            "attempt_duration_seconds",
             "build_info",
             "claimed_total",
             "clients_disabled_total",

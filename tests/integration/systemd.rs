@@ -1,0 +1,119 @@
+//! The daemon's unit under a real systemd, in a container of `systemd-nspawn`, where one can be started: as root, and not everywhere then.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::process::{Child, Command};
+
+use crate::isolation::{apply_template, event_of};
+use crate::load::send;
+use crate::stack::{Directory, PROCESSOR, Stack, eventually};
+
+/// Inside: starts the unit, says ever again how it is, and stops it when told to.
+const DRIVER: &str = "systemctl start --no-block event-processor
+while sleep 0.1; do
+  systemctl show event-processor -p ActiveState -p SubState -p Result -p NRestarts -p StatusText >/observed/new
+  mv /observed/new /observed/state
+  if [ -e /observed/stop ]; then systemctl stop event-processor; rm /observed/stop; fi
+done
+";
+
+/// A machine of its own, but for the network and the system's programs.
+struct Machine {
+    root: Directory,
+    observed: Directory,
+    container: Option<Child>,
+}
+
+impl Machine {
+    /// With the unit as it is committed, and these settings.
+    fn create(database_url: &str, environment: &str) -> Self {
+        let (root, observed) = (Directory::create(), Directory::create());
+        for directory in ["usr/local/bin", "var", "run", "tmp", "proc", "sys", "dev", "root"] {
+            std::fs::create_dir_all(root.0.join(directory)).expect("a directory");
+        }
+        for link in ["bin", "sbin", "lib", "lib64"] {
+            symlink(format!("usr/{link}"), root.0.join(link)).expect("a link");
+        }
+        for file in ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/ld.so.cache"] {
+            root.write(&file[1..], "");
+            std::fs::copy(file, root.0.join(&file[1..])).expect("the system's own");
+        }
+        root.write("etc/machine-id", "");
+        root.write("etc/os-release", "ID=test\n");
+        root.write("etc/event-processor/database-url", database_url);
+        root.write("etc/event-processor/environment", environment);
+        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("deployments/event-processor.service");
+        root.write("etc/systemd/system/event-processor.service", &std::fs::read_to_string(unit).expect("the unit"));
+        // The test need not wait for half a minute.
+        root.write("etc/systemd/system/event-processor.service.d/test.conf", "[Service]\nWatchdogSec=1s\n");
+        root.write("etc/systemd/system/driver.service", "[Service]\nExecStart=/bin/sh /observed/driver\n");
+        observed.write("driver", DRIVER);
+        Self { root, observed, container: None }
+    }
+
+    fn nspawn(&self) -> Command {
+        let mut command = Command::new("systemd-nspawn");
+        command.args(["--quiet", "--register=no", "--keep-unit", "--console=pipe", "-D"]).arg(&self.root.0);
+        for directory in ["/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64", "/usr/share", "/etc/ssl"]
+            .into_iter()
+            .filter(|path| Path::new(path).exists())
+        {
+            command.arg(format!("--bind-ro={directory}"));
+        }
+        command.arg(format!("--bind-ro={PROCESSOR}:/usr/local/bin/processor"));
+        command.arg(format!("--bind={}:/observed", self.observed.0.display()));
+        command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1").stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    /// Starts it. None, and a message, where no container can be started.
+    async fn boot(mut self) -> Option<Self> {
+        let tried = self.nspawn().arg("/bin/true").output().await;
+        let problem = match &tried {
+            Ok(output) if output.status.success() => None,
+            Ok(output) => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(problem) = problem {
+            eprintln!("skipped: systemd-nspawn can start no container here: {problem}");
+            return None;
+        }
+        let mut command = self.nspawn();
+        command.args(["--boot", "systemd.unit=driver.service"]).stdout(Stdio::null()).stderr(Stdio::null());
+        self.container = Some(command.spawn().expect("systemd-nspawn starts"));
+        Some(self)
+    }
+
+    /// Waits until systemd says all of this about the unit.
+    async fn says(&self, lines: &[&str]) {
+        eventually(&format!("systemd says {lines:?}"), async || {
+            let state = std::fs::read_to_string(self.observed.0.join("state")).unwrap_or_default();
+            lines.iter().all(|line| state.lines().any(|one| one.starts_with(line))).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_unit_is_started_when_there_is_a_catalog_started_anew_when_it_is_stuck_and_stopped_in_order() {
+    let stack = Stack::start_without_catalog(&["events"]).await;
+    let queue = stack.queue("events").await;
+    let settings = stack.environment().into_iter().filter(|(name, _)| *name != "DATABASE_URL");
+    let mut environment = settings.map(|(name, value)| format!("{name}={value}\n")).collect::<Vec<_>>().concat();
+    environment += "QUEUES=events?trust=any\nFAILPOINTS=slow=return(600000 stuck);progress_interval=return(20)\n";
+    let Some(machine) = Machine::create(&stack.database.url, &environment).boot().await else { return };
+    machine.says(&["ActiveState=activating", "SubState=start", "StatusText=catalog: none was applied"]).await;
+
+    let event_types: Vec<String> = (0..12).map(|number| format!("type-{number}")).collect();
+    apply_template(&stack, &["acme"], &event_types.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    machine.says(&["ActiveState=active", "SubState=running", "StatusText=ready", "NRestarts=0"]).await;
+
+    send(&queue, event_types.iter().map(|event_type| event_of("acme", event_type, &format!("stuck-{event_type}")))).await;
+    machine.says(&["Result=watchdog"]).await;
+    machine.says(&["ActiveState=active", "SubState=running", "NRestarts=1"]).await;
+
+    machine.observed.write("stop", "");
+    machine.says(&["ActiveState=inactive", "Result=success"]).await;
+}
