@@ -226,8 +226,7 @@ async fn run_on(
     }
     let queue = Queue::open(&clients, &queues[0]).await.map_err(anyhow::Error::from)?;
     let address = listener.local_addr().map_err(anyhow::Error::from)?;
-    let listens_on = address.to_string();
-    write_dev_environment([url, &list, &server.endpoint_url(), REGION, REGION, "test", "test", &listens_on])
+    write_dev_environment([url, &list, &server.endpoint_url(), REGION, REGION, "test", "test", &address.to_string()])
         .map_err(|error| anyhow::anyhow!("failed to write {DEV_ENVIRONMENT_FILE}: {error}"))?;
 
     // Its own stop: the daemon drains only when the stack is done with it.
