@@ -176,7 +176,9 @@ async fn each_malformed_body_ends_in_exactly_one_place_and_the_daemon_lives() {
     let [stored, rejected] = [outcomes(&daemon, "stored").await, outcomes(&daemon, "rejected").await];
     let counts = format!("{stored} | {rejected} | {} | {stored} | {rejected}", outcomes(&daemon, "duplicate").await);
     assert_eq!(stack.database.rows(findings).await, [counts], "found, and counted by the daemon");
-    assert_eq!(counted(&daemon, "events_total", "").await, i64::try_from(sent).expect("a number"));
+    // So much that has no tenant, so fast: some of it has waited, and was received again.
+    let copies = counted(&daemon, "events_total", "").await - outcomes(&daemon, "deferred").await;
+    assert_eq!(copies, i64::try_from(sent).expect("a number"));
     let is_same_process = (daemon.metric("process_start_time_seconds", "").await - begun_at).abs() < 0.001;
     assert!(is_same_process && !daemon.log().contains("panicked"), "{}", daemon.log());
     assert_eq!(daemon.stop().await, 0);

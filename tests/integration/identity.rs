@@ -106,6 +106,8 @@ async fn a_second_event_after_the_first_was_stored() {
 async fn both_events_in_one_batch() {
     let stack = start(&["events"]).await;
     let daemon = stack.daemon("events?trust=any", &[]).await;
+    // Its probe waits for locked tables as well.
+    daemon.ready().await;
     let (producer, pairs) = (Producer::of(&stack), pairs());
     // Each writer waits with an event of its own for the table; meanwhile everything else becomes one batch.
     let mut connection = stack.database.connect().await;

@@ -37,7 +37,7 @@ async fn a_role_that_may_only_read_is_found_before_anything_is_received() {
     let mut url = url::Url::parse(&stack.database.url).expect("a URL");
     url.set_username(&role).expect("a user");
     let daemon = stack.daemon("events?trust=any", &[("DATABASE_URL", url.as_str())]).await;
-    daemon.says("permission denied for table message (SQLSTATE 42501); grant this to the role that DATABASE_URL names").await;
+    daemon.says("permission denied for table message (SQLSTATE 42501); run `processor migrate`").await;
     assert_eq!((daemon.get("/readyz").await.0, daemon.get("/livez").await.0), (503, 200));
     assert_eq!((requests(&daemon, "receive").await, visible(&queue).await), (0, 1));
     assert!(counted(&daemon, "store_errors_total", r#"class="permission""#).await > 0);

@@ -28,7 +28,7 @@ async fn validated(daemon: &Daemon, count: i64) {
 /// Counts statements that insert into `message`, also those that fail: a sequence takes no part in a rollback.
 const COUNT_INSERTS: &str = "
     create sequence inserts;
-    create function count_insert() returns trigger language plpgsql as $$ begin perform nextval('inserts'); return null; end $$;
+    create function count_insert() returns trigger language plpgsql security definer as $$ begin perform nextval('inserts'); return null; end $$;
     create trigger count_insert before insert on message for each statement execute function count_insert();";
 
 /// Sends a thousand events, the offenders first, in the middle and last, which the writers see together.

@@ -209,7 +209,7 @@ impl Scene {
         self.restart(&format!("{location}={}*off->return", 1 + chance % 5)).await;
         eventually("the daemon crashes", async || {
             // The catalog is read again at each word of a change.
-            self.stack.database.execute("select pg_notify('catalog_changed', '')").await;
+            self.stack.database.execute("update catalog set generation = generation + 1; select pg_notify('catalog_changed', '')").await;
             self.daemon.has_ended().then_some(())
         })
         .await;
