@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
@@ -189,7 +190,10 @@ async fn p99_ms(stand: &Stand, events: usize, flood: Option<(Flood, f64)>) -> Re
     // What is left of the flood is not waited for.
     drop(daemon);
     let delay = "extract(epoch from pg_xact_commit_timestamp(xmin) - sent_at) * 1000";
-    stand.number(&format!("select percentile_cont(0.99) within group (order by {delay}) from {of_victim}")).await
+    let p99_ms = stand.number(&format!("select percentile_cont(0.99) within group (order by {delay}) from {of_victim}")).await?;
+    // It takes half an hour: whoever waits sees how it goes.
+    writeln!(std::io::stderr(), "{flood:.1?}: {p99_ms:.1} ms")?;
+    Ok(p99_ms)
 }
 
 fn median(values: &[f64]) -> f64 {
