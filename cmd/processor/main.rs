@@ -78,7 +78,7 @@ enum Command {
 fn levels(command: Option<&Command>) -> &'static str {
     match command {
         #[cfg(feature = "dev")]
-        Some(Command::Dev(_)) => "warn,sqlx_core=error,event_processor::owner_rights=off",
+        Some(Command::Dev(_)) => "warn,sqlx_core=error,event_processor::owner_rights=off,event_processor::ingest::rejections=off",
         Some(Command::Run(_)) => "info",
         // Whoever waits for a command sees by himself that a statement takes long.
         _ => "info,sqlx=error",
