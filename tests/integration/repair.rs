@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::load::send_many;
-use crate::stack::{Directory, PROCESSOR, Stack};
+use crate::stack::{Directory, PROCESSOR, Stack, eventually};
 use crate::terminal::{Ended, Terminal};
 
 pub const TYPES: [&str; 3] = ["bill.sent", "bill.paid", "bill.void"];
@@ -49,6 +49,9 @@ pub async fn refuse(stack: &Stack, bodies: &[String]) {
     let daemon = stack.daemon("events?trust=any", &[]).await;
     stack.at_rest(&queue).await;
     assert_eq!(daemon.stop().await, 0);
+    // What the server was asked last it may still be doing: the daemon waits a second for `tenant_activity`, not longer.
+    let left = "select count(*) from pg_stat_activity where datname = current_database() and application_name like 'event-processor%'";
+    eventually("the daemon's sessions have ended", async || (stack.database.count(left).await == 0).then_some(())).await;
     let refused = stack.database.count("select count(*) from dead_letter").await - before;
     assert_eq!(usize::try_from(refused), Ok(bodies.len()));
 }
