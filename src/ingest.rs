@@ -32,6 +32,7 @@ mod validate;
 mod often_received;
 mod groups;
 mod dispatch;
+mod fair_batch;
 mod ready;
 mod rejections;
 mod store;
@@ -70,14 +71,14 @@ use often_received::OftenReceived;
 use polls::Polls;
 use queue_set::QueueSet;
 use rates::Rates;
-use ready::Ready;
+use ready::{Lane, Ready};
 use rejections::Rejections;
 use shares::Shares;
 use store::Writer;
 use validate::Validator;
 
-/// Two keep Postgres busy while one waits for its commit; more add locks, not rows.
-const WRITERS: usize = 2;
+/// Two keep Postgres busy while one waits for its commit; more add locks, not rows. The third is free for those who bring little.
+const WRITERS: [Lane; 3] = [Lane::All, Lane::All, Lane::Little];
 
 /// Everything that the daemon is told.
 #[derive(Debug)]
@@ -247,9 +248,10 @@ impl Shared {
         let polls = Arc::new(self.polls(clients));
         path.spawn(QueueSet { configured: self.configured.clone(), polls, received: received_sender }.run());
         path.spawn(self.dispatcher(validator).run(received, decided_sender));
-        let ready = Arc::new(Mutex::new(Ready::new(decided)));
-        for _ in 0..WRITERS {
-            path.spawn(self.writer(validator, settled_sender.clone()).run(Arc::clone(&ready)));
+        let ready = Arc::<Ready>::default();
+        path.spawn(Arc::clone(&ready).fill(decided));
+        for lane in WRITERS {
+            path.spawn(self.writer(validator, settled_sender.clone()).run(Arc::clone(&ready), lane));
         }
         let (queues, tracker) = (Arc::clone(&self.queues), self.hand_back.tracker.clone());
         let (readiness, metrics) = (Arc::clone(&self.readiness), Arc::clone(&self.metrics));

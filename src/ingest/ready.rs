@@ -1,11 +1,12 @@
 //! What waits to be stored, and which of it goes into the next transaction: where not all of it does, each tenant has its share.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
+use super::fair_batch::{ROW_BYTES, take_fairly, weight};
 use crate::event::TenantId;
 use crate::store::Entry;
 use crate::validation::LARGE_BYTES;
@@ -13,9 +14,6 @@ use crate::window::InFlight;
 
 /// Bodies in one transaction at most; a batch of few large events is as much work as one of many small ones.
 const BATCH_BYTES_MAX: usize = 4 << 20;
-
-/// A delivery is as much work as so many bytes of bodies.
-const DELIVERY_BYTES: usize = 1 << 10;
 
 /// An event that is large, or has as many recipients, is written as long as hundreds of others. Of such at most so many bytes go into a transaction in which others wait for its commit; one always does.
 const LARGE_BYTES_BESIDE_OTHERS_MAX: usize = 1 << 20;
@@ -26,137 +24,221 @@ const BUSY_ROWS: usize = 100;
 /// For how long, then.
 const LINGER: Duration = Duration::from_millis(10);
 
+/// Where less than this waits or is being written, nobody waits for long.
+const MUCH_BYTES: usize = 50 * ROW_BYTES;
+
+/// Who has at most such a part of what parties have on average brings little.
+const LITTLE_PART: usize = 4;
+
+/// So few rows of those who bring little are one transaction at most: the next ones do not wait for it for long.
+const LITTLE_ROWS_MAX: usize = 50;
+
+/// What a writer takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// All that there is.
+    All,
+    /// What those bring who bring little while others bring much: it does not wait until the others' transactions have ended.
+    Little,
+}
+
 /// Events with their verdicts, for whichever writer is free.
+#[derive(Default)]
 pub struct Ready {
-    decided: mpsc::Receiver<Vec<Entry<InFlight>>>,
-    /// Taken already, beyond the last batch.
+    waiting: Mutex<Waiting>,
+    /// Of the writers that take all: while one waits for more, the others would only take it away.
+    turn: tokio::sync::Mutex<()>,
+    more: Notify,
+    more_of_little: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    little: VecDeque<Entry<InFlight>>,
     small: VecDeque<Entry<InFlight>>,
     large: VecDeque<Entry<InFlight>>,
+    under_way: UnderWay,
     is_busy: bool,
+    has_ended: bool,
+}
+
+/// What goes into a transaction.
+pub struct Batch {
+    pub entries: Vec<Entry<InFlight>>,
+    /// Whose it is.
+    pub parts: Parts,
+}
+
+/// By tenant, what has none by itself: how much work.
+type Parts = HashMap<Option<TenantId>, usize>;
+
+/// What waits or is being written.
+#[derive(Default)]
+struct UnderWay {
+    parts: Parts,
+    all: usize,
 }
 
 impl Ready {
-    pub fn new(decided: mpsc::Receiver<Vec<Entry<InFlight>>>) -> Self {
-        Self { decided, small: VecDeque::new(), large: VecDeque::new(), is_busy: false }
+    /// Sorts what comes, until those who find verdicts have ended.
+    pub async fn fill(self: Arc<Self>, mut decided: mpsc::Receiver<Vec<Entry<InFlight>>>) {
+        while let Some(entries) = decided.recv().await {
+            let mut waiting = self.waiting();
+            waiting.sort(entries);
+            while let Ok(entries) = decided.try_recv() {
+                waiting.sort(entries);
+            }
+            self.tell(&waiting);
+        }
+        let mut waiting = self.waiting();
+        waiting.has_ended = true;
+        self.tell(&waiting);
     }
 
-    /// The next batch; empty when those who find verdicts have ended.
-    pub async fn take(&mut self, batch_rows_max: usize) -> Vec<Entry<InFlight>> {
-        if self.small.is_empty() && self.large.is_empty() {
-            let decided = self.decided.recv().await.unwrap_or_default();
-            self.sort(decided);
+    /// The next batch; none when those who find verdicts have ended and nothing waits.
+    pub async fn take(&self, lane: Lane, batch_rows_max: usize) -> Option<Batch> {
+        let (_turn, more) = match lane {
+            Lane::All => (Some(self.turn.lock().await), &self.more),
+            Lane::Little => (None, &self.more_of_little),
+        };
+        loop {
+            if lane == Lane::All && self.waiting().is_worth_waiting_for(batch_rows_max) {
+                tokio::time::sleep(LINGER).await;
+            }
+            {
+                let mut waiting = self.waiting();
+                let batch = waiting.take(lane, batch_rows_max);
+                // Whoever else waits takes the rest.
+                self.tell(&waiting);
+                if batch.is_some() || waiting.has_ended {
+                    return batch;
+                }
+            }
+            more.notified().await;
         }
-        if self.is_busy && (1..batch_rows_max).contains(&(self.small.len() + self.large.len())) {
-            tokio::time::sleep(LINGER).await;
-        }
-        // All of it, for the one that is next in a tenant's turn may have come last.
-        while let Ok(decided) = self.decided.try_recv() {
-            self.sort(decided);
-        }
-        let batch = self.batch(batch_rows_max);
-        self.is_busy = batch.len() >= BUSY_ROWS;
-        batch
     }
 
+    /// A batch has been dealt with.
+    pub fn end(&self, parts: &Parts) {
+        self.waiting().under_way.subtract(parts);
+    }
+
+    fn tell(&self, waiting: &Waiting) {
+        for (lane, more) in [(Lane::All, &self.more), (Lane::Little, &self.more_of_little)] {
+            if waiting.has_ended || !waiting.is_empty(lane) {
+                more.notify_one();
+            }
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // A panic elsewhere leaves what waits whole.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
     fn sort(&mut self, decided: Vec<Entry<InFlight>>) {
         for entry in decided {
-            if weight(&entry) > LARGE_BYTES { self.large.push_back(entry) } else { self.small.push_back(entry) }
+            let weight = weight(&entry);
+            let brings_little = self.under_way.add(entry.decided.tenant_id(), weight + ROW_BYTES);
+            let waiting = match (weight > LARGE_BYTES, brings_little) {
+                (true, _) => &mut self.large,
+                (false, true) => &mut self.little,
+                (false, false) => &mut self.small,
+            };
+            waiting.push_back(entry);
         }
     }
 
-    fn batch(&mut self, rows_max: usize) -> Vec<Entry<InFlight>> {
-        let large_bytes_max = if self.small.is_empty() { BATCH_BYTES_MAX } else { LARGE_BYTES_BESIDE_OTHERS_MAX };
-        let mut batch = take_fairly(&mut self.large, rows_max, large_bytes_max);
-        let left = BATCH_BYTES_MAX.saturating_sub(batch.iter().map(weight).sum());
-        let rows = rows_max - batch.len();
-        if rows > 0 {
-            batch.extend(take_fairly(&mut self.small, rows, left));
+    fn is_empty(&self, lane: Lane) -> bool {
+        self.little.is_empty() && (lane == Lane::Little || self.small.is_empty() && self.large.is_empty())
+    }
+
+    fn is_worth_waiting_for(&self, batch_rows_max: usize) -> bool {
+        self.is_busy && (1..batch_rows_max).contains(&(self.small.len() + self.large.len()))
+    }
+
+    fn take(&mut self, lane: Lane, rows_max: usize) -> Option<Batch> {
+        if self.is_empty(lane) {
+            return None;
         }
-        batch
+        let mut entries: Vec<_> = self.little.drain(..self.little.len().min(rows_max).min(LITTLE_ROWS_MAX)).collect();
+        if lane == Lane::All {
+            self.add_others(&mut entries, rows_max);
+            self.is_busy = entries.len() >= BUSY_ROWS;
+        }
+        let mut parts = Parts::new();
+        for entry in &entries {
+            add(&mut parts, entry.decided.tenant_id(), weight(entry) + ROW_BYTES);
+        }
+        Some(Batch { entries, parts })
+    }
+
+    fn add_others(&mut self, batch: &mut Vec<Entry<InFlight>>, rows_max: usize) {
+        let is_alone = batch.is_empty() && self.small.is_empty();
+        let large_bytes_max = if is_alone { BATCH_BYTES_MAX } else { LARGE_BYTES_BESIDE_OTHERS_MAX };
+        for (waiting, bytes_max) in [(&mut self.large, large_bytes_max), (&mut self.small, BATCH_BYTES_MAX)] {
+            let (rows_left, bytes) = (rows_max - batch.len(), batch.iter().map(weight).sum());
+            if rows_left > 0 {
+                batch.extend(take_fairly(waiting, rows_left, bytes_max.saturating_sub(bytes)));
+            }
+        }
     }
 }
 
-/// As many as keep within the limits, one at least; where that is not all, of each tenant as much as of any other, a tenant's first ones first.
-fn take_fairly(waiting: &mut VecDeque<Entry<InFlight>>, rows_max: usize, bytes_max: usize) -> Vec<Entry<InFlight>> {
-    if waiting.len() <= rows_max && waiting.iter().map(weight).sum::<usize>() <= bytes_max {
-        return waiting.drain(..).collect();
+impl UnderWay {
+    /// Adds what has come; whether whose it is brings little while others bring much.
+    fn add(&mut self, tenant_id: Option<&TenantId>, weight: usize) -> bool {
+        let own = add(&mut self.parts, tenant_id, weight);
+        self.all += weight;
+        self.all >= MUCH_BYTES && own <= self.all / self.parts.len() / LITTLE_PART
     }
-    let tenants = waiting.iter().map(|entry| entry.decided.tenant_id());
-    let chosen = choose(tenants.zip(waiting.iter().map(weight)), rows_max, bytes_max);
-    let mut taken = Vec::with_capacity(rows_max.min(waiting.len()));
-    let mut left = VecDeque::with_capacity(waiting.len());
-    for (entry, is_chosen) in waiting.drain(..).zip(chosen) {
-        if is_chosen { taken.push(entry) } else { left.push_back(entry) }
+
+    fn subtract(&mut self, ended: &Parts) {
+        for (tenant_id, weight) in ended {
+            self.all -= weight;
+            if let Some(own) = self.parts.get_mut(tenant_id) {
+                *own -= weight;
+                if *own == 0 {
+                    self.parts.remove(tenant_id);
+                }
+            }
+        }
     }
-    *waiting = left;
-    taken
 }
 
-/// Chooses among what waits: in turn from whoever has been given least. What has no tenant is one more party.
-fn choose<'a>(waiting: impl Iterator<Item = (Option<&'a TenantId>, usize)>, rows_max: usize, bytes_max: usize) -> Vec<bool> {
-    let mut positions: HashMap<Option<&TenantId>, usize> = HashMap::new();
-    let mut parties: Vec<VecDeque<(usize, usize)>> = Vec::new();
-    let mut count = 0;
-    for (position, (tenant_id, weight)) in waiting.enumerate() {
-        let party = *positions.entry(tenant_id).or_insert(parties.len());
-        if party == parties.len() {
-            parties.push(VecDeque::new());
-        }
-        parties[party].push_back((position, weight));
-        count += 1;
-    }
-    let mut chosen = vec![false; count];
-    let (mut rows, mut bytes) = (0, 0);
-    // A row costs something however small it is.
-    let row_bytes = bytes_max / rows_max.max(1);
-    let mut turns: BinaryHeap<Reverse<(usize, usize)>> = (0..parties.len()).map(|party| Reverse((0, party))).collect();
-    while let Some(Reverse((given, party))) = turns.pop() {
-        let Some((position, weight)) = parties[party].pop_front() else { continue };
-        if rows > 0 && bytes + weight > bytes_max {
-            // What is larger than the rest of the room comes next time; others may still fit.
-            continue;
-        }
-        chosen[position] = true;
-        (rows, bytes) = (rows + 1, bytes + weight);
-        if rows == rows_max {
-            break;
-        }
-        turns.push(Reverse((given + weight + row_bytes, party)));
-    }
-    chosen
-}
-
-/// How much work it is to write an event, in bytes of bodies.
-fn weight(entry: &Entry<InFlight>) -> usize {
-    let recipients = entry.decided.verdict.as_ref().map_or(0, |event| event.recipients().len());
-    entry.decided.candidate.body.len() + recipients * DELIVERY_BYTES
+/// Adds to what is whose; gives all of it.
+fn add(parts: &mut Parts, tenant_id: Option<&TenantId>, weight: usize) -> usize {
+    let part = parts.entry(tenant_id.cloned()).or_default();
+    *part += weight;
+    *part
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// How many of each party's are chosen where so many of such a weight wait, one party's behind the other's.
-    fn chosen(waiting: &[(Option<&str>, usize, usize)], rows_max: usize, bytes_max: usize) -> Vec<usize> {
-        let tenants: Vec<Option<TenantId>> = waiting.iter().map(|(tenant_id, ..)| tenant_id.map(TenantId::new)).collect();
-        let each = waiting.iter().zip(&tenants).flat_map(|((_, count, weight), tenant)| vec![(tenant.as_ref(), *weight); *count]);
-        let chosen = choose(each, rows_max, bytes_max);
-        let mut rest = chosen.as_slice();
-        let of_party = |(_, count, _): &(Option<&str>, usize, usize)| {
-            let (of_party, others) = rest.split_at(*count);
-            rest = others;
-            assert!(of_party.is_sorted_by(|earlier, later| earlier >= later), "the first ones first");
-            of_party.iter().filter(|is_chosen| **is_chosen).count()
-        };
-        waiting.iter().map(of_party).collect()
+    #[test]
+    fn who_brings_little_while_others_bring_much_is_told_apart() {
+        let [flood, other] = ["flood", "other"].map(TenantId::new);
+        let mut under_way = UnderWay::default();
+        assert!(!under_way.add(Some(&other), ROW_BYTES), "nobody brings much yet");
+        for _ in 0..400 {
+            assert!(!under_way.add(Some(&flood), ROW_BYTES));
+        }
+        assert!(under_way.add(Some(&other), ROW_BYTES));
+        assert!(under_way.add(None, ROW_BYTES), "what has no tenant is one more party");
+        assert!(!under_way.add(None, 100 * ROW_BYTES));
+        under_way.subtract(&Parts::from([(Some(flood), 400 * ROW_BYTES), (None, 101 * ROW_BYTES)]));
+        assert_eq!((under_way.all, under_way.parts), (2 * ROW_BYTES, Parts::from([(Some(other), 2 * ROW_BYTES)])));
     }
 
     #[test]
-    fn where_not_all_that_waits_goes_into_a_batch_each_tenant_has_its_share() {
-        let (flood, other) = (Some("flood"), Some("other"));
-        assert_eq!(chosen(&[(flood, 5_000, 100), (other, 3, 100)], 1_000, 1 << 20), [997, 3]);
-        assert_eq!(chosen(&[(flood, 5_000, 100), (other, 5_000, 100), (None, 100, 100)], 1_000, 1 << 20), [450, 450, 100]);
-        assert_eq!(chosen(&[(flood, 100, 60_000), (other, 50, 1_000)], 1_000, 1 << 20), [16, 50]);
-        assert_eq!(chosen(&[(flood, 1, 5_000_000)], 1_000, 1 << 20), [1], "one always goes");
+    fn of_many_who_bring_the_same_none_brings_little() {
+        let tenants: Vec<_> = (0..1_000).map(|number| TenantId::new(&number.to_string())).collect();
+        let mut under_way = UnderWay::default();
+        let little = (0..10).flat_map(|_| &tenants).filter(|tenant| under_way.add(Some(tenant), ROW_BYTES)).count();
+        assert_eq!(little, 0);
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::activity::Activities;
 use super::announcer::Announcer;
 use super::breaker::CircuitBreaker;
 use super::hand_back::{HandBack, by_queue};
-use super::ready::Ready;
+use super::ready::{Batch, Lane, Ready};
 use super::rejections::Rejections;
 use super::traced;
 use super::validate::Validator;
@@ -64,14 +64,11 @@ impl Attempt {
 
 impl Writer {
     /// Ends when those who find verdicts have ended and everything they found is dealt with.
-    pub async fn run(mut self, ready: Arc<Mutex<Ready>>) {
-        loop {
-            let batch = ready.lock().await.take(self.batch_rows_max).await;
-            if batch.is_empty() {
-                return;
-            }
+    pub async fn run(mut self, ready: Arc<Ready>, lane: Lane) {
+        while let Some(Batch { entries, parts }) = ready.take(lane, self.batch_rows_max).await {
             fault::hang("hung_writer").await;
-            self.store(batch).await;
+            self.store(entries).await;
+            ready.end(&parts);
         }
     }
 
