@@ -226,14 +226,12 @@ impl Shared {
         let (readiness, metrics) = (Arc::clone(&self.readiness), Arc::clone(&self.metrics));
         services.spawn(services::follow_catalog(follower, self.catalog.clone(), self.configured.clone(), readiness, Arc::clone(&metrics)));
         services.spawn(services::watch_database(self.database.clone(), Arc::clone(&self.breaker), Arc::clone(&metrics)));
-        let (announcer, database) = (Arc::clone(&self.announcer), self.database.clone());
-        services.spawn(async move { announcer.run(database).await });
+        services.spawn(Arc::clone(&self.announcer).run(self.database.clone()));
         services.spawn(Arc::clone(&self.rates.activities).run(self.database.clone()));
         services.spawn(BacklogGauges { database: self.database.clone(), catalog: self.catalog.clone(), metrics }.run());
         let (window, breaker, readiness) = (Arc::clone(&self.window), Arc::clone(&self.breaker), Arc::clone(&self.readiness));
         services.spawn(services::watch_progress(Arc::clone(validator), window, breaker, readiness));
-        let rejections = Arc::clone(&self.rejections);
-        services.spawn(async move { rejections.run().await });
+        services.spawn(Arc::clone(&self.rejections).run());
         services
     }
 

@@ -20,7 +20,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 const SETTINGS: [Setting; 2] = [("statement_timeout", "15000"), ("lock_timeout", "2000")];
 
 /// A process has at most so many connections at once, its commands' and those that ask about another one included.
-const CONNECTIONS_NEEDED: i32 = 10;
+const CONNECTIONS_NEEDED: i32 = 11;
 
 /// Clocks that differ by more make times of sending and of storing contradict each other.
 const SKEW_SECONDS_MAX: f64 = 10.0;

@@ -1,5 +1,6 @@
 //! Tells senders, after the commit and not more often than they need it, that there is something to deliver.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -26,7 +27,7 @@ impl Announcer {
     }
 
     /// Passes on what it is told, by a connection of its own. What comes in between is one announcement.
-    pub async fn run(&self, database: Database) {
+    pub async fn run(self: Arc<Self>, database: Database) {
         let mut session = Session::new(database.to("announcer"));
         loop {
             self.committed.notified().await;

@@ -1,7 +1,7 @@
 //! Says in the log that events are refused, and why, without filling it: each problem once in ten minutes, with how many there were since.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -112,7 +112,7 @@ impl Rejections {
     }
 
     /// Tells of what is due, for as long as it is polled.
-    pub async fn run(&self) {
+    pub async fn run(self: Arc<Self>) {
         loop {
             tokio::time::sleep(fault::shortened("rejections_tick", TICK)).await;
             let now = Instant::now();

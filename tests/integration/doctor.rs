@@ -146,7 +146,7 @@ async fn who_is_in_the_way_in_the_database_is_found() {
     for _ in 0..18 {
         others.push(practice.stack.database.connect().await);
     }
-    let told = "are free of max_connections, and a process may need 10; close those of other programs, or raise it";
+    let told = "are free of max_connections, and a process may need 11; close those of other programs, or raise it";
     practice.finds("few connections", &[], 65, "connections", told).await;
     drop((open, others));
     practice.is_quiet("others have left").await;
