@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::daemon::Daemon;
-use crate::load::{event, events, occupy_writers, outcomes, send, send_many};
+use crate::load::{Lock, event, events, occupy_writers, outcomes, send, send_many};
 use crate::stack::{Directory, Stack, eventually};
 
 const QUEUES: &str = "events?trust=any";
@@ -196,5 +196,26 @@ async fn large_events_are_few_in_a_transaction_in_which_others_wait() {
     // Of 1 MiB at most; else as many as fit into 4 MiB would go first.
     assert_eq!(stack.database.count(&counts).await, 4);
     assert_eq!(stack.database.count("select count(*) from message").await, 332);
+    assert_eq!(daemon.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_tenants_few_events_are_stored_while_every_transaction_of_anothers_flood_stands_still() {
+    let stack = Stack::start_without_catalog(&["events"]).await;
+    apply_template(&stack, &["flood", "few"], &["note"]).await;
+    let queue = stack.queue("events").await;
+    let daemon = stack.daemon(QUEUES, &[]).await;
+    // Each row of the flood's holds its schema's, and waits for it.
+    let lock = Lock::by(&stack.database, "select from event_schema where tenant_id = 'flood' for update").await;
+    let standing = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    send_many(&queue, &(0..200).map(|number| event_of("flood", "note", &number.to_string())).collect::<Vec<_>>()).await;
+    eventually("they stand still", async || (stack.database.count(standing).await >= 2).then_some(())).await;
+    eventually("the whole flood waits", async || (daemon.metric("event_processor_in_flight_events", "").await > 199.5).then_some(())).await;
+    send(&queue, (0..10).map(|number| event_of("few", "note", &number.to_string()))).await;
+    let stored = "select tenant_id, count(*) from message group by 1 order by 1";
+    eventually("the other tenant's are stored", async || (stack.database.rows(stored).await == ["few | 10"]).then_some(())).await;
+    lock.release().await;
+    stack.at_rest(&queue).await;
+    assert_eq!(stack.database.rows(stored).await, ["few | 10", "flood | 200"]);
     assert_eq!(daemon.stop().await, 0);
 }

@@ -99,9 +99,13 @@ pub struct Lock {
 
 impl Lock {
     pub async fn table(database: &Database, table: &str) -> Self {
+        Self::by(database, &format!("lock table {table} in access exclusive mode")).await
+    }
+
+    /// What a statement locks.
+    pub async fn by(database: &Database, statement: &str) -> Self {
         let mut connection = database.connect().await;
-        let statement = format!("begin; lock table {table} in access exclusive mode");
-        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.expect("the lock");
+        sqlx::raw_sql(AssertSqlSafe(format!("begin; {statement}"))).execute(&mut connection).await.expect("the lock");
         Self { connection }
     }
 
@@ -119,7 +123,7 @@ pub async fn waiting_for(database: &Database, table: &str, sessions: i64) {
     eventually("sessions wait for the lock", async || (database.count(&sql).await >= sessions).then_some(())).await;
 }
 
-/// How many writers a daemon has.
+/// How many writers a daemon has for what is no small part of what it writes.
 pub const WRITERS: usize = 2;
 
 /// Sends an event to each writer of the daemon; they wait for the table until the lock is released.
