@@ -207,9 +207,9 @@ async fn a_tenants_few_events_are_stored_while_every_transaction_of_anothers_flo
     let daemon = stack.daemon(QUEUES, &[]).await;
     // Each row of the flood's holds its schema's, and waits for it.
     let lock = Lock::by(&stack.database, "select from event_schema where tenant_id = 'flood' for update").await;
-    let standing = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     send_many(&queue, &(0..200).map(|number| event_of("flood", "note", &number.to_string())).collect::<Vec<_>>()).await;
-    eventually("they stand still", async || (stack.database.count(standing).await >= 2).then_some(())).await;
+    eventually("they stand still", async || (stack.database.count(waiting).await >= 2).then_some(())).await;
     eventually("the whole flood waits", async || (daemon.metric("event_processor_in_flight_events", "").await > 199.5).then_some(())).await;
     send(&queue, (0..10).map(|number| event_of("few", "note", &number.to_string()))).await;
     let stored = "select tenant_id, count(*) from message group by 1 order by 1";

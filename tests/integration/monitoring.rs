@@ -3,6 +3,7 @@
 mod alerts;
 mod dashboard;
 mod prometheus;
+mod rare;
 mod rules;
 
 /// A file in `deployments/`.
