@@ -18,6 +18,7 @@ mod runs;
 mod soak;
 mod stand;
 mod tenants;
+mod traces;
 mod usage;
 
 use std::path::{Path, PathBuf};
@@ -58,6 +59,15 @@ struct Options {
     /// Drain events of many tenants beside those of one, add and take away queues, start and scrape with very many tenants.
     #[arg(long, group = "mode")]
     tenants: bool,
+    /// Drain a full queue without traces and with them, by turns.
+    #[arg(long, group = "mode")]
+    traces: bool,
+    /// Another build of the processor, to be measured without traces as well: one from before there were any.
+    #[arg(long, value_name = "PATH", requires = "traces")]
+    baseline: Option<PathBuf>,
+    /// Give events a producer's context, one in a hundred of them sampled.
+    #[arg(long, requires = "traces")]
+    with_context: bool,
     /// Keep the daemon under load for so many seconds, and say how its memory, descriptors and connections go.
     #[arg(long, value_name = "SECONDS", group = "mode")]
     soak: Option<u64>,

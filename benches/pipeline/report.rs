@@ -11,6 +11,7 @@ use crate::neighbours::Neighbours;
 use crate::network::Network;
 use crate::soak::Soak;
 use crate::tenants::Tenants;
+use crate::traces::Traces;
 
 /// All figures of one run.
 #[derive(Debug, Default, Serialize)]
@@ -30,6 +31,7 @@ pub struct Report {
     pub neighbours: Option<Neighbours>,
     pub fairness: Option<Fairness>,
     pub tenants: Option<Tenants>,
+    pub traces: Option<Traces>,
 }
 
 /// The whole path with one kind of events, and its parts alone.
@@ -126,13 +128,14 @@ impl fmt::Display for Report {
         if let Some(Again { new_us, again_us }) = &self.again {
             writeln!(formatter, "CPU us of daemon and Postgres: new {new_us:.1}, all again {again_us:.1}")?;
         }
-        let modes: [Option<&dyn fmt::Display>; 6] = [
+        let modes: [Option<&dyn fmt::Display>; 7] = [
             self.soak.as_ref().map(|soak| soak as _),
             self.network.as_ref().map(|network| network as _),
             self.burst.as_ref().map(|burst| burst as _),
             self.neighbours.as_ref().map(|neighbours| neighbours as _),
             self.fairness.as_ref().map(|fairness| fairness as _),
             self.tenants.as_ref().map(|tenants| tenants as _),
+            self.traces.as_ref().map(|traces| traces as _),
         ];
         modes.into_iter().flatten().try_for_each(|mode| write!(formatter, "\n{mode}"))
     }

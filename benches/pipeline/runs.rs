@@ -10,7 +10,7 @@ use crate::filled::Filled;
 use crate::process::ceiling;
 use crate::report::{Again, Delays, Report, Row};
 use crate::stand::{Stand, bodies, with_violations};
-use crate::{Options, burst, fairness, neighbours, network, soak, tenants, usage};
+use crate::{Options, burst, fairness, neighbours, network, soak, tenants, traces, usage};
 
 /// As the daemon has them, so that the parts alone work in the same way.
 const POLLERS: &str = "4";
@@ -43,6 +43,8 @@ pub async fn all(options: &Options, processor: PathBuf) -> Result<Report> {
         report.fairness = Some(fairness::measure(&mut stand, options).await?);
     } else if options.tenants {
         report.tenants = Some(tenants::measure(&mut stand, options).await?);
+    } else if options.traces {
+        report.traces = Some(traces::measure(&mut stand, options).await?);
     } else if let Some(seconds) = options.soak {
         report.soak = Some(soak::measure(&mut stand, options, seconds).await?);
     } else {
@@ -74,7 +76,8 @@ async fn parts(stand: &Stand, options: &Options, report: &mut Report) -> Result<
     report.single = Some(delays(stand, &bodies(SINGLE_EVENTS, 0)?, SINGLE_EVENTS, 20.0, 1).await?);
     let valid = bodies(options.events, 0)?;
     report.valid_events_per_second = Some(rate(stand, &valid).await?);
-    report.violating_events_per_second = Some(rate(stand, &with_violations(options.events)?).await?);
+    let violating: Vec<String> = with_violations(0)?.take(options.events).collect();
+    report.violating_events_per_second = Some(rate(stand, &violating).await?);
     report.again = Some(again(stand, &valid).await?);
     Ok(())
 }

@@ -30,13 +30,14 @@ pub fn bodies(events: usize, size: usize) -> Result<Vec<String>> {
     Ok(endless(size)?.take(events).collect())
 }
 
-/// The same, but one in twenty breaks its schema.
-pub fn with_violations(events: usize) -> Result<Vec<String>> {
-    let mut valid = generator(0)?;
-    let broken = Generator::new(kinds(0)?, binding()?, Mix { invalid: 1.0, ..Mix::default() }, 1, &run()).map_err(anyhow::Error::msg)?;
+/// As endless, but one in twenty breaks its schema.
+pub fn with_violations(size: usize) -> Result<impl Iterator<Item = String>> {
+    let mut valid = generator(size)?;
+    let mix = Mix { invalid: 1.0, size, ..Mix::default() };
+    let broken = Generator::new(kinds(size)?, binding()?, mix, 1, &run()).map_err(anyhow::Error::msg)?;
     let mut broken = broken.filter(|draft| draft.expected == Expected::Rejected(Reason::SchemaViolation));
-    let drafts = (0..events).map_while(|number| if number % 20 == 0 { broken.next() } else { valid.next() });
-    Ok(drafts.map(|draft| draft.body).collect())
+    let drafts = (0_usize..).map_while(move |number| if number % 20 == 0 { broken.next() } else { valid.next() });
+    Ok(drafts.map(|draft| draft.body))
 }
 
 fn kinds(size: usize) -> Result<Vec<EventKind>> {
@@ -60,8 +61,10 @@ fn generator(size: usize) -> Result<Generator> {
 /// A Postgres with the sample catalog, and the binary.
 pub struct Stand {
     cluster: Cluster,
-    processor: PathBuf,
-    settings: Vec<(String, String)>,
+    /// The build that is measured.
+    pub processor: PathBuf,
+    /// Those of the daemon's that differ from their defaults.
+    pub settings: Vec<(String, String)>,
     postmaster: u32,
     queue_latency_ms: Option<u64>,
     postgres_relay: Option<Relay>,
