@@ -112,7 +112,7 @@ fn apply(stand: &Stand, tenants: usize, event_types: usize, queues: &str, flags:
 
 /// All queues beside that of QUEUES, and whose they are.
 fn queues_file(whose: impl Fn(usize) -> String) -> String {
-    (0..QUEUES).map(|number| format!("[[queues]]\nname = \"{}\"\n{}\n", own(number), whose(number))).collect()
+    (0..QUEUES).map(|number| format!("[[queues]]\nname = \"{}\"\n{}\n", own(number), whose(number))).collect::<Vec<_>>().concat()
 }
 
 fn own(number: usize) -> String {

@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::Options;
 use crate::runs::{clear, drain, per_event};
@@ -61,7 +62,7 @@ pub async fn measure(stand: &mut Stand, options: &Options) -> Result<Traces> {
         bodies = bodies.iter().enumerate().map(|(number, body)| of_trace(number, body)).collect();
     }
     let received = Arc::new(AtomicUsize::new(0));
-    let collector = collect(Arc::clone(&received)).await?;
+    let (collector, _serving) = collect(Arc::clone(&received)).await?;
     let way = |name, collector| Way { name, daemon_us: Vec::new(), spans: 0, is_baseline: false, collector };
     let mut ways = vec![
         way("without", None),
@@ -110,18 +111,20 @@ fn sampling(collector: Option<&str>) -> Vec<(String, String)> {
     variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 
-/// A collector in this process, which counts spans; where it listens.
-async fn collect(received: Arc<AtomicUsize>) -> Result<String> {
+/// A collector in this process, which counts spans: where it listens, and for how long.
+async fn collect(received: Arc<AtomicUsize>) -> Result<(String, JoinSet<()>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(async move {
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
             let received = Arc::clone(&received);
             let service = service_fn(move |request| take(request, Arc::clone(&received)));
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            connections.spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
-    Ok(url)
+    Ok((url, serving))
 }
 
 async fn take(request: Request<Incoming>, received: Arc<AtomicUsize>) -> Result<Response<Full<Bytes>>, Infallible> {
