@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::Rng as _;
 use tokio_util::sync::CancellationToken;
 
 use super::breaker::CircuitBreaker;
@@ -18,7 +19,7 @@ use crate::settings::QueueSetting;
 use crate::snapshot::Catalog;
 use crate::window::Window;
 
-/// Between asking SQS how many messages a queue has.
+/// Between asking SQS how many messages a queue has, a quarter more or less.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The same while events wait there because their tenants are over their rates: replicas share what may wait.
@@ -79,9 +80,12 @@ impl Polls {
             for (state, messages) in depth {
                 self.metrics.queue_messages.with_label_values(&[name, state]).set(messages);
             }
+            let interval = if has_deferred { DEPTH_INTERVAL_WHILE_DEFERRED } else { interval };
+            // Queues that ask at the same time need a connection each; by turns they need one between them.
+            let pause = interval.mul_f64(rand::rng().random_range(0.75..=1.25));
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(if has_deferred { DEPTH_INTERVAL_WHILE_DEFERRED } else { interval }) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }

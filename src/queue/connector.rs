@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use aws_sdk_sqs::config::http::HttpRequest;
 use aws_sdk_sqs::config::{HttpClient, RuntimeComponents, SharedHttpClient};
@@ -12,6 +13,7 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, H
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::error::AtHost;
+use crate::fault;
 use crate::settings::has_proxy;
 
 /// Sends by the proxies that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name, in capitals or not, as other AWS clients do.
@@ -25,9 +27,14 @@ pub(super) fn direct() -> SharedHttpClient {
     SharedHttpClient::new(Routes { near: client(ProxyConfig::disabled()), far: client(ProxyConfig::disabled()), has_proxy: false })
 }
 
+/// Connections that nobody has used for so long are closed; SQS's side does not keep them for much longer.
+pub(super) fn idle_time_max() -> Duration {
+    fault::shortened("idle_time_max", Duration::from_secs(20))
+}
+
 fn client(proxy: ProxyConfig) -> SharedHttpClient {
     Builder::new().build_with_connector_fn(move |settings, components| {
-        let mut builder = Connector::builder().proxy_config(proxy.clone());
+        let mut builder = Connector::builder().proxy_config(proxy.clone()).pool_idle_timeout(idle_time_max());
         builder.set_connector_settings(settings.cloned());
         builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()

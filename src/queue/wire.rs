@@ -13,12 +13,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::connection::{Connection, Origin};
+use super::connector::idle_time_max;
 use super::error::ClientError;
 use super::measure::Measure;
 use super::signing::Signer;
-
-/// Connections that nobody has used for so long are closed; SQS's side does not keep them for much longer.
-const IDLE_MAX: Duration = Duration::from_secs(20);
 
 /// A way to one queue's endpoint, with its connections: as many as there are requests at once.
 #[derive(Debug)]
@@ -92,8 +90,8 @@ impl Wire {
         };
         let reply = connection.exchange(request).await.map_err(|error| self.origin.lost(error))?;
         connection.idle_since = Instant::now();
-        let mut idle = self.idle();
-        idle.retain(|connection| connection.idle_since.elapsed() < IDLE_MAX);
+        let (mut idle, time_max) = (self.idle(), idle_time_max());
+        idle.retain(|connection| connection.idle_since.elapsed() < time_max);
         idle.push(connection);
         Ok(reply)
     }

@@ -4,7 +4,8 @@
 
 use tokio::time::Instant;
 
-use crate::load::{counted, event, send_many};
+use crate::endpoint::{Answer, Endpoint};
+use crate::load::{counted, event, send, send_many};
 use crate::stack::{Stack, eventually};
 
 const FLOOD: usize = 1_000;
@@ -57,4 +58,32 @@ async fn idle_queues_do_not_hold_the_room_of_a_busy_one() {
         received("busy").await
     );
     assert_eq!(stack.database.count("select count(*) from message").await, 500);
+}
+
+#[tokio::test]
+async fn an_idle_queue_keeps_one_connection_open() {
+    const QUEUES: usize = 20;
+    // Those who count messages have one between them, or a few.
+    const OTHERS_MAX: usize = 5;
+    let names: Vec<String> = (0..QUEUES).map(|number| format!("idle-{number}")).collect();
+    let stack = Stack::start(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let endpoint = Endpoint::before(&stack.server.endpoint_url()).await;
+    let list: Vec<String> = names.iter().map(|name| format!("{name}?trust=any")).collect();
+    // Were messages counted for all queues at once, by answers that take a while, each would find its connection again before it is closed.
+    endpoint.always("GetQueueAttributes", Answer::Drip);
+    let settings = [("AWS_ENDPOINT_URL", endpoint.url.as_str()), ("FAILPOINTS", "depth_interval=return(2000);idle_time_max=return(2500)")];
+    let daemon = stack.daemon(&list.join(","), &settings).await;
+    daemon.ready().await;
+    for name in &names {
+        send(&stack.queue(name).await, [event(name)]).await;
+    }
+    eventually("all is stored", async || (stack.database.count("select count(*) from message").await == 20).then_some(())).await;
+    let busy = endpoint.connections();
+    eventually("the idle queues have a connection each", async || {
+        let is_left = (QUEUES..=QUEUES + OTHERS_MAX).contains(&endpoint.connections());
+        is_left.then_some(())
+    })
+    .await;
+    println!("{busy} connections while {QUEUES} queues had an event each, {} when they were idle", endpoint.connections());
+    assert_eq!(daemon.stop().await, 0);
 }

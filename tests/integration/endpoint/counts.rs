@@ -28,6 +28,12 @@ impl Endpoint {
         self.inner.state().requests.keys().cloned().collect()
     }
 
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        // Each is answered by a task that shares the state with the endpoint itself and with who accepts.
+        std::sync::Arc::strong_count(&self.inner) - 2
+    }
+
     /// How many requests of an operation there were.
     pub fn requests(&self, operation: &str) -> usize {
         self.inner.state().requests.get(operation).copied().unwrap_or_default()
