@@ -66,6 +66,7 @@ pub use foresight::Foresight;
 pub use migration::{Migrated, MigrationError, migrate};
 pub use poison::{RECEIVES_TRUSTED_MAX, TIMES_BEGUN_MAX, begin_poison_attempt, begin_poison_attempts, end_poison_attempts};
 pub use purpose::{Account, Counts, Purpose};
+pub use roles::missing_rights_of_daemon;
 pub use session::{Committed, Session, Work, commit};
 pub use settlement::{Settlement, refuse};
 

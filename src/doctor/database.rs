@@ -9,7 +9,7 @@ use super::check::Check;
 use crate::database::{self, Setting, describe, is_wrong_setting, tell};
 use crate::fault;
 use crate::settings::{Database, Role};
-use crate::store::{DatabaseState, Session, SessionError, probe};
+use crate::store::{DatabaseState, Session, SessionError, missing_rights_of_daemon, probe};
 
 const CHECK: &str = "database";
 
@@ -60,7 +60,9 @@ pub async fn check(database: &Database, checks: &mut Vec<Check>) -> Result<PgCon
         let mut connection = database::connect(database, &SETTINGS).await?;
         let has_tables = ask(&mut connection, database, is_fit, checks).await?;
         if has_tables {
-            checks.extend(of_rights(&mut database::connect(&of_daemon, &SETTINGS).await?).await?);
+            let role = sqlx::query_file_scalar!("src/doctor/database/role.sql");
+            let role = role.fetch_one(&mut database::connect(&of_daemon, &SETTINGS).await?).await?;
+            checks.extend(of_rights(&mut connection, &role).await?);
         }
         Ok::<_, sqlx::Error>((connection, has_tables))
     };
@@ -173,10 +175,12 @@ impl Server {
     }
 }
 
-async fn of_rights(connection: &mut PgConnection) -> Result<Vec<Check>, sqlx::Error> {
-    let lacking = sqlx::query_file_scalar!("src/doctor/database/rights.sql").fetch_all(connection).await?;
-    let sentence = |lacking: String| format!("the role of DATABASE_URL lacks {lacking}; have the owner `grant {lacking}` to it");
-    Ok(lacking.into_iter().map(|lacking| Check::wrong("rights", sentence(lacking))).collect())
+/// Of the role that the daemon would work as.
+async fn of_rights(connection: &mut PgConnection, role: &str) -> Result<Vec<Check>, sqlx::Error> {
+    let lacking = missing_rights_of_daemon(connection, role).await?;
+    let sentence =
+        |statement: String| format!("{role}, as which the daemon would work, lacks a right; have the tables' owner run `{statement}`");
+    Ok(lacking.into_iter().map(|statement| Check::wrong("rights", sentence(statement))).collect())
 }
 
 async fn of_tables(connection: &mut PgConnection) -> Result<Vec<Check>, sqlx::Error> {

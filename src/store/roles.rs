@@ -27,14 +27,14 @@ pub async fn grant_rights(connection: &mut PgConnection) -> Result<Option<String
     // What the tables' owner may not the user may, whose schema it is.
     sqlx::raw_sql("reset role").execute(&mut *connection).await?;
     grant_missing(connection).await?;
-    let left: Vec<String> = missing_rights(connection).await?.into_iter().map(|(_, statement)| statement).collect();
+    let left: Vec<String> = missing_rights(connection, None).await?.into_iter().map(|(_, statement)| statement).collect();
     Ok((!left.is_empty()).then(|| left.join("\n")))
 }
 
 /// Where one of a role's statements is refused, what comes after it may rely on it.
 async fn grant_missing(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let mut refused = BTreeSet::new();
-    for (role, statement) in missing_rights(connection).await? {
+    for (role, statement) in missing_rights(connection, None).await? {
         if refused.contains(&role) {
             continue;
         }
@@ -46,8 +46,16 @@ async fn grant_missing(connection: &mut PgConnection) -> Result<(), sqlx::Error>
     Ok(())
 }
 
-/// Roles, and the statements that they lack.
-async fn missing_rights(connection: &mut PgConnection) -> Result<Vec<(String, String)>, sqlx::Error> {
-    let rows = sqlx::query_file!("src/store/roles/missing_rights.sql").fetch_all(connection).await?;
+/// What a role lacks to be the daemon's, as statements that give it.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn missing_rights_of_daemon(connection: &mut PgConnection, role_name: &str) -> Result<Vec<String>, sqlx::Error> {
+    Ok(missing_rights(connection, Some(role_name)).await?.into_iter().map(|(_, statement)| statement).collect())
+}
+
+/// Roles, and the statements that they lack; of a role that is named what it lacks to be the daemon's.
+async fn missing_rights(connection: &mut PgConnection, of_daemon: Option<&str>) -> Result<Vec<(String, String)>, sqlx::Error> {
+    let rows = sqlx::query_file!("src/store/roles/missing_rights.sql", of_daemon).fetch_all(connection).await?;
     Ok(rows.into_iter().map(|row| (row.role, row.statement)).collect())
 }

@@ -1,6 +1,7 @@
 //! `processor doctor` finds what was set up wrongly, says what to do about it, and says nothing else of a good set-up.
 
-mod planted;
+mod changes;
+mod settings;
 
 use event_processor::dev::cluster::Cluster;
 use serde_json::Value;
@@ -99,13 +100,13 @@ async fn each_planted_misconfiguration_is_found_with_what_to_do() {
     practice.stack.database.execute("create database unmigrated").await;
     practice.stack.database.execute("create database latin encoding 'LATIN1' locale 'C' template template0").await;
     practice.stack.database.execute("create role newcomer login").await;
-    for (name, attributes) in planted::QUEUES {
+    for (name, attributes) in settings::QUEUES {
         practice.stack.clients.create_queue(name, attributes).await.expect("a queue");
     }
     let (unmigrated, latin) = (practice.cluster.url("unmigrated"), practice.cluster.url("latin"));
     let newcomer = practice.cluster.url("postgres").replace("postgres@", "newcomer@");
     let stranger = practice.cluster.url("postgres").replace("postgres@", "stranger@");
-    for planted::Setting { name, variables, status, check, told } in planted::SETTINGS {
+    for settings::Setting { name, variables, status, check, told } in settings::SETTINGS {
         let url = |value: &str| match value {
             "UNMIGRATED" => unmigrated.clone(),
             "LATIN" => latin.clone(),
@@ -118,7 +119,7 @@ async fn each_planted_misconfiguration_is_found_with_what_to_do() {
         practice.finds(name, &variables, *status, check, told).await;
     }
     practice.is_quiet("wrong settings").await;
-    for planted::Change { name, plant, undo, check, told } in planted::CHANGES {
+    for changes::Change { name, plant, undo, check, told } in changes::CHANGES {
         for statement in *plant {
             practice.stack.database.execute(statement).await;
         }
@@ -128,7 +129,7 @@ async fn each_planted_misconfiguration_is_found_with_what_to_do() {
         }
         practice.is_quiet(name).await;
     }
-    println!("{} planted settings and {} planted changes were found", planted::SETTINGS.len(), planted::CHANGES.len());
+    println!("{} planted settings and {} planted changes were found", settings::SETTINGS.len(), changes::CHANGES.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

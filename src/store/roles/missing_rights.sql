@@ -1,5 +1,5 @@
 -- What each role is to have and has not yet, as the statements that give it; a role's in the order in which they are to be run. A policy comes
--- before the grant of its table, so that no reader has a table without it.
+-- before the grant of its table, so that no reader has a table without it. Or, where a role is named: what that one lacks to be the daemon's.
 with
     rights (role, privilege, columns, objects) as (
         values
@@ -69,8 +69,11 @@ with
         )
     ),
     roles as (
-        select role, 'event_processor_' || role as name, to_regrole('event_processor_' || role) as id
-        from unnest(array['owner', 'writer', 'operator', 'sender', 'reader']) as role
+        select role, name, to_regrole(quote_ident(name)) as id
+        from
+            unnest(array['owner', 'writer', 'operator', 'sender', 'reader']) as role,
+            coalesce($1, 'event_processor_' || role) as name
+        where $1::text is null or role = 'writer'
     ),
     wanted as (
         select

@@ -1,0 +1,2 @@
+-- The role whose rights a session has.
+select current_user::text as "role!"
