@@ -23,6 +23,8 @@ pub mod backoff;
 pub mod event;
 /// What users set.
 pub mod settings;
+/// Which authorities' certificates servers are known by.
+pub mod certificates;
 /// Connect to Postgres, say what the session needs, tell what goes wrong.
 pub mod database;
 /// Who changed what by a command.

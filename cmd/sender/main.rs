@@ -11,7 +11,7 @@ use event_processor::health::listen;
 use event_processor::sender::{Sender, SenderError, SystemResolver};
 use event_processor::settings::{DatabaseSettings, SenderListenSettings, SenderSettings, explain};
 use event_processor::spans::Exporter;
-use event_processor::{output, signals};
+use event_processor::{certificates, output, signals};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -75,6 +75,8 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), Failure> {
     let database = cli.database.database().map_err(|sentence| (sentence, 78))?;
     let exporter = Exporter::from_environment("event-processor-sender").map_err(|wrong| (wrong.to_string(), 78))?;
+    // Nearly all receivers are known by their certificates, and each delivery to them would be tried in vain until it is given up.
+    certificates::check().map_err(|wrong| (wrong.to_string(), 78))?;
     let address = cli.listen.listen_address;
     let listener = listen(address).map_err(|error| {
         let sentence = "cannot listen there";

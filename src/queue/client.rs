@@ -20,6 +20,7 @@ use super::error::ClientError;
 use super::measure::Measure;
 use super::signing::Signer;
 use super::wire::Wire;
+use crate::certificates;
 use crate::metrics::Metrics;
 use crate::settings::{QueueSetting, WrongSetting, check_sdk_environment, is_http_url, region_of_host};
 
@@ -55,7 +56,7 @@ impl Clients {
     pub async fn load() -> Result<Self, WrongSetting> {
         check_sdk_environment()?;
         let shared = Self::loader(connector::by_environment()).load().await;
-        check_profile(&shared)?;
+        check_endpoint(&shared)?;
         let credentials = shared.credentials_provider().map(FitCredentials).map(SharedCredentialsProvider::new);
         let mut builder = shared.into_builder();
         builder.set_credentials_provider(credentials);
@@ -155,14 +156,16 @@ impl Location {
 }
 
 /// What the variables do not say, a profile may: the SDK would fail on it only at the first request, on an empty one by ending the process.
-fn check_profile(shared: &SdkConfig) -> Result<(), WrongSetting> {
+/// All but an endpoint that is asked without TLS, on this machine as a rule, is known by its certificate.
+fn check_endpoint(shared: &SdkConfig) -> Result<(), WrongSetting> {
     let key = ServiceConfigKey::builder().service_id("SQS").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
     let endpoint_url = key.ok().and_then(|key| shared.service_config()?.load_config(key));
-    match endpoint_url.filter(|url| !is_http_url(url)) {
-        Some(url) => Err(WrongSetting(format!(
+    match endpoint_url {
+        Some(url) if !is_http_url(&url) => Err(WrongSetting(format!(
             "the endpoint_url of the AWS profile in use is {url:?}: write a URL as https://sqs.eu-central-1.amazonaws.com, or remove the line"
         ))),
-        None => Ok(()),
+        Some(url) if url.trim_start().starts_with("http://") => Ok(()),
+        _ => certificates::check(),
     }
 }
 

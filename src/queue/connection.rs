@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -21,6 +20,7 @@ use tower_service::Service as _;
 
 use super::connector;
 use super::error::ClientError;
+use crate::certificates;
 
 /// As the SDK's clients have it here, name, TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -33,15 +33,6 @@ type AnyError = Box<dyn Error + Send + Sync>;
 trait Stream: Read + Write + Unpin + Send {}
 
 impl<S: Read + Write + Unpin + Send> Stream for S {}
-
-/// Certificates as the system has them; where it has none, no server is known.
-static TLS: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(|| {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(rustls::ALL_VERSIONS);
-    Arc::new(builder.expect("ring knows both versions of TLS").with_root_certificates(roots).with_no_client_auth())
-});
 
 /// Where requests go, and how to get there.
 #[derive(Debug)]
@@ -112,7 +103,7 @@ impl Origin {
         // Whether it is HTTPS is for the connector around it to see.
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        let mut direct = HttpsConnector::from((tcp, Arc::clone(&TLS)));
+        let mut direct = HttpsConnector::from((tcp, certificates::tls()));
         let Some(proxy) = &self.proxy else { return Ok(Box::new(direct.call(self.uri.clone()).await?)) };
         if !self.is_secure() {
             return Ok(Box::new(direct.call(proxy.uri.clone()).await?));
@@ -121,7 +112,7 @@ impl Origin {
         if let Some(authorization) = proxy.authorization.clone() {
             tunnel = tunnel.with_auth(authorization);
         }
-        Ok(Box::new(HttpsConnector::from((tunnel, Arc::clone(&TLS))).call(self.uri.clone()).await?))
+        Ok(Box::new(HttpsConnector::from((tunnel, certificates::tls())).call(self.uri.clone()).await?))
     }
 
     /// What went wrong on the way.

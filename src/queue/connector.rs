@@ -7,14 +7,14 @@ use std::time::Duration;
 use aws_sdk_sqs::config::http::HttpRequest;
 use aws_sdk_sqs::config::{HttpClient, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::error::AtHost;
-use crate::fault;
 use crate::settings::has_proxy;
+use crate::{certificates, fault};
 
 /// Sends by the proxies that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name, in capitals or not, as other AWS clients do.
 pub(super) fn by_environment() -> SharedHttpClient {
@@ -33,11 +33,14 @@ pub(super) fn idle_time_max() -> Duration {
 }
 
 fn client(proxy: ProxyConfig) -> SharedHttpClient {
+    // Where there is no authority, no server is known by HTTPS; a client that looks for them itself would end a debug build's process.
+    let authorities = TrustStore::empty().with_native_roots(certificates::has_authorities());
+    let tls = TlsContext::builder().with_trust_store(authorities).build().expect("a trust store by itself contradicts nothing");
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut builder = Connector::builder().proxy_config(proxy.clone()).pool_idle_timeout(idle_time_max());
         builder.set_connector_settings(settings.cloned());
         builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-        builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
+        builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
     })
 }
 

@@ -1,7 +1,6 @@
 //! Requests to receivers, over HTTP/1.1 and TLS whose certificate is checked, each within a time and with an answer of bounded size.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http_body_util::{BodyExt as _, Full};
@@ -13,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::connector::{ConnectError, Guarded};
 use super::outcome::{Ending, Failed, of_status};
+use crate::certificates;
 
 /// How long a receiver may take to answer.
 pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(15);
@@ -36,16 +36,11 @@ pub(super) struct Requests {
 
 impl Requests {
     pub(super) fn new(guarded: Guarded) -> Self {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(rustls::ALL_VERSIONS);
-        let tls = builder.expect("ring knows both versions of TLS").with_root_certificates(roots).with_no_client_auth();
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIME_MAX)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .build(HttpsConnector::from((guarded, Arc::new(tls))));
+            .build(HttpsConnector::from((guarded, certificates::tls())));
         Self { client }
     }
 

@@ -11,6 +11,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 
+use crate::certificates;
+
 /// Collectors answer with some bytes, or a sentence.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
@@ -41,11 +43,6 @@ impl Problem {
 
 impl Collector {
     pub(super) fn new(timeout: Duration, problem: Problem) -> Self {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(rustls::ALL_VERSIONS);
-        let tls = builder.expect("ring knows both versions of TLS").with_root_certificates(roots).with_no_client_auth();
         let mut tcp = HttpConnector::new();
         // Whether it is HTTPS is for the connector around it to see.
         tcp.enforce_http(false);
@@ -53,7 +50,7 @@ impl Collector {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIME_MAX)
-            .build(HttpsConnector::from((tcp, Arc::new(tls))));
+            .build(HttpsConnector::from((tcp, certificates::tls())));
         Self { client, timeout, problem }
     }
 

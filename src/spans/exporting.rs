@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::collector::{Collector, Problem};
+use crate::certificates;
 use crate::metrics::IntCounter;
 use crate::settings::{TracesSettings, WrongSetting};
 
@@ -51,6 +52,9 @@ impl Exporter {
     /// A sentence for the user that names the variable.
     pub fn from_environment(service_name: &'static str) -> Result<Option<Self>, WrongSetting> {
         let Some(settings) = TracesSettings::from_environment()? else { return Ok(None) };
+        if settings.endpoint.starts_with("https://") {
+            certificates::check()?;
+        }
         let problem = Problem::default();
         let built = opentelemetry_otlp::SpanExporter::builder()
             .with_http()

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::daemon::Daemon;
-use crate::stack::{Directory, PROCESSOR, PRODUCERS, Stack, eventually};
+use crate::stack::{Directory, PROCESSOR, PRODUCERS, SENDER, Stack, eventually};
 use crate::terminal::{Ended, Terminal};
 
 /// Sends an empty object to a queue with these variables in place of a stack's own, or beside them.
@@ -251,5 +251,39 @@ async fn a_queue_is_asked_at_its_urls_host_and_by_that_ones_region() {
         assert!(asked.contains(&format!("/{region}/sqs/aws4_request")), "{asked}");
         assert_eq!(daemon.stop().await, 0);
         proxy.take();
+    }
+}
+
+#[tokio::test]
+async fn without_certificates_of_authorities_each_program_that_needs_them_says_so_and_the_others_go_on() {
+    let stack = Stack::start(&["events"]).await;
+    let nothing = Directory::create();
+    nothing.write("empty.pem", "");
+    let file = nothing.0.join("empty.pem").display().to_string();
+    let directory = nothing.0.display().to_string();
+    for (variables, told) in [
+        (vec![("SSL_CERT_FILE", "/nowhere.pem")], "the value of SSL_CERT_FILE is \"/nowhere.pem\": ".to_owned()),
+        (vec![("SSL_CERT_FILE", file.as_str())], format!("the value of SSL_CERT_FILE is {file:?}: ")),
+        (
+            vec![("SSL_CERT_FILE", file.as_str()), ("SSL_CERT_DIR", &directory)],
+            format!("the value of SSL_CERT_FILE is {file:?} and the value of SSL_CERT_DIR is {directory:?}: "),
+        ),
+    ] {
+        // This server is asked without TLS.
+        check_sent(&stack, &variables).await;
+        let sentence = format!(
+            "{told}no certificate of an authority can be read there, without which no server is known by HTTPS; name a file of them in PEM, \
+             or unset it to use the system's\n"
+        );
+        let ended = send(&stack, "events", &[variables.as_slice(), &[("AWS_ENDPOINT_URL", "")]].concat()).await;
+        assert_eq!((ended.status, ended.errors.as_str()), (78, sentence.as_str()), "{variables:?}");
+        let mut environment = stack.environment();
+        environment.retain(|(name, _)| !["LOG_FORMAT", "AWS_ENDPOINT_URL"].contains(name));
+        environment.extend(variables.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        environment.extend([("QUEUES", "events".to_owned()), ("LOG_FORMAT", "text".to_owned())]);
+        for program in [PROCESSOR, SENDER] {
+            let ended = Terminal::with(environment.clone()).run(program, &[]).await;
+            assert_eq!((ended.status, ended.errors.as_str()), (78, sentence.as_str()), "{program} {variables:?}");
+        }
     }
 }

@@ -259,9 +259,9 @@ async fn every_command_has_help() {
 
 #[tokio::test]
 async fn the_template_names_what_the_binaries_act_on_with_its_defaults() {
-    // Read by the AWS SDK itself, and the last by the driver.
+    // Read by the AWS SDK itself, by TLS, and the last by the driver.
     let of_others =
-        ["AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY", "NO_PROXY", "PGPASSFILE"];
+        "AWS_REGION AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY HTTPS_PROXY NO_PROXY SSL_CERT_FILE PGPASSFILE".split(' ');
     // By the standard's names, without flags.
     let of_traces =
         "ENDPOINT TRACES_ENDPOINT HEADERS TRACES_HEADERS TIMEOUT TRACES_TIMEOUT PROTOCOL TRACES_PROTOCOL COMPRESSION TRACES_COMPRESSION";
@@ -270,8 +270,7 @@ async fn the_template_names_what_the_binaries_act_on_with_its_defaults() {
         ["TRACES_EXPORTER", "TRACES_SAMPLER", "TRACES_SAMPLER_ARG", "SERVICE_NAME", "RESOURCE_ATTRIBUTES", "SDK_DISABLED"]
             .map(|name| format!("OTEL_{name}")),
     );
-    let mut expected: BTreeMap<_, _> =
-        of_others.map(str::to_owned).into_iter().chain(of_traces).map(|name| (name, String::new())).collect();
+    let mut expected: BTreeMap<_, _> = of_others.map(str::to_owned).chain(of_traces).map(|name| (name, String::new())).collect();
     let all = [helps("", "").await, helps("producers", "").await, helps("sender", "").await].concat();
     // The daemon has the last word where a variable is also the sender's, with another default.
     for (_, help) in all.into_iter().rev() {

@@ -90,6 +90,14 @@ pub const SETTINGS: &[Setting] = &[
         told: "newcomer, as which the daemon would work, lacks a right; have the tables' owner run `grant insert on public.message, ",
     },
     Setting {
+        name: "no certificates of authorities",
+        variables: &[("AWS_ENDPOINT_URL", ""), ("SSL_CERT_FILE", "/nowhere.pem")],
+        status: 65,
+        check: "settings",
+        told: "the value of SSL_CERT_FILE is \"/nowhere.pem\": no certificate of an authority can be read there, without which no server is known \
+               by HTTPS; name a file of them in PEM, or unset it to use the system's",
+    },
+    Setting {
         name: "no credentials",
         variables: &[("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", ""), ("AWS_EC2_METADATA_DISABLED", "true")],
         status: 65,
