@@ -6,6 +6,8 @@
 use std::sync::Once;
 use std::time::Duration;
 
+use time::OffsetDateTime;
+
 /// Ends the process here, with nothing flushed, answered or closed, where a test says so.
 pub fn crash(location: &str) {
     if is_chosen(location) {
@@ -43,6 +45,13 @@ pub async fn hang(location: &str) {
 /// A time that a test may shorten, so that it need not wait for so long: `name=return(500)`, in milliseconds.
 pub fn shortened(name: &str, time: Duration) -> Duration {
     value_of(name).and_then(|milliseconds| milliseconds.parse().ok()).map_or(time, Duration::from_millis)
+}
+
+/// The time by this machine's clock, which a test may set to another one: `clock=return(60000)`, so many milliseconds ahead.
+pub fn now() -> OffsetDateTime {
+    let ahead =
+        value_of("clock").and_then(|milliseconds| milliseconds.parse().ok()).map_or(time::Duration::ZERO, time::Duration::milliseconds);
+    OffsetDateTime::now_utc() + ahead
 }
 
 fn is_chosen(name: &str) -> bool {

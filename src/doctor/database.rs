@@ -31,6 +31,9 @@ const TRANSACTION_AGE_MAX: i32 = 1_000_000_000;
 /// One that is open for longer keeps vacuum from all that was deleted since, and migrations from their locks.
 const TRANSACTION_TIME_MAX: Duration = Duration::from_mins(10);
 
+/// A standby that is behind by more is worth a look, for a failover to it loses as much.
+const REPLICATION_LAG_MAX: Duration = Duration::from_mins(1);
+
 const OWNER_RIGHTS: &str = "the daemon would work with the rights of the tables' owner or of a superuser, and could change and delete what is \
                             stored; make the login in DATABASE_URL a member of event_processor_writer, or run `processor migrate` where there \
                             is no such role";
@@ -94,7 +97,7 @@ fn is_away(error: &sqlx::Error) -> bool {
 /// What is asked beyond the probe; whether the tables are there.
 async fn ask(connection: &mut PgConnection, database: &Database, is_fit: bool, checks: &mut Vec<Check>) -> Result<bool, sqlx::Error> {
     let server = sqlx::query_file_as!(Server, "src/doctor/database/server.sql").fetch_one(&mut *connection).await?;
-    let now = OffsetDateTime::now_utc();
+    let now = fault::now();
     if is_fit {
         let address = database.address().unwrap_or_default();
         let sentence = format!("PostgreSQL {} at {address} takes events: in UTF8, durable, with this build's tables", server.version);
@@ -229,7 +232,8 @@ async fn of_others(connection: &mut PgConnection, sees_others: bool) -> Result<V
         ));
     }
     if sees_others {
-        for one in sqlx::query_file!("src/doctor/database/standbys.sql").fetch_all(&mut *connection).await? {
+        let lag_max = fault::shortened("replication_lag_max", REPLICATION_LAG_MAX).as_secs_f64();
+        for one in sqlx::query_file!("src/doctor/database/standbys.sql", lag_max).fetch_all(&mut *connection).await? {
             let (standby, seconds) = (one.standby, one.seconds);
             problems.push(Check::wrong(
                 "replication",

@@ -5,6 +5,7 @@ mod settings;
 
 use event_processor::dev::cluster::Cluster;
 use serde_json::Value;
+use sqlx::{Connection as _, PgConnection};
 use tokio::task::block_in_place;
 
 use crate::endpoint::{Answer, Endpoint};
@@ -155,6 +156,31 @@ async fn who_is_in_the_way_in_the_database_is_found() {
     let settings = "pool_mode = transaction\nserver_reset_query_always = 1\nignore_startup_parameters = options,extra_float_digits";
     let Some(pooler) = Pooler::before(&practice.stack.database.url, settings).await else { return };
     practice.finds("a pooler that shares sessions", &[("DATABASE_URL", &pooler.url)], 65, "database", "to session pooling").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_that_is_behind_is_found() {
+    let practice = Practice::start().await;
+    let standby = block_in_place(|| practice.cluster.standby()).expect("a standby");
+    let mut of_standby = PgConnection::connect(&standby.url("postgres")).await.expect("a connection to the standby");
+    sqlx::raw_sql("select pg_wal_replay_pause()").execute(&mut of_standby).await.expect("a pause");
+    // Anything that is written makes a standby say how far it is.
+    let write = "select pg_logical_emit_message(true, 'doctor', '')";
+    let behind = "select count(*) from pg_stat_replication where replay_lag > interval '2 seconds'";
+    eventually("the standby is behind", async || {
+        practice.stack.database.execute(write).await;
+        (practice.stack.database.count(behind).await == 1).then_some(())
+    })
+    .await;
+    let seconds_max = [("FAILPOINTS", "replication_lag_max=return(1000)")];
+    let told = " s behind, which a failover to it would lose; see its disk, its network and its queries";
+    practice.finds("a standby that is behind", &seconds_max, 65, "replication", told).await;
+    sqlx::raw_sql("select pg_wal_replay_resume()").execute(&mut of_standby).await.expect("an end of the pause");
+    eventually("the standby has caught up, and nothing is told of it", async || {
+        practice.stack.database.execute(write).await;
+        (practice.doctor(&seconds_max).await.status == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

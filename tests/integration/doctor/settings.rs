@@ -90,6 +90,20 @@ pub const SETTINGS: &[Setting] = &[
         told: "newcomer, as which the daemon would work, lacks a right; have the tables' owner run `grant insert on public.message, ",
     },
     Setting {
+        name: "a server whose clock is behind",
+        variables: &[("FAILPOINTS", "clock=return(60000)")],
+        status: 65,
+        check: "clock",
+        told: " s behind this machine's; have both set by NTP",
+    },
+    Setting {
+        name: "a server whose clock is ahead",
+        variables: &[("FAILPOINTS", "clock=return(-60000)")],
+        status: 65,
+        check: "clock",
+        told: " s ahead of this machine's; have both set by NTP",
+    },
+    Setting {
         name: "no certificates of authorities",
         variables: &[("AWS_ENDPOINT_URL", ""), ("SSL_CERT_FILE", "/nowhere.pem")],
         status: 65,
