@@ -10,8 +10,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
 use tokio::task::block_in_place;
 
 use crate::daemon::Daemon;
-use crate::load::{WRITERS, assert_each_stored_once, event, occupy_writers, send};
-use crate::stack::{Database, Stack, eventually, sample_catalog};
+use crate::load::{WRITERS, assert_each_stored_once, event, occupy_writers, requests, send};
+use crate::stack::{Database, Stack, WRITER_LOGIN, eventually, log_in_as, sample_catalog};
 
 const QUEUES: &str = "events?trust=any";
 
@@ -39,6 +39,9 @@ const DEFAULTS: [(&str, &str); 16] = [
 const PINNED: [&str; 16] =
     ["on", "origin", "30s", "8s", "0", "0", "read committed", "off", "on", "on", "off", "auto", "UTF8", "ISO, MDY", "UTC", "on"];
 
+/// What takes a superuser where a default has foreign keys unchecked: the other settings are anybody's to change.
+pub const LET_WRITER_CHECK_KEYS: &str = "grant set on parameter session_replication_role to tests_writer";
+
 /// What holds in a writer's session at this address.
 pub async fn settings_of_session(url: &str) -> Vec<String> {
     let mut session = Session::new(url.parse().expect("a URL"));
@@ -65,15 +68,22 @@ pub async fn assert_pinned(url: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_role_or_a_database_prefers_changes_no_session() {
-    for of in ["role postgres", "database postgres"] {
+    for of in [format!("role {WRITER_LOGIN}"), "role postgres".to_owned(), "database postgres".to_owned()] {
         let cluster = block_in_place(|| Cluster::temporary(&[])).expect("a Postgres of the test's own");
         let stack = Stack::start_on(Database::on(&cluster).await, &["events"]).await;
         stack.database.apply(&sample_catalog()).await;
-        set_defaults(&stack.database, of).await;
+        set_defaults(&stack.database, &of).await;
         assert_pinned(&stack.database.url).await;
         let queue = stack.queue("events").await;
         let daemon = stack.daemon(QUEUES, &[]).await;
+        // Without foreign keys nothing is stored; who may not have them checked again says so.
+        if of != "role postgres" {
+            daemon.says("permission denied to set parameter").await;
+            assert_eq!(requests(&daemon, "receive").await, 0);
+            stack.database.execute(LET_WRITER_CHECK_KEYS).await;
+        }
         daemon.ready().await;
+        assert_pinned(&log_in_as(WRITER_LOGIN, &stack.database.url)).await;
         send(&queue, [event("event-1")]).await;
         stack.at_rest(&queue).await;
         assert_each_stored_once(&stack.database, 1).await;

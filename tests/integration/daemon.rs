@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::stack::{PROCESSOR, SENDER, eventually, patience};
+use crate::stack::{PROCESSOR, SENDER, SENDER_LOGIN, WRITER_LOGIN, eventually, log_in_as, patience};
 
 /// The sum of a metric's series whose labels contain this text, among all that was scraped at once.
 pub fn sum(scraped: &str, name: &str, labels: &str) -> f64 {
@@ -20,6 +20,14 @@ fn seconds_of_day(timestamp: &str) -> f64 {
     time.split(':').fold(0.0, |seconds, part| seconds * 60.0 + part.parse::<f64>().expect("a number"))
 }
 
+/// An environment whose database is for this login, unless it is for another one than the superuser.
+pub fn logging_in_as(login: &str, mut environment: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
+    for (_, url) in environment.iter_mut().filter(|(name, _)| *name == "DATABASE_URL") {
+        *url = log_in_as(login, url);
+    }
+    environment
+}
+
 /// A running daemon; killed with the test.
 pub struct Daemon {
     child: Child,
@@ -28,14 +36,14 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it in this environment, and waits until it says where it listens.
+    /// Starts it in this environment, and waits until it says where it listens. Where that names the superuser it logs in as the writer.
     pub async fn start(environment: Vec<(&'static str, String)>) -> Self {
-        Self::start_program(PROCESSOR, &["run"], environment).await
+        Self::start_program(PROCESSOR, &["run"], logging_in_as(WRITER_LOGIN, environment)).await
     }
 
     /// Starts the sender in this environment.
     pub async fn start_sender(environment: Vec<(&'static str, String)>) -> Self {
-        Self::start_program(SENDER, &[], environment).await
+        Self::start_program(SENDER, &[], logging_in_as(SENDER_LOGIN, environment)).await
     }
 
     async fn start_program(program: &str, arguments: &[&str], environment: Vec<(&'static str, String)>) -> Self {

@@ -105,7 +105,7 @@ async fn what_a_session_commits_is_on_disk_whatever_the_database_prefers() {
     let database = Database::create().await;
     let name = database.rows("select current_database()").await.remove(0);
     database.execute(&format!("alter database {name} set synchronous_commit = off")).await;
-    let mut session = Session::new(database.settings());
+    let mut session = Session::new(database.settings_of_writer());
     let asking = session.run(Duration::from_secs(30), |connection| {
         Box::pin(async { sqlx::query_scalar("select current_setting('synchronous_commit')").fetch_one(connection).await })
     });

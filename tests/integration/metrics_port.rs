@@ -13,9 +13,9 @@ use tokio::process::Command;
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::Instant;
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, logging_in_as};
 use crate::load::{assert_each_stored_once, event};
-use crate::stack::{Database, PROCESSOR, Stack, eventually, sample_catalog};
+use crate::stack::{Database, PROCESSOR, Stack, WRITER_LOGIN, eventually, sample_catalog};
 
 const HALF_SENT: &[u8] = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nx-half: ";
 
@@ -63,7 +63,8 @@ impl Flooded {
         let address =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address").to_string();
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" run"), PROCESSOR]).env_clear().envs(stack.environment());
+        command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" run"), PROCESSOR]).env_clear();
+        command.envs(logging_in_as(WRITER_LOGIN, stack.environment()));
         command.env("QUEUES", "events?trust=any").env("LISTEN_ADDRESS", &address).stderr(Stdio::null());
         let daemon = Daemon::start_unheard(&mut command, address).await;
         daemon.ready().await;

@@ -6,9 +6,9 @@ use event_processor::dev::cluster::Cluster;
 use tokio::process::{Child, Command};
 use tokio::task::block_in_place;
 
-use crate::connections::{assert_pinned, set_defaults};
+use crate::connections::{LET_WRITER_CHECK_KEYS, assert_pinned, set_defaults};
 use crate::load::{assert_each_stored_once, event, requests, send};
-use crate::stack::{Database, Directory, Stack, eventually, sample_catalog};
+use crate::stack::{Database, Directory, Stack, WRITER_LOGIN, eventually, sample_catalog};
 
 const QUEUES: &str = "events?trust=any";
 
@@ -25,7 +25,7 @@ impl Pooler {
         let mut url = url::Url::parse(url).expect("a URL");
         let directory = Directory::create();
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
-        directory.write("users", "\"postgres\" \"\"\n");
+        directory.write("users", &format!("\"postgres\" \"\"\n\"{WRITER_LOGIN}\" \"\"\n"));
         let configuration = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
              auth_type = trust\nauth_file = {}\n{settings}\n",
@@ -59,6 +59,7 @@ async fn a_session_through_a_pooler_that_drops_startup_options_is_durable_and_ha
     let stack = Stack::start_on(Database::on(&cluster).await, &["events"]).await;
     stack.database.apply(&sample_catalog()).await;
     set_defaults(&stack.database, "database postgres").await;
+    stack.database.execute(LET_WRITER_CHECK_KEYS).await;
     // The second is what a pooler does that nobody has told of such options.
     for (stored_before, settings) in ["ignore_startup_parameters = options,extra_float_digits", ""].into_iter().enumerate() {
         let Some(pooler) = Pooler::before(&stack.database.url, &format!("pool_mode = session\n{settings}")).await else { return };

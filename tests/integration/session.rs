@@ -13,7 +13,7 @@ use sqlx::{Connection as _, Executor as _};
 
 use crate::load::{Lock, assert_each_stored_once, counted, depth, event, outcomes, requests, send};
 use crate::proxy::{Fault, Proxy};
-use crate::stack::{Database, Stack, eventually, sample_catalog};
+use crate::stack::{Database, Stack, WRITER_LOGIN, eventually, log_in_as, sample_catalog};
 
 /// What the writers send to commit, apart from other texts that hold the word.
 const COMMIT: &str = "commit\0";
@@ -39,9 +39,9 @@ async fn end_sessions(database: &Database) {
 #[tokio::test]
 async fn what_is_written_after_a_begin_that_was_given_up_stays() {
     let database = Database::create().await;
-    database.execute("create table note (text text)").await;
+    database.execute("create table note (text text); grant select, insert on note to event_processor_writer").await;
     let proxy = Proxy::before(&database.url).await;
-    let mut session = Session::new(proxy.url.parse().expect("a URL"));
+    let mut session = Session::new(log_in_as(WRITER_LOGIN, &proxy.url).parse().expect("a URL"));
     session.run(AMPLE, |connection| Box::pin(connection.ping())).await.expect("a connection");
 
     proxy.trap("begin\0", Fault::StallReply);
@@ -59,7 +59,7 @@ async fn what_is_written_after_a_begin_that_was_given_up_stays() {
 #[tokio::test]
 async fn a_commit_that_the_server_turned_into_a_rollback_is_none() {
     let database = Database::create().await;
-    database.execute("create table note (text text)").await;
+    database.execute("create table note (text text); grant select, insert on note to event_processor_writer").await;
     let mut connection = database.connect().await;
     for (statement, is_committed) in [("select 1", true), ("select 1 / 0", false)] {
         connection.execute("begin").await.expect("begin");
@@ -76,7 +76,7 @@ async fn a_commit_that_the_server_turned_into_a_rollback_is_none() {
 /// A commit of one row whose connection meets a fault: its outcome, and whether the row is there.
 async fn check_commit(fault: Fault, is_there: bool) {
     let database = Database::create().await;
-    database.execute("create table note (text text)").await;
+    database.execute("create table note (text text); grant select, insert on note to event_processor_writer").await;
     let proxy = Proxy::before(&database.url).await;
     let mut connection = sqlx::PgConnection::connect_with(&options(&proxy)).await.expect("a connection");
     connection.execute("begin").await.expect("begin");
@@ -111,7 +111,7 @@ async fn check_write(fault: Fault, deadline: Duration, expect: &str) {
     let database = Database::create().await;
     database.apply(&sample_catalog()).await;
     let proxy = Proxy::before(&database.url).await;
-    let mut session = Session::new(proxy.url.parse().expect("a URL"));
+    let mut session = Session::new(log_in_as(WRITER_LOGIN, &proxy.url).parse().expect("a URL"));
     let batch = vec![entry(&database, &event("event-1")).await];
 
     proxy.trap(COMMIT, fault);
@@ -135,7 +135,7 @@ async fn a_batch_whose_commit_is_unknown_is_settled_when_it_comes_again() {
 async fn a_batch_that_is_given_up_before_its_commit_is_not_in_doubt() {
     let database = Database::create().await;
     database.apply(&sample_catalog()).await;
-    let mut session = Session::new(database.settings());
+    let mut session = Session::new(database.settings_of_writer());
     let batch = vec![entry(&database, &event("event-1")).await];
     let lock = Lock::table(&database, "message").await;
     let (failure, batch) = write(&mut session, SHORT, &Purpose::Receive, batch).await.expect_err("the table is held shut");
@@ -150,7 +150,7 @@ async fn a_batch_that_is_given_up_before_its_commit_is_not_in_doubt() {
 async fn a_message_is_stored_with_its_deliveries_or_not_at_all() {
     let database = Database::create().await;
     database.apply(&sample_catalog()).await;
-    let mut session = Session::new(database.settings());
+    let mut session = Session::new(database.settings_of_writer());
     let to = |client: &str| event(client).replace("\"payload\"", &format!("\"client_id\":\"{client}\",\"payload\""));
     let batch = vec![entry(&database, &to("client-1")).await, entry(&database, &to("client-2")).await];
     database.execute("create table kept as select * from client where client_id = 'client-2'").await;
@@ -173,7 +173,7 @@ async fn a_message_is_stored_with_its_deliveries_or_not_at_all() {
 async fn what_is_too_much_to_compare_at_once_is_left_for_another_transaction() {
     let database = Database::create().await;
     database.apply(&sample_catalog()).await;
-    let mut session = Session::new(database.settings());
+    let mut session = Session::new(database.settings_of_writer());
     let with = |event_id: &str, text: &str| event(event_id).replace("\"hello\"", &format!("\"{text}\""));
     let large = "x".repeat(900_000);
     let stored: Vec<String> = (0..12).map(|number| format!("large-{number}")).collect();
@@ -202,7 +202,7 @@ async fn what_is_too_much_to_compare_at_once_is_left_for_another_transaction() {
 async fn a_refusal_is_the_events_only_where_its_own_values_are_refused() {
     let database = Database::create().await;
     database.apply(&sample_catalog()).await;
-    let mut session = Session::new(database.settings());
+    let mut session = Session::new(database.settings_of_writer());
     let ours = "08006 0A000 23502 23505 23P01 25006 25P03 28000 3D000 40001 40P01 42501 42703 42P01 53100 53200 53300 53400 55P03 57014 \
                 57P01 57P02 57P03 57P05 58030 XX000 XX001";
     let events = [("22P05 22021 22003 23514 54000", "Refused"), ("23503", "MissingReference"), (ours, "Unavailable")];
@@ -246,7 +246,7 @@ async fn batches_in_opposite_orders_do_not_deadlock() {
         batch
     };
     let (first, second) = (batch(&["a", "m", "z"]).await, batch(&["z", "a"]).await);
-    let mut sessions = [Session::new(database.settings()), Session::new(database.settings())];
+    let mut sessions = [Session::new(database.settings_of_writer()), Session::new(database.settings_of_writer())];
     let mut third = database.connect().await;
     let insert = "begin; insert into message \
          (tenant_id, source, event_id, event_type, schema_version, payload, payload_hash, queue, sqs_message_id, catalog_generation) \

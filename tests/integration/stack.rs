@@ -15,7 +15,7 @@ use tokio::process::Command;
 use tokio::time::Instant;
 
 use crate::daemon::Daemon;
-pub use database::Database;
+pub use database::{Database, SENDER_LOGIN, WRITER_LOGIN, log_in_as};
 
 /// How long a condition may take to come true before the test fails, `TEST_PATIENCE` in seconds. Generous: the machine is shared.
 pub fn patience() -> Duration {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, logging_in_as};
 use crate::load::{assert_each_stored_once, counted, events, send};
-use crate::stack::{Directory, PROCESSOR, PRODUCERS, Stack, patience, sample_catalog};
+use crate::stack::{Directory, PROCESSOR, PRODUCERS, Stack, WRITER_LOGIN, patience, sample_catalog};
 
 const QUEUES: &str = "events?trust=any";
 
@@ -42,7 +42,7 @@ async fn check_daemon(stack: &Stack, command: &mut Command, are_counted: bool) {
     let stored = usize::try_from(stack.database.count("select count(*) from message").await).expect("a count");
     let address = free_address();
     let settings = [("QUEUES", QUEUES), ("LISTEN_ADDRESS", &address), ("VISIBILITY_TIMEOUT", "2"), ("FAILPOINTS", "received=1*panic->off")];
-    let environment = stack.environment().into_iter().filter(|(name, _)| *name != "LISTEN_ADDRESS");
+    let environment = logging_in_as(WRITER_LOGIN, stack.environment()).into_iter().filter(|(name, _)| *name != "LISTEN_ADDRESS");
     command.env_clear().envs(environment).envs(settings);
     let daemon = Daemon::start_unheard(command, address.clone()).await;
     daemon.ready().await;

@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 
 use crate::isolation::{apply_template, event_of};
 use crate::load::send;
-use crate::stack::{Directory, PROCESSOR, Stack, eventually};
+use crate::stack::{Directory, PROCESSOR, Stack, WRITER_LOGIN, eventually, log_in_as};
 
 /// Inside: starts the unit, says ever again how it is, and stops it when told to.
 const DRIVER: &str = "systemctl start --no-block event-processor
@@ -103,7 +103,7 @@ async fn the_unit_is_started_when_there_is_a_catalog_started_anew_when_it_is_stu
     let settings = stack.environment().into_iter().filter(|(name, _)| *name != "DATABASE_URL");
     let mut environment = settings.map(|(name, value)| format!("{name}={value}\n")).collect::<Vec<_>>().concat();
     environment += "QUEUES=events?trust=any\nFAILPOINTS=slow=return(600000 stuck);progress_interval=return(20)\n";
-    let Some(machine) = Machine::create(&stack.database.url, &environment).boot().await else { return };
+    let Some(machine) = Machine::create(&log_in_as(WRITER_LOGIN, &stack.database.url), &environment).boot().await else { return };
     machine.says(&["ActiveState=activating", "SubState=start", "StatusText=catalog: none was applied"]).await;
 
     let event_types: Vec<String> = (0..12).map(|number| format!("type-{number}")).collect();

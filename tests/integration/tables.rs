@@ -125,7 +125,7 @@ async fn dead_letters_are_looked_for_by_their_ids_however_little_postgres_knows_
     database.execute(&format!("insert into dead_letter ({columns}) {dead_letters}")).await;
     let statement = include_str!("../../src/store/close_dead_letters.sql");
     let prepare = format!("set plan_cache_mode = force_generic_plan; prepare closing (text, text[], text[]) as {statement}");
-    let mut session = Session::new(database.settings());
+    let mut session = Session::new(database.settings_of_writer());
     let explaining = session.run(Duration::from_secs(20), |connection| {
         Box::pin(async move {
             sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut *connection).await?;

@@ -148,7 +148,7 @@ async fn several_daemons_add_to_the_same_counts_and_an_hour_old_row_of_the_ring_
         names.iter().map(one).collect::<Vec<_>>()
     };
     let add = async |names: [&'static str; 2]| {
-        let mut session = Session::new(database.settings());
+        let mut session = Session::new(database.settings_of_writer());
         for _ in 0..50 {
             add_activity(&mut session, Duration::from_secs(30), activity(&names, 1)).await.expect("added");
         }
@@ -158,7 +158,7 @@ async fn several_daemons_add_to_the_same_counts_and_an_hour_old_row_of_the_ring_
     let stored = "select tenant_id, sum(stored) from tenant_activity group by 1 order by 1";
     assert_eq!(database.rows(stored).await, ["acme | 100", "shop | 100"]);
     database.execute("update tenant_activity set began_at = began_at - interval '1 hour'").await;
-    let mut session = Session::new(database.settings());
+    let mut session = Session::new(database.settings_of_writer());
     add_activity(&mut session, Duration::from_secs(30), activity(&["acme"], 7)).await.expect("added");
     let recent = "select tenant_id, sum(stored) from tenant_activity where began_at > now() - interval '1 hour' group by 1";
     assert_eq!(database.rows(recent).await, ["acme | 7"]);

@@ -11,6 +11,29 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Ro
 
 use super::server_url;
 
+/// The login of the daemons, which may do what the writer's role may and nothing else, as an operator is told to make it.
+pub const WRITER_LOGIN: &str = "tests_writer";
+
+/// The same for the sender.
+pub const SENDER_LOGIN: &str = "tests_sender";
+
+/// The address for a login, where it names the superuser.
+pub fn log_in_as(login: &str, url: &str) -> String {
+    url.replacen("//postgres@", &format!("//{login}@"), 1)
+}
+
+/// They are of the whole server, so they may be there already, or be made by another test at the same time.
+async fn make_logins(connection: &mut PgConnection) {
+    // A database may have its daemon before it has its tables, and a server its logins before anything was migrated.
+    let roles = [("event_processor_writer", WRITER_LOGIN), ("event_processor_sender", SENDER_LOGIN)];
+    for (role, login) in roles {
+        for statement in [format!("create role {role}"), format!("create role {login} login in role {role}")] {
+            let tolerant = format!("do $$ begin {statement}; exception when duplicate_object or unique_violation then null; end $$");
+            sqlx::raw_sql(AssertSqlSafe(tolerant)).execute(&mut *connection).await.expect("logins");
+        }
+    }
+}
+
 /// A database of the test's own, with the tables; dropped with it.
 pub struct Database {
     pub url: String,
@@ -37,6 +60,7 @@ impl Database {
     pub async fn at(url: &str) -> Self {
         let database = Self { url: url.to_owned(), name: None };
         store::migrate(&database.settings()).await.expect("migrations");
+        make_logins(&mut database.connect().await).await;
         database
     }
 
@@ -50,6 +74,7 @@ impl Database {
         let name = format!("test_{}", uuid::Uuid::now_v7().simple());
         let server: PgConnectOptions = server_url().parse().expect("TEST_DATABASE_URL is a URL");
         let mut connection = server.connect().await.expect("the test server answers");
+        make_logins(&mut connection).await;
         sqlx::raw_sql(AssertSqlSafe(format!("create database {name} {options}"))).execute(&mut connection).await.expect("create database");
         let mut url = url::Url::parse(server_url()).expect("a URL");
         url.set_path(&name);
@@ -60,9 +85,14 @@ impl Database {
         self.url.parse().expect("a URL")
     }
 
-    /// As the daemon is told of it.
+    /// As a command is told of it.
     pub fn settings(&self) -> settings::Database {
         self.url.parse().expect("a URL")
+    }
+
+    /// As the daemon is told of it.
+    pub fn settings_of_writer(&self) -> settings::Database {
+        log_in_as(WRITER_LOGIN, &self.url).parse().expect("a URL")
     }
 
     pub async fn connect(&self) -> PgConnection {
