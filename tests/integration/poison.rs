@@ -15,13 +15,15 @@ async fn dead_letters(database: &Database) -> Vec<String> {
     database.rows("select reason || ' ' || convert_from(body, 'UTF8') from dead_letter order by 1").await
 }
 
+/// A daemon which ends over the event `kill-me`, and soon receives it again.
+pub const MORTAL: [(&str, &str); 2] = [SHORT_LEASES, ("FAILPOINTS", "poison=return(kill-me)")];
+
 /// Starts one daemon after the other until the event that ends each of them is a dead letter. Gives the last one, and how many have ended.
-async fn outlive(stack: &Stack, mut before_each: impl AsyncFnMut()) -> (Daemon, usize) {
-    let settings = [SHORT_LEASES, ("FAILPOINTS", "poison=return(kill-me)")];
+pub async fn outlive(stack: &Stack, settings: &[(&'static str, &str)], mut before_each: impl AsyncFnMut()) -> (Daemon, usize) {
     let mut crashes = 0;
     loop {
         before_each().await;
-        let mut daemon = stack.daemon(QUEUES, &settings).await;
+        let mut daemon = stack.daemon(QUEUES, settings).await;
         let is_dead_letter = async || stack.database.count("select count(*) from dead_letter").await > 0;
         eventually("it ends the process or is a dead letter", async || (daemon.has_ended() || is_dead_letter().await).then_some(())).await;
         if is_dead_letter().await {
@@ -41,7 +43,7 @@ async fn an_event_that_ends_the_process_each_time_is_a_dead_letter_after_the_thi
         send(&queue, (sent..sent + 10).map(|number| event(&format!("other-{number}")))).await;
         sent += 10;
     };
-    let (daemon, crashes) = outlive(&stack, send_others).await;
+    let (daemon, crashes) = outlive(&stack, &MORTAL, send_others).await;
     // Three receives are trusted, and three times it was begun.
     assert_eq!(crashes, 6);
     stack.at_rest(&queue).await;
@@ -63,7 +65,7 @@ async fn a_killer_among_messages_that_were_all_received_often_is_found_alone() {
     let all_come_again = async || {
         eventually("none is held", async || (visible(&queue).await == depth(&queue).await).then_some(())).await;
     };
-    let (daemon, crashes) = outlive(&stack, all_come_again).await;
+    let (daemon, crashes) = outlive(&stack, &MORTAL, all_come_again).await;
     stack.at_rest(&queue).await;
     assert_eq!(dead_letters(&stack.database).await, [format!("received_too_often {}", event("kill-me"))], "condemned with it");
     assert_eq!(stack.database.count("select count(*) from message where event_id like 'neighbour-%'").await, 9);

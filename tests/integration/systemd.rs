@@ -1,4 +1,4 @@
-//! The daemon's unit under a real systemd, in a container of `systemd-nspawn`, where one can be started: as root, and not everywhere then.
+//! The units under a real systemd, in a container of `systemd-nspawn`, where one can be started: as root, and not everywhere then.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -8,16 +8,29 @@ use tokio::process::{Child, Command};
 
 use crate::isolation::{apply_template, event_of};
 use crate::load::send;
-use crate::stack::{Directory, PROCESSOR, Stack, WRITER_LOGIN, eventually, log_in_as};
+use crate::sender::Deliveries;
+use crate::stack::{Directory, PROCESSOR, SENDER, SENDER_LOGIN, Stack, WRITER_LOGIN, eventually, log_in_as};
 
-/// Inside: starts the unit, says ever again how it is, and stops it when told to.
-const DRIVER: &str = "systemctl start --no-block event-processor
+/// Inside: starts the unit, says ever again how it is, and does with it what it is told to.
+const DRIVER: &str = "systemctl start --no-block $UNIT
 while sleep 0.1; do
-  systemctl show event-processor -p ActiveState -p SubState -p Result -p NRestarts -p StatusText >/observed/new
+  systemctl show $UNIT -p ActiveState -p SubState -p Result -p NRestarts -p StatusText >/observed/new
   mv /observed/new /observed/state
-  if [ -e /observed/stop ]; then systemctl stop event-processor; rm /observed/stop; fi
+  if [ -e /observed/order ]; then systemctl $(cat /observed/order) $UNIT; rm /observed/order; fi
 done
 ";
+
+/// A unit as it is committed, and what it reads in `/etc/event-processor`.
+struct Unit {
+    name: &'static str,
+    login: &'static str,
+    database_url: &'static str,
+    environment: &'static str,
+}
+
+const DAEMON: Unit = Unit { name: "event-processor", login: WRITER_LOGIN, database_url: "database-url", environment: "environment" };
+const OF_SENDER: Unit =
+    Unit { name: "event-processor-sender", login: SENDER_LOGIN, database_url: "sender-database-url", environment: "sender.environment" };
 
 /// A machine of its own, but for the network and the system's programs.
 struct Machine {
@@ -27,8 +40,8 @@ struct Machine {
 }
 
 impl Machine {
-    /// With the unit as it is committed, and these settings.
-    fn create(database_url: &str, environment: &str) -> Self {
+    /// With a unit and its settings.
+    fn create(unit: &Unit, database_url: &str, environment: &str) -> Self {
         let (root, observed) = (Directory::create(), Directory::create());
         for directory in ["usr/local/bin", "var", "run", "tmp", "proc", "sys", "dev", "root"] {
             std::fs::create_dir_all(root.0.join(directory)).expect("a directory");
@@ -42,13 +55,15 @@ impl Machine {
         }
         root.write("etc/machine-id", "");
         root.write("etc/os-release", "ID=test\n");
-        root.write("etc/event-processor/database-url", database_url);
-        root.write("etc/event-processor/environment", environment);
-        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("deployments/event-processor.service");
-        root.write("etc/systemd/system/event-processor.service", &std::fs::read_to_string(unit).expect("the unit"));
+        root.write(&format!("etc/event-processor/{}", unit.database_url), &log_in_as(unit.login, database_url));
+        root.write(&format!("etc/event-processor/{}", unit.environment), environment);
+        let file = format!("{}.service", unit.name);
+        let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("deployments").join(&file);
+        root.write(&format!("etc/systemd/system/{file}"), &std::fs::read_to_string(committed).expect("the unit"));
         // The test need not wait for half a minute.
-        root.write("etc/systemd/system/event-processor.service.d/test.conf", "[Service]\nWatchdogSec=1s\n");
-        root.write("etc/systemd/system/driver.service", "[Service]\nExecStart=/bin/sh /observed/driver\n");
+        root.write(&format!("etc/systemd/system/{file}.d/test.conf"), "[Service]\nWatchdogSec=1s\n");
+        let driver = format!("[Service]\nEnvironment=UNIT={}\nExecStart=/bin/sh /observed/driver\n", unit.name);
+        root.write("etc/systemd/system/driver.service", &driver);
         observed.write("driver", DRIVER);
         Self { root, observed, container: None }
     }
@@ -62,7 +77,9 @@ impl Machine {
         {
             command.arg(format!("--bind-ro={directory}"));
         }
-        command.arg(format!("--bind-ro={PROCESSOR}:/usr/local/bin/processor"));
+        for (program, name) in [(PROCESSOR, "processor"), (SENDER, "sender")] {
+            command.arg(format!("--bind-ro={program}:/usr/local/bin/{name}"));
+        }
         command.arg(format!("--bind={}:/observed", self.observed.0.display()));
         command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1").stdin(Stdio::null()).kill_on_drop(true);
         command
@@ -86,6 +103,13 @@ impl Machine {
         Some(self)
     }
 
+    /// Has systemd do this with the unit.
+    fn order(&self, verb: &str) {
+        // Written beside it first: half an order is none.
+        self.observed.write("written", verb);
+        std::fs::rename(self.observed.0.join("written"), self.observed.0.join("order")).expect("renamed");
+    }
+
     /// Waits until systemd says all of this about the unit.
     async fn says(&self, lines: &[&str]) {
         eventually(&format!("systemd says {lines:?}"), async || {
@@ -103,7 +127,7 @@ async fn the_unit_is_started_when_there_is_a_catalog_started_anew_when_it_is_stu
     let settings = stack.environment().into_iter().filter(|(name, _)| *name != "DATABASE_URL");
     let mut environment = settings.map(|(name, value)| format!("{name}={value}\n")).collect::<Vec<_>>().concat();
     environment += "QUEUES=events?trust=any\nFAILPOINTS=slow=return(600000 stuck);progress_interval=return(20)\n";
-    let Some(machine) = Machine::create(&log_in_as(WRITER_LOGIN, &stack.database.url), &environment).boot().await else { return };
+    let Some(machine) = Machine::create(&DAEMON, &stack.database.url, &environment).boot().await else { return };
     machine.says(&["ActiveState=activating", "SubState=start", "StatusText=catalog: none was applied"]).await;
 
     let event_types: Vec<String> = (0..12).map(|number| format!("type-{number}")).collect();
@@ -114,6 +138,26 @@ async fn the_unit_is_started_when_there_is_a_catalog_started_anew_when_it_is_stu
     machine.says(&["Result=watchdog"]).await;
     machine.says(&["ActiveState=active", "SubState=running", "NRestarts=1"]).await;
 
-    machine.observed.write("stop", "");
+    machine.order("stop");
     machine.says(&["ActiveState=inactive", "Result=success"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_senders_unit_is_started_when_its_database_is_there_and_started_anew_when_claims_are_never_answered() {
+    let deliveries = Deliveries::create().await;
+    // Its secrets are JSON, and no concern of systemd's.
+    let settings = deliveries.environment().into_iter().filter(|(name, _)| !["DATABASE_URL", "SENDER_SECRETS"].contains(name));
+    let environment = settings.map(|(name, value)| format!("{name}={value}\n")).collect::<Vec<_>>().concat();
+    deliveries.database.turn_away().await;
+    let Some(machine) = Machine::create(&OF_SENDER, &deliveries.database.url, &environment).boot().await else { return };
+    machine.says(&["ActiveState=activating", "SubState=start", "StatusText=database: "]).await;
+
+    deliveries.database.let_in().await;
+    machine.says(&["ActiveState=active", "SubState=running", "StatusText=ready", "NRestarts=0"]).await;
+
+    let stuck = "FAILPOINTS=hung_claim=3*off->return;care_interval=return(1)\n";
+    machine.root.write(&format!("etc/event-processor/{}", OF_SENDER.environment), &(environment + stuck));
+    machine.order("restart --no-block");
+    machine.says(&["Result=watchdog"]).await;
+    machine.says(&["ActiveState=active", "SubState=running", "Result=success"]).await;
 }

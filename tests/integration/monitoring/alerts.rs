@@ -14,7 +14,7 @@ use crate::ledger::Ledger;
 use crate::load::{Lock, event, send, send_many};
 use crate::sender::Deliveries;
 use crate::sender::receiver::Receiver;
-use crate::stack::{Database, Stack, eventually, server_url};
+use crate::stack::{Database, Stack, eventually};
 
 pub const QUEUES: &str = "events?trust=any";
 
@@ -26,18 +26,6 @@ pub async fn watch(address: &str) -> Option<Prometheus> {
     Prometheus::start(&[("event-processor", &[address])], &scaled(&file("prometheus/rules.yaml")), Duration::from_millis(100)).await
 }
 
-/// Lets nobody connect to a database any more, and ends whoever has.
-async fn stop_store(database: &Database) {
-    let (name, server) = (database.name.as_ref().expect("a name"), Database { url: server_url().to_owned(), name: None });
-    server.execute(&format!("alter database {name} allow_connections false")).await;
-    server.execute(&format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")).await;
-}
-
-async fn start_store(database: &Database) {
-    let (name, server) = (database.name.as_ref().expect("a name"), Database { url: server_url().to_owned(), name: None });
-    server.execute(&format!("alter database {name} allow_connections true")).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_is_away_and_a_daemon_that_is_gone_are_told() {
     let stack = Stack::start(&["events"]).await;
@@ -45,12 +33,12 @@ async fn a_store_that_is_away_and_a_daemon_that_is_gone_are_told() {
     daemon.ready().await;
     let Some(prometheus) = watch(&daemon.address).await else { return };
     eventually("it is scraped", async || (!prometheus.query("event_processor_store_up == 1").await.is_empty()).then_some(())).await;
-    stop_store(&stack.database).await;
+    stack.database.turn_away().await;
     // By which it is noticed at once.
     send(&stack.queue("events").await, [event("one")]).await;
     prometheus.fires("EventProcessorStoreAway", &[("instance", &daemon.address)]).await;
     assert!(!prometheus.firing().await.contains("EventProcessorQueueNotPolled"), "the store's alert says it already");
-    start_store(&stack.database).await;
+    stack.database.let_in().await;
     prometheus.ends("EventProcessorStoreAway").await;
     let address = daemon.address.clone();
     daemon.kill().await;
@@ -117,6 +105,41 @@ async fn a_backlog_a_retention_that_runs_out_and_late_commits_are_told() {
     for alert in ["EventProcessorCommitDelayBurnsFast", "EventProcessorCommitDelayBurns"] {
         prometheus.fires(alert, &[("queue", "events")]).await;
     }
+    assert_eq!(daemon.stop().await, 0);
+}
+
+/// How many messages another consumer takes and hands back when they are late, and how many come meanwhile that are not: a share of 9 %,
+/// which burns the budget slowly.
+const SLOW_BURN: (usize, usize) = (50, 500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_share_of_late_commits_that_burns_slowly_is_told_and_not_as_one_that_burns_fast() {
+    let stack = Stack::start(&["events"]).await;
+    let queue = stack.queue("events").await;
+    let (late, in_time) = SLOW_BURN;
+    send_many(&queue, &(0..late).map(|number| event(&format!("late-{number}"))).collect::<Vec<_>>()).await;
+    let began = Instant::now();
+    let mut taken = Vec::new();
+    while taken.len() < late {
+        taken.extend(queue.receive(10, Duration::ZERO, 10 * LATE).await.expect("the queue answers"));
+    }
+    let daemon = stack.daemon(QUEUES, &[OFTEN]).await;
+    daemon.ready().await;
+    let Some(prometheus) = watch(&daemon.address).await else { return };
+    let are_committed = async |count: usize| {
+        let expression = format!("event_processor_event_commit_delay_seconds_count == {count}");
+        eventually(&expression, async || (!prometheus.query(&expression).await.is_empty()).then_some(())).await;
+    };
+    are_committed(0).await;
+    eventually("they are late", async || (began.elapsed() > LATE).then_some(())).await;
+    send_many(&queue, &(0..in_time).map(|number| event(&format!("event-{number}"))).collect::<Vec<_>>()).await;
+    are_committed(in_time).await;
+    for messages in taken.chunks(10) {
+        let handed_back: Vec<_> = messages.iter().map(|message| (&message.lease, Duration::ZERO)).collect();
+        queue.set_visibility(&handed_back).await.expect("handed back");
+    }
+    prometheus.fires("EventProcessorCommitDelayBurns", &[("queue", "events")]).await;
+    assert!(!prometheus.fired().await.contains("EventProcessorCommitDelayBurnsFast"), "nobody is woken up for it");
     assert_eq!(daemon.stop().await, 0);
 }
 

@@ -43,13 +43,11 @@ async fn a_sender_without_its_database_says_so_and_goes_on_when_it_is_there() {
     let receiver = Receiver::start().await;
     deliveries.client("t", "ok", &json!({ "url": receiver.url("/status/200") })).await;
     deliveries.events("t", "ok", &json!({}), 1).await;
-    let name = deliveries.database.name.clone().expect("a name");
-    let server = crate::stack::Database { url: crate::stack::server_url().to_owned(), name: None };
-    server.execute(&format!("alter database {name} allow_connections false")).await;
+    deliveries.database.turn_away().await;
     let sender = deliveries.sender(&[]).await;
     sender.says("database: ").await;
     assert_eq!((sender.get("/readyz").await.0, sender.get("/livez").await.0), (503, 200));
-    server.execute(&format!("alter database {name} allow_connections true")).await;
+    deliveries.database.let_in().await;
     deliveries.at_rest().await;
     sender.ready().await;
     assert_eq!(sender.stop().await, 0);

@@ -131,6 +131,23 @@ impl Database {
         self.rows(sql).await.first().and_then(|row| row.parse().ok()).unwrap_or_else(|| panic!("{sql}: no number"))
     }
 
+    /// Lets nobody connect any more, and ends whoever has.
+    pub async fn turn_away(&self) {
+        self.allow_connections(false).await;
+        let name = self.name.as_ref().expect("a name");
+        server().execute(&format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")).await;
+    }
+
+    /// Lets everybody connect again.
+    pub async fn let_in(&self) {
+        self.allow_connections(true).await;
+    }
+
+    async fn allow_connections(&self, is_allowed: bool) {
+        let name = self.name.as_ref().expect("a name");
+        server().execute(&format!("alter database {name} allow_connections {is_allowed}")).await;
+    }
+
     /// Makes a catalog directory what runs.
     pub async fn apply(&self, catalog: &Path) {
         let declaration = directory::read(catalog).unwrap_or_else(|problems| panic!("{problems:#?}"));
@@ -145,6 +162,11 @@ impl Database {
         .expect("apply");
         connection.close().await.expect("close");
     }
+}
+
+/// The database of the server that all share, from which the others are managed.
+fn server() -> Database {
+    Database { url: server_url().to_owned(), name: None }
 }
 
 /// The members of a JSON object in the order of its text.
