@@ -26,7 +26,11 @@ async fn each_risky_attribute_of_a_queue_is_warned_of_once_and_a_good_queue_of_n
     }
     let list: Vec<String> = queues.iter().map(|(name, _)| format!("{name}?trust=any")).collect();
     let daemon = stack.daemon(&list.join(","), &[]).await;
-    daemon.ready().await;
+    // It is ready by the first of them.
+    for (name, _) in &queues {
+        let is_ready = async || (daemon.metric("event_processor_queue_ready", &format!("queue=\"{name}\"")).await > 0.5).then_some(());
+        eventually(&format!("{name} is ready"), is_ready).await;
+    }
     assert_eq!(warned_of(&daemon, "good"), Vec::<&str>::new());
     assert_eq!(warned_of(&daemon, "brief"), ["MessageRetentionPeriod"]);
     assert_eq!(warned_of(&daemon, "redriven"), ["RedrivePolicy"]);
