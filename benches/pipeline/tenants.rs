@@ -7,10 +7,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use event_processor::queue::MESSAGES_PER_REQUEST_MAX;
 use serde::Serialize;
 
-use crate::filled::{Filled, at_rest, send};
+use crate::filled::{Filled, send};
 use crate::process::Daemon;
 use crate::runs::{clear, count, drain, per_event};
 use crate::stand::Stand;
@@ -20,9 +19,6 @@ const TENANTS: usize = 1_000;
 const EVENT_TYPES: usize = 5;
 const VERY_MANY_TENANTS: usize = 10_000;
 const QUEUES: usize = 300;
-
-/// As many tenants have a label of their own, TENANT_LABELS_MAX's default.
-const LABELS: usize = 100;
 
 /// So long idle queues are looked at.
 const IDLE: Duration = Duration::from_mins(1);
@@ -38,8 +34,7 @@ pub struct Tenants {
     one: Vec<Drain>,
     many: Vec<Drain>,
     queues: Queues,
-    /// With queues that are bound to a tenant each, then with queues that the tenants share.
-    very_many: Vec<VeryMany>,
+    very_many: VeryMany,
 }
 
 /// A full queue's draining.
@@ -66,7 +61,6 @@ struct Queues {
 
 #[derive(Debug, Serialize)]
 struct VeryMany {
-    are_shared: bool,
     seconds_to_first_event: f64,
     scrape_bytes: usize,
     scrape_ms: Vec<f64>,
@@ -76,7 +70,7 @@ struct VeryMany {
 pub async fn measure(stand: &mut Stand, options: &Options) -> Result<Tenants> {
     stand.set_latencies(options.latency[0], 0)?;
     let events = options.events;
-    apply(stand, TENANTS, EVENT_TYPES, "", &[])?;
+    apply(stand, TENANTS, EVENT_TYPES, 0, &[])?;
     let (mut one, mut many) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         one.push(drained(stand, events, 1).await?);
@@ -86,12 +80,12 @@ pub async fn measure(stand: &mut Stand, options: &Options) -> Result<Tenants> {
     writeln!(std::io::stderr(), "{one:.1?}\n{many:.1?}")?;
     let queues = queues(stand).await?;
     writeln!(std::io::stderr(), "{queues:.1?}")?;
-    let very_many = vec![very_many(stand, false).await?, very_many(stand, true).await?];
+    let very_many = very_many(stand).await?;
     Ok(Tenants { events, one, many, queues, very_many })
 }
 
-/// Gives the catalog so many tenants with so many types each, and these queues.
-fn apply(stand: &Stand, tenants: usize, event_types: usize, queues: &str, flags: &[&str]) -> Result<()> {
+/// Gives the catalog so many tenants with so many types each, and so many queues, one for each of the first tenants.
+fn apply(stand: &Stand, tenants: usize, event_types: usize, queues: usize, flags: &[&str]) -> Result<()> {
     let directory = Directory(std::env::temp_dir().join(format!("event-processor-bench-{}", uuid::Uuid::now_v7().simple())));
     for tenant in 0..tenants {
         let path = directory.0.join(name(tenant));
@@ -103,25 +97,12 @@ fn apply(stand: &Stand, tenants: usize, event_types: usize, queues: &str, flags:
         }
         fs::write(path.join("tenant.toml"), "[clients.one]\n[[subscriptions]]\nclient = \"one\"\nevents = [\"*\"]\n")?;
     }
+    let queue = |number: usize| format!("[[queues]]\nname = \"own-{number}\"\ntenant = \"{}\"\n", name(number));
     // The directory holds no more entries than very many tenants.
-    if !queues.is_empty() {
-        fs::write(directory.0.join("queues.toml"), queues)?;
+    if queues > 0 {
+        fs::write(directory.0.join("queues.toml"), (0..queues).map(queue).collect::<String>())?;
     }
     stand.command(&[&["catalog", "apply", &directory.0.display().to_string()], flags].concat())
-}
-
-/// All queues beside that of QUEUES, and whose they are.
-fn queues_file(whose: impl Fn(usize) -> String) -> String {
-    (0..QUEUES).map(|number| format!("[[queues]]\nname = \"{}\"\n{}\n", own(number), whose(number))).collect::<Vec<_>>().concat()
-}
-
-fn own(number: usize) -> String {
-    format!("own-{number}")
-}
-
-/// Each is a tenant's.
-fn bound(number: usize) -> String {
-    format!("tenant = \"{}\"", name(number))
 }
 
 fn name(tenant: usize) -> String {
@@ -164,11 +145,11 @@ fn mib(kib: u64) -> Result<f64> {
 async fn queues(stand: &Stand) -> Result<Queues> {
     clear(stand).await?;
     let filled = stand.fill(&[]).await?;
-    let own = filled.create_unpolled(QUEUES, own).await?;
+    let own = filled.create_unpolled(QUEUES, |number| format!("own-{number}")).await?;
     let daemon = stand.daemon(&filled)?;
     daemon.ready().await?;
     let memory_before = usage::memory_kib(daemon.id(), "VmRSS")?;
-    apply(stand, TENANTS, EVENT_TYPES, &queues_file(bound), &[])?;
+    apply(stand, TENANTS, EVENT_TYPES, QUEUES, &[])?;
     let began = Instant::now();
     // Each has been polled when it has given its event away.
     for (number, queue) in own.iter().enumerate() {
@@ -183,7 +164,7 @@ async fn queues(stand: &Stand) -> Result<Queues> {
     let cpu_percent = (usage::cpu(daemon.id())? - cpu) / seconds * 100.0;
     let (_, connections) = usage::descriptors(daemon.id())?;
     let memory = usage::memory_kib(daemon.id(), "VmRSS")?;
-    apply(stand, TENANTS, EVENT_TYPES, "", &["--prune"])?;
+    apply(stand, TENANTS, EVENT_TYPES, 0, &["--prune"])?;
     tokio::time::sleep(Duration::from_secs(30)).await;
     for (number, queue) in own.iter().enumerate() {
         send(queue, &[body(QUEUES + number, QUEUES)], 1).await?;
@@ -211,13 +192,10 @@ async fn requests(daemon: &Daemon) -> Result<(f64, f64)> {
     Ok((receives.unwrap_or_default(), all.unwrap_or_default()))
 }
 
-async fn very_many(stand: &Stand, are_shared: bool) -> Result<VeryMany> {
+async fn very_many(stand: &Stand) -> Result<VeryMany> {
     clear(stand).await?;
-    apply(stand, VERY_MANY_TENANTS, 1, "", &[])?;
-    let queues = if are_shared { queues_file(|_| "trust = \"any\"".to_owned()) } else { queues_file(bound) };
-    apply(stand, QUEUES, 1, &queues, &[])?;
+    apply(stand, VERY_MANY_TENANTS, 1, 0, &[])?;
     let filled: Filled = stand.fill(&[body(0, VERY_MANY_TENANTS)]).await?;
-    let queues = filled.create_unpolled(QUEUES, own).await?;
     let began = Instant::now();
     let daemon = stand.daemon(&filled)?;
     while stand.number("select count(*) from message").await? < 1.0 {
@@ -229,18 +207,7 @@ async fn very_many(stand: &Stand, are_shared: bool) -> Result<VeryMany> {
     let seconds_to_first_event = began.elapsed().as_secs_f64();
     let bodies: Vec<String> = (0..2 * VERY_MANY_TENANTS).map(|number| body(number, VERY_MANY_TENANTS)).collect();
     filled.send(&bodies).await?;
-    for (number, queue) in queues.iter().enumerate() {
-        // Of each tenant that has a label: one stored, the same again, one of an unknown type.
-        let tenants = if are_shared { 0..=LABELS } else { number..=number };
-        let first = |tenant| tenant + (number + 1) * EVENT_TYPES * VERY_MANY_TENANTS;
-        let numbers = tenants.flat_map(|tenant| [first(tenant), first(tenant), first(tenant) + VERY_MANY_TENANTS]);
-        let bodies: Vec<String> = numbers.map(|number| body(number, VERY_MANY_TENANTS)).collect();
-        send(queue, &bodies, MESSAGES_PER_REQUEST_MAX).await?;
-    }
     filled.at_rest().await?;
-    for queue in &queues {
-        at_rest(queue).await?;
-    }
     let (mut scrape_ms, mut scrape_bytes) = (Vec::new(), 0);
     for _ in 0..5 {
         let began = Instant::now();
@@ -249,7 +216,7 @@ async fn very_many(stand: &Stand, are_shared: bool) -> Result<VeryMany> {
     }
     let memory_mib = mib(usage::memory_kib(daemon.id(), "VmRSS")?)?;
     daemon.stop().context("the daemon with very many tenants")?;
-    Ok(VeryMany { are_shared, seconds_to_first_event, scrape_bytes, scrape_ms, memory_mib })
+    Ok(VeryMany { seconds_to_first_event, scrape_bytes, scrape_ms, memory_mib })
 }
 
 impl fmt::Display for Tenants {
@@ -269,13 +236,10 @@ impl fmt::Display for Tenants {
             queues.requests_per_second, queues.cpu_percent
         )?;
         writeln!(formatter, "taken away: {} events received of them from 30 s later on", queues.receives_after)?;
-        for VeryMany { are_shared, seconds_to_first_event, scrape_bytes, scrape_ms, memory_mib } in very_many {
-            let whose = if *are_shared { "shared by all tenants with labels" } else { "bound to one each" };
-            writeln!(
-                formatter,
-                "{VERY_MANY_TENANTS} tenants, {QUEUES} queues {whose}: first event stored {seconds_to_first_event:.2} s after the start, a scrape of {scrape_bytes} bytes in {scrape_ms:.1?} ms, {memory_mib:.0} MiB"
-            )?;
-        }
-        Ok(())
+        let VeryMany { seconds_to_first_event, scrape_bytes, scrape_ms, memory_mib } = very_many;
+        writeln!(
+            formatter,
+            "{VERY_MANY_TENANTS} tenants: first event stored {seconds_to_first_event:.2} s after the start, a scrape of {scrape_bytes} bytes in {scrape_ms:.1?} ms, {memory_mib:.0} MiB"
+        )
     }
 }
